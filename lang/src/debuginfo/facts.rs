@@ -1,0 +1,395 @@
+//! Owns what reading debug info yields: plain, engine-neutral values with no trace of gimli or object in them.
+
+use std::sync::Arc;
+
+/// A GNU build id: the bytes of `NT_GNU_BUILD_ID` (`.note.gnu.build-id`), shown in lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BuildId(pub Vec<u8>);
+
+impl std::fmt::Display for BuildId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A handle to a type of one module; [`super::Module::ty`] reads it. Only meaningful for the module it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(pub u64);
+
+/// How a base type's bits are read (`DW_AT_encoding`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// `DW_ATE_signed`.
+    Signed,
+    /// `DW_ATE_unsigned`.
+    Unsigned,
+    /// `DW_ATE_signed_char`: a `char` where it is signed.
+    SignedChar,
+    /// `DW_ATE_unsigned_char` and `DW_ATE_UTF`.
+    UnsignedChar,
+    /// `DW_ATE_boolean`.
+    Boolean,
+    /// `DW_ATE_float`.
+    Float,
+    /// Anything else (complex, decimal, …), by its DWARF number.
+    Other(u8),
+}
+
+/// What kind of aggregate a type is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AggregateKind {
+    /// `struct` (Rust and Go structs too).
+    Struct,
+    /// `class`.
+    Class,
+    /// `union`.
+    Union,
+}
+
+/// A member of an aggregate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Name; `None` for an anonymous struct or union whose members belong to the outer one.
+    pub name: Option<String>,
+    /// Its type; `None` where DWARF gives none.
+    pub ty: Option<TypeId>,
+    /// Offset from the start of the aggregate in bytes (for a bit-field: of the storage that holds it).
+    pub offset: u64,
+    /// For a bit-field: offset in bits from the start of the aggregate (little-endian counting), and width in bits.
+    pub bits: Option<(u64, u64)>,
+    /// Whether it is a base class (`DW_TAG_inheritance`).
+    pub base_class: bool,
+}
+
+/// One named value of an enumeration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enumerator {
+    /// Its name.
+    pub name: String,
+    /// Its value, sign- or zero-extended as the enumeration's underlying type says.
+    pub value: i128,
+}
+
+/// A type, one level deep: what it refers to is a [`TypeId`] again (`None` is `void`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// `DW_TAG_base_type`.
+    Base {
+        /// Name as the program writes it.
+        name: String,
+        /// How its bits are read.
+        encoding: Encoding,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// A pointer, reference or rvalue reference.
+    Pointer {
+        /// What it points to.
+        to: Option<TypeId>,
+        /// Size in bytes.
+        size: u64,
+        /// Whether it is a C++ reference (`DW_TAG_reference_type`, `DW_TAG_rvalue_reference_type`).
+        reference: bool,
+    },
+    /// A struct, class or union.
+    Aggregate {
+        /// Which of these.
+        kind: AggregateKind,
+        /// Name, where it has one.
+        name: Option<String>,
+        /// Size in bytes; `None` for a declaration without definition.
+        size: Option<u64>,
+        /// Members in order; base classes too.
+        members: Vec<Member>,
+    },
+    /// An enumeration.
+    Enum {
+        /// Name, where it has one.
+        name: Option<String>,
+        /// Size in bytes.
+        size: u64,
+        /// Whether its values are signed.
+        signed: bool,
+        /// Named values in order.
+        enumerators: Vec<Enumerator>,
+    },
+    /// An array.
+    Array {
+        /// Type of one element.
+        element: Option<TypeId>,
+        /// Count of each dimension; `None` where it is unknown (`[]`).
+        counts: Vec<Option<u64>>,
+    },
+    /// A typedef.
+    Typedef {
+        /// Its name.
+        name: String,
+        /// What it stands for.
+        target: Option<TypeId>,
+    },
+    /// `const`, `volatile`, `restrict`, `_Atomic` around a type.
+    Qualified {
+        /// The word: `const`, `volatile`, `restrict`, `_Atomic`.
+        qualifier: &'static str,
+        /// The type it qualifies.
+        target: Option<TypeId>,
+    },
+    /// A function type (behind a pointer).
+    Function,
+    /// A type ctp does not read, by its DWARF tag's name.
+    Unknown(String),
+}
+
+/// A register by its DWARF number (x86-64 System V psABI figure 3.36: 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp,
+/// 7 rsp, 8–15 r8–r15, 16 return address, 17–32 xmm0–15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Register(pub u16);
+
+/// A 64-bit value computed at a probed address from registers and memory of the target. Frame bases and CFAs are
+/// already worked in, so engines know nothing of DWARF.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Compute {
+    /// A constant.
+    Const(i64),
+    /// The whole 64 bits of a general register (0–15).
+    Register(Register),
+    /// The run-time address of a link-time address of the module (`DW_OP_addr`, `DW_OP_addrx`): load bias added.
+    ModuleAddress(u64),
+    /// Memory of the target: `size` (1, 2, 4, 8) bytes at an address, zero-extended.
+    Deref {
+        /// Where.
+        address: Box<Compute>,
+        /// How many bytes.
+        size: u8,
+    },
+    /// One operand.
+    Unary(UnaryOp, Box<Compute>),
+    /// Two operands.
+    Binary(BinaryOp, Box<Compute>, Box<Compute>),
+}
+
+/// Operators of one operand, as DWARF defines them on the generic type (64 bits, wrapping).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnaryOp {
+    /// `DW_OP_neg`.
+    Neg,
+    /// `DW_OP_not`.
+    Not,
+    /// `DW_OP_abs`.
+    Abs,
+    /// Zero-extends the lowest `n` bits (typed operations and conversions, `DW_OP_convert`).
+    ZeroExtend(u8),
+    /// Sign-extends the lowest `n` bits.
+    SignExtend(u8),
+}
+
+/// Operators of two operands, as DWARF defines them on the generic type (64 bits, wrapping; shifts of 64 and more
+/// give 0 or all sign bits; comparisons signed, giving 0 or 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of DWARF's operators")]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    DivSigned,
+    ModUnsigned,
+    And,
+    Or,
+    Xor,
+    Shl,
+    ShrLogical,
+    ShrArithmetic,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// Part of a value that is spread over several places (`DW_OP_piece`, `DW_OP_bit_piece`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where this part is.
+    pub location: Location,
+    /// Size in bits.
+    pub bits: u64,
+    /// Offset in bits within the place it is taken from.
+    pub bit_offset: u64,
+}
+
+/// Why a value has no location at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// No location covers this address, or an empty expression does; `ranges` are the addresses where one does.
+    OptimizedOut {
+        /// Half-open ranges of link-time addresses at which the value has a location.
+        ranges: Vec<(u64, u64)>,
+    },
+    /// It sits in a vector or floating-point register, which the engines cannot read.
+    VectorRegister,
+    /// The expression needs something not available at run time, e.g. an entry value no caller gives; in words.
+    Unsupported(String),
+}
+
+/// Where a value is at one probed address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In memory, at a computed address.
+    Memory(Compute),
+    /// In a general register (0–15): the value is its lowest bytes.
+    Register(Register),
+    /// The value itself, computed (`DW_OP_stack_value`, `DW_AT_const_value` up to 8 bytes, entry values).
+    Value(Compute),
+    /// Its bytes (`DW_OP_implicit_value`, block `DW_AT_const_value`).
+    Bytes(Vec<u8>),
+    /// It points to a value that no longer exists in memory (`DW_OP_implicit_pointer`): what it pointed to is at `target`
+    /// plus `offset` bytes.
+    ImplicitPointer {
+        /// Where the value pointed to is.
+        target: Box<Location>,
+        /// Bytes into it.
+        offset: i64,
+    },
+    /// In several places.
+    Pieces(Vec<Piece>),
+    /// Nowhere.
+    Unavailable(Unavailable),
+}
+
+/// A line of the program's source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceLine {
+    /// File as the line table names it (folder included where known).
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+impl std::fmt::Display for SourceLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Whether a variable is a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableKind {
+    /// `DW_TAG_formal_parameter`.
+    Parameter,
+    /// `DW_TAG_variable`, in scope at the probed address.
+    Local,
+}
+
+/// A parameter or local at one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its DWARF name.
+    pub name: String,
+    /// Parameter or local.
+    pub kind: VariableKind,
+    /// Its type; `None` where DWARF gives none.
+    pub ty: Option<TypeId>,
+    /// Where it is at the site's address.
+    pub location: Location,
+}
+
+/// What stands at a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteKind {
+    /// The function's own code.
+    OutOfLine,
+    /// A copy inlined into another function.
+    Inlined {
+        /// The function whose code holds it.
+        into: String,
+        /// The line of the call, where DWARF says it.
+        call: Option<SourceLine>,
+    },
+    /// A symbol without DWARF: the address is the symbol's own, nothing is known of values.
+    Symbol,
+}
+
+/// Why this address was chosen among those at which the function can be probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressRule {
+    /// The function's first address: its unit is gcc's optimised code, whose locations hold there.
+    LowPc,
+    /// The line table's `prologue_end` mark.
+    PrologueEnd,
+    /// The line table's second row at another address.
+    SecondLine,
+    /// Behind Go's stack check.
+    StackCheck,
+    /// The entry of an inlined instance (`DW_AT_entry_pc`, else the lowest address).
+    InlineEntry,
+    /// The symbol's address.
+    Symbol,
+}
+
+/// One address to probe for a function, with the values that are known there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// What stands there.
+    pub kind: SiteKind,
+    /// The link-time address to probe.
+    pub address: u64,
+    /// The same as an offset into the file: what uprobes take.
+    pub file_offset: u64,
+    /// The function's (or inlined instance's) lowest entry address, for messages.
+    pub entry: u64,
+    /// How `address` was found.
+    pub rule: AddressRule,
+    /// Parameters in order, then the locals in scope at `address`.
+    pub variables: Vec<Variable>,
+}
+
+/// A function of the module with all its sites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Demangled name, as users write it (C: the plain name; C++: `ns::Class::get(int)`; Rust: `krate::module::f`).
+    pub name: String,
+    /// Linkage name, where it differs.
+    pub linkage_name: Option<String>,
+    /// Where it is declared.
+    pub declared: Option<SourceLine>,
+    /// Return type; `None` for `void` or where unknown.
+    pub returns: Option<TypeId>,
+    /// Sites: out of line first, then inlined instances by address.
+    pub sites: Vec<Site>,
+}
+
+/// Why debug info or symbols could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DebugError {
+    /// Not an ELF file ctp can trace: what it is instead.
+    NotElf(String),
+    /// An ELF file of another machine: which.
+    WrongMachine(String),
+    /// The file says something impossible, at this place.
+    Malformed(String),
+    /// A bound was reached (size, count, depth, steps): which and its value.
+    Limit(String),
+    /// Bytes could not be read.
+    Read(String),
+}
+
+impl std::fmt::Display for DebugError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DebugError::NotElf(what) => write!(f, "not an ELF file: {what}"),
+            DebugError::WrongMachine(what) => write!(f, "an ELF file for {what}, not x86-64"),
+            DebugError::Malformed(what) => write!(f, "malformed: {what}"),
+            DebugError::Limit(what) => write!(f, "over a limit: {what}"),
+            DebugError::Read(what) => write!(f, "cannot be read: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for DebugError {}
+
+impl From<crate::world::ReadError> for DebugError {
+    fn from(error: crate::world::ReadError) -> DebugError {
+        DebugError::Read(format!("at byte {}: {}", error.offset, error.reason))
+    }
+}

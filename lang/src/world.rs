@@ -1,0 +1,214 @@
+//! Owns the seam between the checker and the machine: which containers there are and what their files hold, as
+//! plain data. A live machine, a facts file and a test fixture are the same to everything above.
+
+use std::sync::Arc;
+
+/// Bytes of a file, read by position: the only way `lang` sees a file.
+pub trait ReadAt: Send + Sync {
+    /// Size in bytes when the file was opened.
+    fn size(&self) -> u64;
+
+    /// Fills `buf` from byte `offset` on; an error where the file ends before.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the bytes are not there (any more) or cannot be read.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError>;
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+        let start = usize::try_from(offset).map_err(|_| ReadError::past_end(offset))?;
+        let end = start.checked_add(buf.len()).ok_or_else(|| ReadError::past_end(offset))?;
+        buf.copy_from_slice(self.get(start..end).ok_or_else(|| ReadError::past_end(offset))?);
+        Ok(())
+    }
+}
+
+/// Why bytes could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadError {
+    /// Where reading began.
+    pub offset: u64,
+    /// What went wrong, in words.
+    pub reason: String,
+}
+
+impl ReadError {
+    /// The file ends before the bytes wanted.
+    pub fn past_end(offset: u64) -> ReadError {
+        ReadError { offset, reason: "the file ends there".to_owned() }
+    }
+}
+
+/// What made a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Docker (its containers run under containerd's `moby` namespace).
+    Docker,
+    /// Podman.
+    Podman,
+    /// containerd without docker or CRI on top.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// LXC.
+    Lxc,
+    /// systemd-nspawn.
+    Nspawn,
+    /// A container by its cgroup's looks, of an engine ctp does not know.
+    Unknown,
+}
+
+impl Runtime {
+    /// The name users write: `runtime="docker"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Runtime::Docker => "docker",
+            Runtime::Podman => "podman",
+            Runtime::Containerd => "containerd",
+            Runtime::CriO => "cri-o",
+            Runtime::Lxc => "lxc",
+            Runtime::Nspawn => "nspawn",
+            Runtime::Unknown => "unknown",
+        }
+    }
+}
+
+/// The cgroup (v2 hierarchy) in which all tasks of a container live, itself or below.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cgroup {
+    /// Its folder as seen on the host, e.g. `/sys/fs/cgroup/unified/docker/4f…`.
+    pub folder: String,
+    /// The cgroup id: inode number of `folder` (what `bpf_get_current_ancestor_cgroup_id` returns).
+    pub id: u64,
+    /// Depth below the root of the hierarchy; the root is 0, `/docker/4f…` is 2.
+    pub level: u32,
+}
+
+/// The Kubernetes pod a container belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pod {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Name of the container within the pod.
+    pub container: String,
+}
+
+/// One running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Full id as its engine writes it (64 hexadecimal digits for most).
+    pub id: String,
+    /// Name; `None` where the engine could not be asked.
+    pub name: Option<String>,
+    /// Which engine made it.
+    pub runtime: Runtime,
+    /// Image reference as the engine shows it, where known.
+    pub image: Option<String>,
+    /// Labels, sorted by key; empty where unknown.
+    pub labels: Vec<(String, String)>,
+    /// Pod, where it belongs to one.
+    pub pod: Option<Pod>,
+    /// Host pid of the container's first process.
+    pub init_pid: u32,
+    /// Its cgroup; `None` where it has none of its own (then it cannot be told apart by cgroup).
+    pub cgroup: Option<Cgroup>,
+}
+
+impl Container {
+    /// The name where there is one, otherwise the first 12 characters of the id: what messages and `container()` show.
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or_else(|| self.short_id())
+    }
+
+    /// The first 12 characters of the id, as engines print it.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
+}
+
+/// A file that was opened: the index under which the world keeps its descriptor. What was checked is what is probed.
+/// Two containers get the same id only where the world knows that they share the real inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// Which file of a container is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A path as the container sees it, resolved inside its root.
+    Path(String),
+    /// What the container's first process executes.
+    Exe,
+}
+
+/// An opened file of a container.
+#[derive(Clone)]
+pub struct Opened {
+    /// The world's id for it.
+    pub file: FileId,
+    /// The path in the container after links were resolved (for `exe`: the path of the executable).
+    pub path: String,
+    /// Its bytes.
+    pub bytes: Arc<dyn ReadAt>,
+}
+
+/// Why a file of a container could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// Nothing is there; `nearest` are the full paths of the names most like it in the deepest folder that exists.
+    NotFound {
+        /// The deepest folder of the path that exists in the container.
+        folder: String,
+        /// Full paths in that folder most like the one wanted.
+        nearest: Vec<String>,
+    },
+    /// Something is there that is no regular file.
+    NotAFile {
+        /// What it is: `a folder`, `a FIFO`, `a device`, …
+        what: &'static str,
+    },
+    /// The path leads out of the container's root, or through a link that cannot be followed safely.
+    Escapes,
+    /// ctp may not open it; `missing` names the capability that would suffice where that is known.
+    Denied {
+        /// The capability, e.g. `CAP_SYS_PTRACE`.
+        missing: Option<&'static str>,
+    },
+    /// The container ended meanwhile.
+    Gone,
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Why the containers could not be listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListError {
+    /// What went wrong.
+    pub reason: String,
+    /// A way out, where there is one.
+    pub help: Option<String>,
+}
+
+/// The machine as the checker sees it.
+pub trait World {
+    /// All containers that run, in a stable order.
+    ///
+    /// # Errors
+    /// [`ListError`] when they cannot be listed at all; an engine that does not answer only leaves names unknown.
+    fn containers(&self) -> Result<Arc<[Container]>, ListError>;
+
+    /// What engines could not be asked and why, one sentence each; shown when a name was not found.
+    fn listing_notes(&self) -> Vec<String>;
+
+    /// Opens a file of a container, inside its root.
+    ///
+    /// # Errors
+    /// [`OpenError`] says why there is no such file to read.
+    fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError>;
+}

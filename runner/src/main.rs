@@ -1,0 +1,3 @@
+//! The `ctp` command.
+
+fn main() {}
