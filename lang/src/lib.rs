@@ -7,4 +7,5 @@ pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
 pub mod source;
+pub mod syntax;
 pub mod world;

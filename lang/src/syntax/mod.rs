@@ -1,0 +1,3 @@
+//! Owns text → tree. Only `parse` names pest.
+
+pub mod ast;
