@@ -116,7 +116,8 @@ pub fn nearest_names<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a 
             let chars = candidate.chars().count();
             // A name of very different length is near only if one contains the other.
             let lower = candidate.to_lowercase();
-            let within = wanted_chars >= 3 && chars >= 3 && (lower.contains(&wanted_lower) || wanted_lower.contains(&lower));
+            let within =
+                wanted_chars >= 3 && chars >= 3 && (lower.contains(&wanted_lower) || wanted_lower.contains(&lower));
             if chars.abs_diff(wanted_chars) > allowed {
                 return within.then_some((allowed + chars.abs_diff(wanted_chars), candidate));
             }

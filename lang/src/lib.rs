@@ -6,6 +6,8 @@
 pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
+pub mod ir;
 pub mod source;
 pub mod syntax;
+pub mod value;
 pub mod world;

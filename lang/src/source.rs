@@ -86,7 +86,9 @@ impl Source {
     /// The text of a line (counted from 1), without its newline; empty where there is no such line.
     pub fn line(&self, line: u32) -> &str {
         let index = (line as usize).saturating_sub(1);
-        let Some(&start) = self.line_starts.get(index) else { return "" };
+        let Some(&start) = self.line_starts.get(index) else {
+            return "";
+        };
         let end = self.line_starts.get(index + 1).map_or(self.text.len(), |&next| next as usize - 1);
         self.text.get(start as usize..end).unwrap_or("")
     }

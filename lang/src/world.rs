@@ -119,6 +119,9 @@ pub struct Container {
     pub init_pid: u32,
     /// Its cgroup; `None` where it has none of its own (then it cannot be told apart by cgroup).
     pub cgroup: Option<Cgroup>,
+    /// Depth of the first process's pid namespace below the host's (0: the host's own): how many numbers stand behind
+    /// the first on its `NSpid:` line in `/proc/PID/status`.
+    pub pid_level: u32,
 }
 
 impl Container {
