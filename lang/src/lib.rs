@@ -6,7 +6,9 @@
 pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
+pub mod glob;
 pub mod ir;
+pub mod resolve;
 pub mod source;
 pub mod syntax;
 pub mod value;

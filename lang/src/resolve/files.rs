@@ -1,0 +1,157 @@
+//! Owns container + place → opened file and module. Reads no function.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Resolver, list, unsupported};
+use crate::codes::Code;
+use crate::debuginfo::Module;
+use crate::debuginfo::facts::DebugError;
+use crate::diagnostic::Diagnostic;
+use crate::ir::{ContainerIndex, File, FileIndex};
+use crate::source::Span;
+use crate::syntax::ast::{Where, Who};
+use crate::world::{FileId, OpenError, Opened, Place};
+
+/// What opening gave.
+pub(super) type OpenResult = Result<FileId, OpenError>;
+
+/// The longest path the kernel takes (`PATH_MAX`, limits.h).
+const PATH_MAX: usize = 4096;
+
+/// What a point's `where` asks for, and where that is written; `None` where it cannot be done, which was reported.
+pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diagnostic>) -> Option<(Place, Span)> {
+    match place {
+        None => Some((Place::Exe, who.span)),
+        Some(Where::Exe(span)) => Some((Place::Exe, *span)),
+        Some(Where::Path { path, .. }) => {
+            let problem = |message: &str| Diagnostic::new(Code::E0103, path.span, message.to_owned());
+            let Ok(text) = std::str::from_utf8(&path.bytes) else {
+                diagnostics.push(problem("the path is not UTF-8 text"));
+                return None;
+            };
+            if text.contains('\0') {
+                diagnostics.push(problem("a path cannot hold a NUL byte"));
+                return None;
+            }
+            if text.len() >= PATH_MAX {
+                diagnostics.push(problem("the path is longer than the kernel takes (4095 bytes)"));
+                return None;
+            }
+            if !text.starts_with('/') {
+                diagnostics.push(
+                    problem("the path is not absolute")
+                        .help(format!("write it as the container sees it, from the root: \"/{text}\"")),
+                );
+                return None;
+            }
+            Some((Place::Path(text.to_owned()), path.span))
+        }
+        Some(Where::Lib { span, .. }) => {
+            diagnostics.push(
+                unsupported(*span, "`lib(…)`")
+                    .help("name the library's own file, e.g. :/usr/lib/x86_64-linux-gnu/libc.so.6"),
+            );
+            None
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Opens the place in every container; what cannot be opened is reported once for all containers alike.
+    pub(super) fn open_all(
+        &mut self,
+        containers: &[ContainerIndex],
+        place: &Place,
+        span: Span,
+        by_file: &mut BTreeMap<FileId, Vec<ContainerIndex>>,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        let mut failed: Vec<(OpenError, Vec<String>)> = Vec::new();
+        for &index in containers {
+            match self.open(index, place) {
+                Ok(file) => by_file.entry(file).or_default().push(index),
+                Err(error) => {
+                    let name = self.container(index).map_or_else(String::new, |c| c.display_name().to_owned());
+                    match failed.iter_mut().find(|(known, _)| *known == error) {
+                        Some((_, names)) => names.push(name),
+                        None => failed.push((error, vec![name])),
+                    }
+                }
+            }
+        }
+        problems.extend(failed.into_iter().map(|(error, names)| open_problem(&error, place, &names, span)));
+    }
+
+    fn open(&mut self, index: ContainerIndex, place: &Place) -> OpenResult {
+        let Some(container) = self.containers.get(index.0 as usize) else { return Err(OpenError::Gone) };
+        let key = (container.id.clone(), place.clone());
+        if let Some(known) = self.opened.get(&key) {
+            return known.clone();
+        }
+        let opened = self.world.open(container, place).map(|opened| self.remember(opened));
+        self.opened.insert(key, opened.clone());
+        opened
+    }
+
+    fn remember(&mut self, opened: Opened) -> FileId {
+        let id = opened.file;
+        if !self.file_of.contains_key(&id) {
+            let module = Module::open(opened.bytes).map(Rc::new);
+            let build_id = module.as_ref().ok().and_then(|module| module.build_id().cloned());
+            self.modules.insert(id, module);
+            self.file_of.insert(id, FileIndex(u32::try_from(self.files.len()).unwrap_or(u32::MAX)));
+            self.files.push(File { id, path: opened.path, build_id });
+        }
+        id
+    }
+
+    /// The debug info of an opened file, or why it is none.
+    pub(super) fn module(&self, file: FileId) -> Result<Rc<Module>, DebugError> {
+        match self.modules.get(&file) {
+            Some(module) => module.clone(),
+            None => Err(DebugError::Read("the file was not opened".to_owned())),
+        }
+    }
+}
+
+fn open_problem(error: &OpenError, place: &Place, containers: &[String], span: Span) -> Diagnostic {
+    let who = match containers {
+        [one] => format!("container `{one}`"),
+        several => format!("containers {}", list(several)),
+    };
+    let what = match place {
+        Place::Path(path) => format!("`{path}`"),
+        Place::Exe => "the executable of the first process".to_owned(),
+    };
+    match error {
+        OpenError::NotFound { folder, nearest } => {
+            Diagnostic::new(Code::E0103, span, format!("{who} has no file {what}"))
+                .nearest(nearest)
+                .note(format!("the deepest folder of that path it has is `{folder}`"))
+        }
+        OpenError::NotAFile { what: kind } => {
+            Diagnostic::new(Code::E0103, span, format!("{what} in {who} is {kind}, not a program"))
+        }
+        OpenError::Escapes => Diagnostic::new(
+            Code::E0103,
+            span,
+            format!("{what} in {who} leads through a link that cannot be followed inside its root"),
+        )
+        .note("links are resolved within the container's root; those of /proc (root, cwd, exe, fd) are refused")
+        .help("name the file itself"),
+        OpenError::Denied { missing } => {
+            let problem = Diagnostic::new(Code::E0401, span, format!("ctp may not open {what} in {who}"));
+            match missing {
+                Some(capability) => problem.note(format!("{capability} would suffice")).help("run ctp as root"),
+                None => problem.help("run ctp as root"),
+            }
+        }
+        OpenError::Gone => {
+            Diagnostic::new(Code::E0406, span, format!("{who} ended while its files were opened")).help("run ctp again")
+        }
+        OpenError::Other(reason) => {
+            Diagnostic::new(Code::E0405, span, format!("{what} in {who} cannot be opened: {reason}"))
+        }
+    }
+}

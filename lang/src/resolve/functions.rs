@@ -1,0 +1,166 @@
+//! Owns file + `.fn("name")` → functions with the sites a point means.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Match, Resolver, list, unsupported};
+use crate::codes::Code;
+use crate::debuginfo::facts::{DebugError, Function, SiteKind};
+use crate::diagnostic::Diagnostic;
+use crate::glob::is_glob;
+use crate::ir::ContainerIndex;
+use crate::source::Span;
+use crate::syntax::ast::{Narrow, What};
+use crate::world::FileId;
+
+/// Which functions a point asks for.
+pub(super) struct WantedFunction {
+    name: String,
+    narrow: Option<Narrow>,
+    span: Span,
+}
+
+/// Reads what a point's last part asks for; `None` where it cannot be done, which was reported.
+pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<WantedFunction> {
+    match what {
+        What::Fn { name, narrow, returns: false, .. } => {
+            Some(WantedFunction { name: name.text().into_owned(), narrow: *narrow, span: name.span })
+        }
+        What::Fn { span, .. } => {
+            diagnostics.push(unsupported(*span, "`.return`"));
+            None
+        }
+        What::Line(text) => {
+            diagnostics.push(unsupported(text.span, "`.line(…)`"));
+            None
+        }
+        What::Mark { name, .. } => {
+            diagnostics.push(unsupported(name.span, "`.mark(…)`"));
+            None
+        }
+        What::Addr(address) => {
+            diagnostics.push(unsupported(address.span, "`.addr(…)`"));
+            None
+        }
+        What::Nothing => {
+            diagnostics.push(
+                Diagnostic::new(Code::E0008, point, "the point says where, but not what to probe there")
+                    .help("add a function: .fn(\"NAME\")"),
+            );
+            None
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Finds the wanted functions in a file, for the containers that hold it.
+    pub(super) fn functions(
+        &mut self,
+        file: FileId,
+        containers: &Arc<[ContainerIndex]>,
+        wanted: &WantedFunction,
+        place: Span,
+        matches: &mut Vec<Match>,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        let Some(&index) = self.file_of.get(&file) else { return };
+        let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
+        let holders = self.holders(containers);
+        let module = match self.module(file) {
+            Ok(module) => module,
+            Err(error) => {
+                problems.push(unreadable(&path, &holders, &error, place));
+                return;
+            }
+        };
+        let found = self
+            .found
+            .entry((file, wanted.name.clone()))
+            .or_insert_with(|| Ok(module.functions(&wanted.name)?.into_iter().map(Rc::new).collect()))
+            .clone();
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                problems.push(unreadable(&path, &holders, &error, place));
+                return;
+            }
+        };
+        if found.is_empty() {
+            let message = if is_glob(&wanted.name) {
+                format!("no function of `{path}` in {holders} matches `{}`", wanted.name)
+            } else {
+                format!("`{path}` in {holders} has no function `{}`", wanted.name)
+            };
+            let mut problem =
+                Diagnostic::new(Code::E0104, wanted.span, message).nearest(&module.nearest_functions(&wanted.name, 3));
+            if !module.has_dwarf() {
+                problem = problem.note("the file has no debug info: only the names of its symbol tables are known");
+            }
+            problems.push(problem);
+            return;
+        }
+        let before = matches.len();
+        for function in found.iter() {
+            let function = narrowed(function, wanted.narrow);
+            if !function.sites.is_empty() {
+                matches.push(Match {
+                    file: index,
+                    module: Rc::clone(&module),
+                    containers: Arc::clone(containers),
+                    function,
+                });
+            }
+        }
+        if matches.len() == before {
+            problems.push(no_site(&found, wanted, &path, &holders));
+        }
+    }
+
+    fn holders(&self, containers: &[ContainerIndex]) -> String {
+        let names: Vec<String> = containers
+            .iter()
+            .filter_map(|&index| self.container(index))
+            .map(|container| container.display_name().to_owned())
+            .collect();
+        match names.as_slice() {
+            [one] => format!("container `{one}`"),
+            several => format!("containers {}", list(several)),
+        }
+    }
+}
+
+/// The function with the sites that `.call` or `.inline` leave.
+fn narrowed(function: &Rc<Function>, narrow: Option<Narrow>) -> Rc<Function> {
+    let Some(narrow) = narrow else { return Rc::clone(function) };
+    let mut copy = Function::clone(function);
+    copy.sites.retain(|site| {
+        let inlined = matches!(site.kind, SiteKind::Inlined { .. });
+        match narrow {
+            Narrow::Call => !inlined,
+            Narrow::Inline => inlined,
+        }
+    });
+    Rc::new(copy)
+}
+
+fn no_site(found: &[Rc<Function>], wanted: &WantedFunction, path: &str, holders: &str) -> Diagnostic {
+    let sites: usize = found.iter().map(|function| function.sites.len()).sum();
+    let problem = Diagnostic::new(
+        Code::E0112,
+        wanted.span,
+        format!("`{}` in `{path}` of {holders} has no place to probe", wanted.name),
+    );
+    match (sites, wanted.narrow) {
+        (0, _) | (_, None) => problem.note("debug info names it, but the compiler left no code of it in this file"),
+        (_, Some(Narrow::Call)) => {
+            problem.note("it exists only inlined into other functions").help("leave out `.call` to probe those")
+        }
+        (_, Some(Narrow::Inline)) => {
+            problem.note("it was inlined nowhere").help("leave out `.inline` to probe the function itself")
+        }
+    }
+}
+
+fn unreadable(path: &str, holders: &str, error: &DebugError, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E0109, span, format!("`{path}` in {holders} cannot be read as a program: {error}"))
+}

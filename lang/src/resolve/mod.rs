@@ -1,0 +1,121 @@
+//! Owns tree + world → probe sites: which containers a point means, which file in each, which addresses in that.
+//! Reads no types and no handler; reports wrong names, each once, with what would have been right.
+
+mod files;
+mod functions;
+mod select;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::codes::Code;
+use crate::debuginfo::Module;
+use crate::debuginfo::facts;
+use crate::diagnostic::Diagnostic;
+use crate::ir::{ContainerIndex, File, FileIndex};
+use crate::source::Span;
+use crate::syntax::ast;
+use crate::world::{Container, FileId, ListError, Place, World};
+
+/// One function of one file with the containers in which a point means it.
+#[derive(Clone)]
+pub struct Match {
+    /// The file.
+    pub file: FileIndex,
+    /// Its debug info.
+    pub module: Rc<Module>,
+    /// The containers, in the order of [`Resolver::containers`].
+    pub containers: Arc<[ContainerIndex]>,
+    /// The function; its sites are those the point means.
+    pub function: Rc<facts::Function>,
+}
+
+/// Resolves the points of one program; remembers what it opened and read.
+pub struct Resolver<'w> {
+    world: &'w dyn World,
+    listed: Option<Result<Arc<[Container]>, ListError>>,
+    list_error_given: bool,
+    containers: Vec<Container>,
+    files: Vec<File>,
+    file_of: HashMap<FileId, FileIndex>,
+    opened: HashMap<(String, Place), files::OpenResult>,
+    modules: HashMap<FileId, Result<Rc<Module>, facts::DebugError>>,
+    found: HashMap<(FileId, String), Result<Vec<Rc<facts::Function>>, facts::DebugError>>,
+}
+
+impl<'w> Resolver<'w> {
+    /// A resolver that has looked at nothing yet.
+    pub fn new(world: &'w dyn World) -> Resolver<'w> {
+        Resolver {
+            world,
+            listed: None,
+            list_error_given: false,
+            containers: Vec::new(),
+            files: Vec::new(),
+            file_of: HashMap::new(),
+            opened: HashMap::new(),
+            modules: HashMap::new(),
+            found: HashMap::new(),
+        }
+    }
+
+    /// What all points together matched: containers and files, as the program's indices name them.
+    pub fn finish(self) -> (Vec<Container>, Vec<File>) {
+        (self.containers, self.files)
+    }
+
+    /// The container of an index it gave out.
+    pub fn container(&self, index: ContainerIndex) -> Option<&Container> {
+        self.containers.get(index.0 as usize)
+    }
+
+    /// The file of an index it gave out.
+    pub fn file(&self, index: FileIndex) -> Option<&File> {
+        self.files.get(index.0 as usize)
+    }
+
+    /// What a point means. Empty where something was wrong (then it was reported) or where the point is optional and
+    /// matches nothing.
+    pub fn point(&mut self, point: &ast::Point, diagnostics: &mut Vec<Diagnostic>) -> Vec<Match> {
+        let ast::PointKind::Site { who, place, what } = &point.kind else { return Vec::new() };
+        let Some(wanted) = functions::wanted(what, point.span, diagnostics) else { return Vec::new() };
+        let Some((place, place_span)) = files::place(place.as_ref(), who, diagnostics) else { return Vec::new() };
+        let mut problems = Vec::new();
+        let selected = self.select(who, &mut problems);
+        let mut by_file: BTreeMap<FileId, Vec<ContainerIndex>> = BTreeMap::new();
+        if let Some(selected) = &selected {
+            self.open_all(selected, &place, place_span, &mut by_file, &mut problems);
+        }
+        let mut matches = Vec::new();
+        for (file, containers) in by_file {
+            self.functions(file, &containers.into(), &wanted, place_span, &mut matches, &mut problems);
+        }
+        if !point.optional {
+            diagnostics.extend(problems);
+        } else {
+            diagnostics.extend(problems.into_iter().filter(|problem| !is_absence(problem.code)));
+        }
+        matches
+    }
+}
+
+/// Whether a code says that something is not there: what `?` behind a point allows.
+fn is_absence(code: Code) -> bool {
+    matches!(code, Code::E0101 | Code::E0103 | Code::E0104 | Code::E0112)
+}
+
+/// `a`, `b` and `c` as a list for messages, at most twelve of them.
+fn list(names: &[String]) -> String {
+    const MOST: usize = 12;
+    let mut text = names.iter().take(MOST).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST {
+        text.push_str(&format!(" and {} more", names.len() - MOST));
+    }
+    text
+}
+
+/// A construct that is in the language but not in this version yet.
+pub(crate) fn unsupported(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::E0301, span, format!("{what} is not supported yet by this version of ctp"))
+}
