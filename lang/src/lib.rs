@@ -3,10 +3,12 @@
 //! Data flows one way: text → [`syntax`] → probe sites ([`resolve`], against a [`world::World`]) → typed [`ir`]
 //! ([`check`]) → {[`emit::stap`], [`emit::bpf`]}.
 
+pub mod check;
 pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
 pub mod glob;
+pub mod interpret;
 pub mod ir;
 pub mod resolve;
 pub mod source;

@@ -1,0 +1,518 @@
+//! Owns expressions: names looked up, operands judged, values lowered. Calls and assignments have files of their own.
+
+use super::nature::{self, Nature};
+use super::{AtSite, Checker, Missing, Scope, Typed, place};
+use crate::codes::Code;
+use crate::debuginfo::facts::{self, Unavailable, VariableKind};
+use crate::diagnostic::{Diagnostic, nearest_names};
+use crate::ir::{self, CompareOp, Constant, Expr, ExprKind, GlobalIndex, LocalIndex, Target, Ty};
+use crate::resolve::unsupported;
+use crate::source::Span;
+use crate::syntax::ast;
+
+impl Typed {
+    pub(super) fn new(ty: Ty, kind: ExprKind, span: Span) -> Typed {
+        Typed { value: Expr { ty, kind, span }, nature: Nature::of(ty), missing: None }
+    }
+}
+
+impl Checker<'_> {
+    /// Checks an expression; `None` where something in it was reported.
+    pub(super) fn expr(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Typed> {
+        let span = expr.span;
+        match &expr.kind {
+            ast::ExprKind::Int { value, .. } => Some(Typed::new(Ty::Int, ExprKind::Int(*value), span)),
+            ast::ExprKind::Bool(value) => Some(Typed::new(Ty::Int, ExprKind::Int(i64::from(*value)), span)),
+            ast::ExprKind::Str(bytes) => Some(Typed::new(Ty::Str, ExprKind::Str(bytes.clone()), span)),
+            ast::ExprKind::Name(name) => self.name(name, span, scope),
+            ast::ExprKind::Target(name) => self.target(name, span, scope),
+            ast::ExprKind::Paren(inner) => self.expr(inner, scope),
+            ast::ExprKind::Call { name, arguments } => self.call(name, arguments, span, scope),
+            ast::ExprKind::Index { base, indices } => self.index(base, indices, span, scope),
+            ast::ExprKind::Unary { op, operand } => self.unary(*op, operand, span, scope),
+            ast::ExprKind::Binary { op, left, right } => self.binary(*op, left, right, span, scope),
+            ast::ExprKind::Ternary { condition, then, otherwise } => {
+                self.ternary(condition, then, otherwise, span, scope)
+            }
+            ast::ExprKind::In { keys, map } => {
+                let (index, keys) = self.map_key(&map.name, map.span, keys, span, scope)?;
+                Some(Typed::new(Ty::Int, ExprKind::MapHas(index, keys), span))
+            }
+            ast::ExprKind::Assign { target, op, value } => self.assign(target, *op, value, span, scope),
+            ast::ExprKind::Step { target, up, prefix } => self.step(target, *up, *prefix, span, scope),
+            ast::ExprKind::TargetAll(word) => {
+                self.report(
+                    Diagnostic::new(Code::E0206, span, format!("`$${word}` can only be printed"))
+                        .help(format!("println($${word})")),
+                );
+                None
+            }
+            ast::ExprKind::Member { name, .. } => {
+                self.report(unsupported(name.span, "access to a member"));
+                None
+            }
+            ast::ExprKind::Dump { .. } => {
+                self.report(unsupported(span, "printing a whole value with `$`"));
+                None
+            }
+            ast::ExprKind::At { name, .. } => {
+                self.report(unsupported(span, &format!("`@{}`", name.name)));
+                None
+            }
+            ast::ExprKind::Broken => None,
+        }
+    }
+
+    /// A number for a computation.
+    pub(super) fn int(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Expr> {
+        let typed = self.expr(expr, scope)?;
+        self.into_int(typed, expr.span)
+    }
+
+    /// What was checked, as a number for a computation.
+    pub(super) fn into_int(&mut self, typed: Typed, span: Span) -> Option<Expr> {
+        match &typed.nature {
+            Nature::Str => {
+                self.report(Diagnostic::new(Code::E0201, span, "a number is wanted here, this is text").label("text"));
+                None
+            }
+            Nature::Opaque { what } => {
+                self.report(unsupported(span, &format!("computing with {what}")));
+                None
+            }
+            Nature::Int
+            | Nature::Number { .. }
+            | Nature::Char { .. }
+            | Nature::Bool { .. }
+            | Nature::Enum { .. }
+            | Nature::Pointer { .. } => self.present(typed, span),
+        }
+    }
+
+    /// Text for a computation: `char *` is none until `user_string` reads it.
+    pub(super) fn into_str(&mut self, typed: Typed, span: Span) -> Option<Expr> {
+        match &typed.nature {
+            Nature::Str => self.present(typed, span),
+            Nature::Pointer { text: true, .. } => {
+                self.report(address_as_text(span, self.sources.slice(span)));
+                None
+            }
+            Nature::Opaque { what } => {
+                self.report(unsupported(span, &format!("computing with {what}")));
+                None
+            }
+            Nature::Int
+            | Nature::Number { .. }
+            | Nature::Char { .. }
+            | Nature::Bool { .. }
+            | Nature::Enum { .. }
+            | Nature::Pointer { text: false, .. } => {
+                self.report(
+                    Diagnostic::new(Code::E0201, span, "text is wanted here, this is a number").label("a number"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The value, or the error that a computation needs one that is not there at this site.
+    fn present(&mut self, typed: Typed, span: Span) -> Option<Expr> {
+        let Some(missing) = typed.missing else { return Some(typed.value) };
+        let reason = reason(&missing.why);
+        self.report(
+            Diagnostic::new(
+                Code::E0205,
+                span,
+                format!("`${}` has no value where the probe stands: {reason}", missing.name),
+            )
+            .note("only shown, it is printed as `<optimized out>`; a computation needs it")
+            .help("`.call` behind the function leaves inlined instances out; `ctp run --plan` lists the places"),
+        );
+        None
+    }
+
+    pub(super) fn condition(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Expr> {
+        let value = self.int(expr, scope)?;
+        if let ExprKind::Int(number) = value.kind {
+            let always = if number != 0 { "always true" } else { "always false" };
+            self.report(Diagnostic::new(Code::W0002, expr.span, format!("this condition is {always}")));
+        }
+        Some(value)
+    }
+
+    fn name(&mut self, name: &str, span: Span, scope: &Scope<'_>) -> Option<Typed> {
+        if let Some(index) = scope.locals.iter().position(|(local, _)| local == name) {
+            let ty = scope.locals.get(index).map_or(Ty::Int, |(_, ty)| *ty);
+            let index = LocalIndex(u32::try_from(index).unwrap_or(u32::MAX));
+            return Some(Typed::new(ty, ExprKind::Local(index), span));
+        }
+        if let Some(constant) = self.constants.get(name) {
+            return Some(match constant {
+                Constant::Int(number) => Typed::new(Ty::Int, ExprKind::Int(*number), span),
+                Constant::Str(bytes) => Typed::new(Ty::Str, ExprKind::Str(bytes.clone()), span),
+            });
+        }
+        if let Some((index, global)) = self.global(name) {
+            if let Some(keys) = &global.keys {
+                let problem = Diagnostic::new(Code::E0201, span, format!("`{name}` is a map: a key is missing"))
+                    .also(
+                        global.fixed_at.unwrap_or(global.span),
+                        format!("used as a map with {} here", parts(keys.len())),
+                    )
+                    .help(format!("name an entry: {name}[KEY]"));
+                self.report(problem);
+                return None;
+            }
+            return Some(Typed::new(global.value, ExprKind::Global(index), span));
+        }
+        let mut known: Vec<&str> = self.globals.iter().map(|global| global.name.as_str()).collect();
+        known.extend(self.constants.keys().map(String::as_str));
+        known.extend(scope.locals.iter().map(|(local, _)| local.as_str()));
+        let mut problem = Diagnostic::new(Code::E0106, span, format!("no global, constant or local is named `{name}`"))
+            .nearest(&nearest_names(name, known.iter().copied(), 3));
+        let parameters = scope.site.map(|at| at.site.variables.as_slice()).unwrap_or_default();
+        if parameters.iter().any(|variable| variable.name == name) {
+            problem = problem.help(format!("the program's own `{name}` is written `${name}`"));
+        } else if super::call::is_known(name) {
+            problem = problem.help(format!("to call it, write `{name}()`"));
+        }
+        self.report(problem);
+        None
+    }
+
+    /// The index and use of a global.
+    pub(super) fn global(&self, name: &str) -> Option<(GlobalIndex, super::infer::GlobalUse)> {
+        let position = self.globals.iter().position(|global| global.name == name)?;
+        let global = self.globals.get(position)?.clone();
+        Some((GlobalIndex(u32::try_from(position).ok()?), global))
+    }
+
+    /// `$name` at a site.
+    fn target(&mut self, name: &str, span: Span, scope: &Scope<'_>) -> Option<Typed> {
+        let Some(at) = scope.site else {
+            self.report(
+                Diagnostic::new(Code::E0206, span, format!("`${name}` needs a function: here no program is stopped"))
+                    .note("`begin`, `end` and `every` run outside the traced programs"),
+            );
+            return None;
+        };
+        if name == "return" {
+            self.report(
+                Diagnostic::new(Code::E0206, span, "`$return` exists only at `.return`")
+                    .note("`.return` is not supported yet by this version of ctp"),
+            );
+            return None;
+        }
+        if at.site.kind == facts::SiteKind::Symbol {
+            self.report(
+                Diagnostic::new(
+                    Code::E0110,
+                    span,
+                    format!("`{}` has no debug info: where `${name}` is, is not known", at.function.name),
+                )
+                .note("looked for DWARF in the file itself")
+                .help("build the program with -g, or leave out the parameter: calls are counted and shown without it"),
+            );
+            return None;
+        }
+        let Some(variable) = at.site.variables.iter().find(|variable| variable.name == name) else {
+            self.report(no_variable(name, &at, span));
+            return None;
+        };
+        Some(value_of(variable, &at, span))
+    }
+
+    fn index(&mut self, base: &ast::Expr, indices: &[ast::Expr], span: Span, scope: &Scope<'_>) -> Option<Typed> {
+        let ast::ExprKind::Name(name) = &base.kind else {
+            self.report(unsupported(span, "indexing a value of the program"));
+            return None;
+        };
+        let (index, keys) = self.map_key(name, base.span, indices, span, scope)?;
+        let ty = self.globals.get(index.0 as usize).map_or(Ty::Int, |global| global.value);
+        Some(Typed::new(ty, ExprKind::MapGet(index, keys), span))
+    }
+
+    /// A map and a key of it, each part checked against the key's type.
+    pub(super) fn map_key(
+        &mut self,
+        name: &str,
+        name_span: Span,
+        indices: &[ast::Expr],
+        span: Span,
+        scope: &Scope<'_>,
+    ) -> Option<(GlobalIndex, Vec<Expr>)> {
+        let Some((index, global)) = self.global(name) else {
+            let known: Vec<&str> = self.globals.iter().map(|global| global.name.as_str()).collect();
+            let problem = Diagnostic::new(Code::E0106, name_span, format!("no global is named `{name}`"))
+                .nearest(&nearest_names(name, known, 3))
+                .help(format!("maps are globals: declare it with `global {name}`"));
+            self.report(problem);
+            return None;
+        };
+        let Some(types) = global.keys.clone() else {
+            self.report(
+                Diagnostic::new(Code::E0207, span, format!("`{name}` is one value, not a map"))
+                    .also(global.fixed_at.unwrap_or(global.span), "used as one value here"),
+            );
+            return None;
+        };
+        if types.len() != indices.len() {
+            self.report(
+                Diagnostic::new(
+                    Code::E0207,
+                    span,
+                    format!("the key of `{name}` has {}, not {}", parts(types.len()), indices.len()),
+                )
+                .also(global.fixed_at.unwrap_or(global.span), format!("used with {} here", parts(types.len()))),
+            );
+            return None;
+        }
+        let mut keys = Vec::new();
+        for (wanted, key) in types.iter().zip(indices) {
+            keys.push(self.key_part(*wanted, key, name, &global, scope));
+        }
+        Some((index, keys.into_iter().collect::<Option<Vec<_>>>()?))
+    }
+
+    fn key_part(
+        &mut self,
+        wanted: Ty,
+        key: &ast::Expr,
+        map: &str,
+        global: &super::infer::GlobalUse,
+        scope: &Scope<'_>,
+    ) -> Option<Expr> {
+        let typed = self.expr(key, scope)?;
+        match (wanted, &typed.nature) {
+            (_, Nature::Pointer { text: true, .. }) => {
+                self.report(address_as_text(key.span, self.sources.slice(key.span)));
+                None
+            }
+            (Ty::Int, Nature::Str) | (Ty::Str, Nature::Int | Nature::Number { .. } | Nature::Char { .. }) => {
+                self.report(
+                    Diagnostic::new(Code::E0207, key.span, format!("this part of `{map}`'s key is {wanted} elsewhere"))
+                        .also(global.fixed_at.unwrap_or(global.span), format!("used with {wanted} here")),
+                );
+                None
+            }
+            (Ty::Int, _) => self.into_int(typed, key.span),
+            (Ty::Str, _) => self.into_str(typed, key.span),
+        }
+    }
+
+    fn unary(&mut self, op: ast::UnaryOp, operand: &ast::Expr, span: Span, scope: &Scope<'_>) -> Option<Typed> {
+        let op = match op {
+            ast::UnaryOp::Neg => ir::UnaryOp::Neg,
+            ast::UnaryOp::Not => ir::UnaryOp::Not,
+            ast::UnaryOp::BitNot => ir::UnaryOp::BitNot,
+            ast::UnaryOp::Deref | ast::UnaryOp::AddressOf => {
+                self.report(unsupported(span, "reading through an address"));
+                return None;
+            }
+        };
+        let value = self.int(operand, scope)?;
+        Some(Typed::new(Ty::Int, fold(ExprKind::Unary(op, Box::new(value)), span), span))
+    }
+
+    fn binary(
+        &mut self,
+        op: ast::BinaryOp,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        span: Span,
+        scope: &Scope<'_>,
+    ) -> Option<Typed> {
+        let checked = (self.expr(left, scope), self.expr(right, scope));
+        let (Some(a), Some(b)) = checked else { return None };
+        let kind = match op {
+            ast::BinaryOp::Concat => {
+                let (a, b) = (self.into_str(a, left.span), self.into_str(b, right.span));
+                return Some(Typed::new(Ty::Str, ExprKind::Concat(vec![a?, b?]), span));
+            }
+            ast::BinaryOp::Eq => return self.compare(CompareOp::Eq, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::Ne => return self.compare(CompareOp::Ne, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::Lt => return self.compare(CompareOp::Lt, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::Le => return self.compare(CompareOp::Le, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::Gt => return self.compare(CompareOp::Gt, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::Ge => return self.compare(CompareOp::Ge, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::LogicAnd | ast::BinaryOp::LogicOr => {
+                let (a, b) = (self.into_int(a, left.span), self.into_int(b, right.span));
+                let and = op == ast::BinaryOp::LogicAnd;
+                ExprKind::Logic { and, left: Box::new(a?), right: Box::new(b?) }
+            }
+            ast::BinaryOp::Add => {
+                return self.arithmetic(ir::BinaryOp::Add, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Sub => {
+                return self.arithmetic(ir::BinaryOp::Sub, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Mul => {
+                return self.arithmetic(ir::BinaryOp::Mul, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Div => {
+                return self.arithmetic(ir::BinaryOp::Div, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Mod => {
+                return self.arithmetic(ir::BinaryOp::Mod, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::And => {
+                return self.arithmetic(ir::BinaryOp::And, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Or => {
+                return self.arithmetic(ir::BinaryOp::Or, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Xor => {
+                return self.arithmetic(ir::BinaryOp::Xor, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Shl => {
+                return self.arithmetic(ir::BinaryOp::Shl, (a, left.span), (b, right.span), span, scope);
+            }
+            ast::BinaryOp::Shr => {
+                return self.arithmetic(ir::BinaryOp::Shr, (a, left.span), (b, right.span), span, scope);
+            }
+        };
+        Some(Typed::new(Ty::Int, fold(kind, span), span))
+    }
+
+    /// Arithmetic of two numbers; an address plus or minus a number counts elements, as in C.
+    pub(super) fn arithmetic(
+        &mut self,
+        op: ir::BinaryOp,
+        (a, a_span): (Typed, Span),
+        (b, b_span): (Typed, Span),
+        span: Span,
+        scope: &Scope<'_>,
+    ) -> Option<Typed> {
+        let moves = matches!(op, ir::BinaryOp::Add | ir::BinaryOp::Sub);
+        let pointer = match (&a.nature, &b.nature) {
+            (Nature::Pointer { to, text }, Nature::Int | Nature::Number { .. }) if moves => Some((*to, *text)),
+            (Nature::Pointer { .. }, Nature::Pointer { .. }) if moves => {
+                self.report(unsupported(span, "arithmetic with two addresses"));
+                return None;
+            }
+            _ => None,
+        };
+        let (a, b) = (self.into_int(a, a_span), self.into_int(b, b_span));
+        let (a, mut b) = (a?, b?);
+        if matches!(op, ir::BinaryOp::Div | ir::BinaryOp::Mod) && b.kind == ExprKind::Int(0) {
+            self.report(Diagnostic::new(Code::E0208, b_span, "division by zero").label("always 0"));
+            return None;
+        }
+        let Some((to, text)) = pointer else {
+            return Some(Typed::new(Ty::Int, fold(ExprKind::Binary(op, Box::new(a), Box::new(b)), span), span));
+        };
+        let size = scope.site.and_then(|at| nature::pointee_size(at.module, to));
+        let Some(size) = size else {
+            self.report(Diagnostic::new(Code::E0201, a_span, "the size of what this points to is not known"));
+            return None;
+        };
+        if size != 1 {
+            let factor = Box::new(Expr::int(size, b_span));
+            let scaled = fold(ExprKind::Binary(ir::BinaryOp::Mul, Box::new(b), factor), b_span);
+            b = Expr { ty: Ty::Int, kind: scaled, span: b_span };
+        }
+        let mut moved = Typed::new(Ty::Int, ExprKind::Binary(op, Box::new(a), Box::new(b)), span);
+        moved.nature = Nature::Pointer { to, text };
+        Some(moved)
+    }
+
+    fn compare(
+        &mut self,
+        op: CompareOp,
+        (a, a_span): (Typed, Span),
+        (b, b_span): (Typed, Span),
+        span: Span,
+    ) -> Option<Typed> {
+        let texts = (a.nature == Nature::Str, b.nature == Nature::Str);
+        let both = match texts {
+            (true, _) | (_, true) => (self.into_str(a, a_span), self.into_str(b, b_span)),
+            (false, false) => (self.into_int(a, a_span), self.into_int(b, b_span)),
+        };
+        Some(Typed::new(Ty::Int, fold(ExprKind::Compare(op, Box::new(both.0?), Box::new(both.1?)), span), span))
+    }
+
+    fn ternary(
+        &mut self,
+        condition: &ast::Expr,
+        then: &ast::Expr,
+        otherwise: &ast::Expr,
+        span: Span,
+        scope: &Scope<'_>,
+    ) -> Option<Typed> {
+        let condition = self.condition(condition, scope);
+        let (a, b) = (self.expr(then, scope), self.expr(otherwise, scope));
+        let (condition, a, b) = (condition?, a?, b?);
+        let text = a.nature == Nature::Str || b.nature == Nature::Str;
+        let (ty, a, b) = if text {
+            (Ty::Str, self.into_str(a, then.span), self.into_str(b, otherwise.span))
+        } else {
+            (Ty::Int, self.into_int(a, then.span), self.into_int(b, otherwise.span))
+        };
+        Some(Typed::new(ty, ExprKind::Ternary(Box::new(condition), Box::new(a?), Box::new(b?)), span))
+    }
+}
+
+/// A constant where all operands are, otherwise the expression as it is. A division by zero stays: it faults when run.
+pub(super) fn fold(kind: ExprKind, span: Span) -> ExprKind {
+    let expr = Expr { ty: Ty::Int, kind, span };
+    let mut constant = true;
+    expr.operands(&mut |operand| constant &= matches!(operand.kind, ExprKind::Int(_) | ExprKind::Str(_)));
+    if constant && let Ok(crate::value::Value::Int(number)) = crate::interpret::evaluate(&expr, &mut super::Nothing) {
+        return ExprKind::Int(number);
+    }
+    expr.kind
+}
+
+/// A variable's value at a site: what it is, and how it is computed there.
+pub(super) fn value_of(variable: &facts::Variable, at: &AtSite<'_>, span: Span) -> Typed {
+    let nature = nature::nature(at.module, variable.ty);
+    let stand_in = |missing| Typed { value: Expr::int(0, span), nature: nature.clone(), missing };
+    let Some((bytes, signed)) = nature.width() else { return stand_in(None) };
+    match place::scalar(&variable.location, bytes, signed, span) {
+        Ok(value) => {
+            let target = Target { variable: variable.name.clone(), steps: Vec::new(), value: Box::new(value) };
+            let value = Expr { ty: Ty::Int, kind: ExprKind::Target(target), span };
+            Typed { value, nature, missing: None }
+        }
+        Err(why) => stand_in(Some(Missing { name: variable.name.clone(), why })),
+    }
+}
+
+/// Why a value cannot be had, in words.
+pub(super) fn reason(why: &Unavailable) -> String {
+    match why {
+        Unavailable::OptimizedOut { .. } => "the compiler kept none at this address".to_owned(),
+        Unavailable::VectorRegister => "it is in a vector register, which eBPF cannot read".to_owned(),
+        Unavailable::Unsupported(what) => what.clone(),
+    }
+}
+
+fn no_variable(name: &str, at: &AtSite<'_>, span: Span) -> Diagnostic {
+    let names: Vec<&str> = at.site.variables.iter().map(|variable| variable.name.as_str()).collect();
+    let mut signature = Vec::new();
+    for variable in &at.site.variables {
+        match variable.kind {
+            VariableKind::Parameter => {
+                signature.push(format!("{} {}", nature::type_name(at.module, variable.ty), variable.name));
+            }
+            VariableKind::Local => {}
+        }
+    }
+    let parameters = match signature.as_slice() {
+        [] => format!("`{}` has no parameters", at.function.name),
+        _ => format!("`{}` has the parameters ({})", at.function.name, signature.join(", ")),
+    };
+    Diagnostic::new(Code::E0105, span, format!("`{}` has no parameter or variable `{name}`", at.function.name))
+        .nearest(&nearest_names(name, names.iter().copied(), 3))
+        .note(parameters)
+}
+
+fn address_as_text(span: Span, written: &str) -> Diagnostic {
+    Diagnostic::new(Code::E0204, span, "this is the address of a text, not the text")
+        .label("`char *`")
+        .help(format!("read the text with user_string({written})"))
+}
+
+fn parts(count: usize) -> String {
+    if count == 1 { "1 part".to_owned() } else { format!("{count} parts") }
+}
