@@ -152,16 +152,16 @@ impl Checker<'_> {
                 }
                 let value = match ty {
                     Ty::Int if matches!(typed.nature, Nature::Pointer { text: true, .. }) => {
-                        self.into_str(typed, value.span)?
+                        self.text(typed, value.span)?
                     }
-                    Ty::Int => self.into_int(typed, value.span)?,
-                    Ty::Str => self.into_str(typed, value.span)?,
+                    Ty::Int => self.number(typed, value.span)?,
+                    Ty::Str => self.text(typed, value.span)?,
                 };
                 Some((UpdateOp::Set, value))
             }
-            Some(ast::BinaryOp::Add) if ty == Ty::Int => Some((UpdateOp::Add, self.into_int(typed, value.span)?)),
+            Some(ast::BinaryOp::Add) if ty == Ty::Int => Some((UpdateOp::Add, self.number(typed, value.span)?)),
             Some(ast::BinaryOp::Sub) if ty == Ty::Int => {
-                let value = self.into_int(typed, value.span)?;
+                let value = self.number(typed, value.span)?;
                 let span = value.span;
                 let kind = super::expr::fold(ExprKind::Unary(ir::UnaryOp::Neg, Box::new(value)), span);
                 Some((UpdateOp::Add, Expr { ty: Ty::Int, kind, span }))
@@ -173,8 +173,8 @@ impl Checker<'_> {
                 };
                 let typed = self.expr(&whole, scope)?;
                 let value = match ty {
-                    Ty::Int => self.into_int(typed, span)?,
-                    Ty::Str => self.into_str(typed, span)?,
+                    Ty::Int => self.number(typed, span)?,
+                    Ty::Str => self.text(typed, span)?,
                 };
                 Some((UpdateOp::Set, value))
             }

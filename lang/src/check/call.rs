@@ -176,7 +176,7 @@ impl Checker<'_> {
             ExprKind::Target(target) if typed.missing.is_none() => Some(target.clone()),
             _ => None,
         };
-        let address = self.into_int(typed, pointer.span)?;
+        let address = self.number(typed, pointer.span)?;
         Some(Typed::new(Ty::Str, text_at(address, written, span), span))
     }
 }

@@ -66,11 +66,11 @@ impl Checker<'_> {
     /// A number for a computation.
     pub(super) fn int(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Expr> {
         let typed = self.expr(expr, scope)?;
-        self.into_int(typed, expr.span)
+        self.number(typed, expr.span)
     }
 
     /// What was checked, as a number for a computation.
-    pub(super) fn into_int(&mut self, typed: Typed, span: Span) -> Option<Expr> {
+    pub(super) fn number(&mut self, typed: Typed, span: Span) -> Option<Expr> {
         match &typed.nature {
             Nature::Str => {
                 self.report(Diagnostic::new(Code::E0201, span, "a number is wanted here, this is text").label("text"));
@@ -90,7 +90,7 @@ impl Checker<'_> {
     }
 
     /// Text for a computation: `char *` is none until `user_string` reads it.
-    pub(super) fn into_str(&mut self, typed: Typed, span: Span) -> Option<Expr> {
+    pub(super) fn text(&mut self, typed: Typed, span: Span) -> Option<Expr> {
         match &typed.nature {
             Nature::Str => self.present(typed, span),
             Nature::Pointer { text: true, .. } => {
@@ -295,8 +295,8 @@ impl Checker<'_> {
                 );
                 None
             }
-            (Ty::Int, _) => self.into_int(typed, key.span),
-            (Ty::Str, _) => self.into_str(typed, key.span),
+            (Ty::Int, _) => self.number(typed, key.span),
+            (Ty::Str, _) => self.text(typed, key.span),
         }
     }
 
@@ -326,7 +326,7 @@ impl Checker<'_> {
         let (Some(a), Some(b)) = checked else { return None };
         let kind = match op {
             ast::BinaryOp::Concat => {
-                let (a, b) = (self.into_str(a, left.span), self.into_str(b, right.span));
+                let (a, b) = (self.text(a, left.span), self.text(b, right.span));
                 return Some(Typed::new(Ty::Str, ExprKind::Concat(vec![a?, b?]), span));
             }
             ast::BinaryOp::Eq => return self.compare(CompareOp::Eq, (a, left.span), (b, right.span), span),
@@ -336,7 +336,7 @@ impl Checker<'_> {
             ast::BinaryOp::Gt => return self.compare(CompareOp::Gt, (a, left.span), (b, right.span), span),
             ast::BinaryOp::Ge => return self.compare(CompareOp::Ge, (a, left.span), (b, right.span), span),
             ast::BinaryOp::LogicAnd | ast::BinaryOp::LogicOr => {
-                let (a, b) = (self.into_int(a, left.span), self.into_int(b, right.span));
+                let (a, b) = (self.number(a, left.span), self.number(b, right.span));
                 let and = op == ast::BinaryOp::LogicAnd;
                 ExprKind::Logic { and, left: Box::new(a?), right: Box::new(b?) }
             }
@@ -392,7 +392,7 @@ impl Checker<'_> {
             }
             _ => None,
         };
-        let (a, b) = (self.into_int(a, a_span), self.into_int(b, b_span));
+        let (a, b) = (self.number(a, a_span), self.number(b, b_span));
         let (a, mut b) = (a?, b?);
         if matches!(op, ir::BinaryOp::Div | ir::BinaryOp::Mod) && b.kind == ExprKind::Int(0) {
             self.report(Diagnostic::new(Code::E0208, b_span, "division by zero").label("always 0"));
@@ -425,8 +425,8 @@ impl Checker<'_> {
     ) -> Option<Typed> {
         let texts = (a.nature == Nature::Str, b.nature == Nature::Str);
         let both = match texts {
-            (true, _) | (_, true) => (self.into_str(a, a_span), self.into_str(b, b_span)),
-            (false, false) => (self.into_int(a, a_span), self.into_int(b, b_span)),
+            (true, _) | (_, true) => (self.text(a, a_span), self.text(b, b_span)),
+            (false, false) => (self.number(a, a_span), self.number(b, b_span)),
         };
         Some(Typed::new(Ty::Int, fold(ExprKind::Compare(op, Box::new(both.0?), Box::new(both.1?)), span), span))
     }
@@ -444,9 +444,9 @@ impl Checker<'_> {
         let (condition, a, b) = (condition?, a?, b?);
         let text = a.nature == Nature::Str || b.nature == Nature::Str;
         let (ty, a, b) = if text {
-            (Ty::Str, self.into_str(a, then.span), self.into_str(b, otherwise.span))
+            (Ty::Str, self.text(a, then.span), self.text(b, otherwise.span))
         } else {
-            (Ty::Int, self.into_int(a, then.span), self.into_int(b, otherwise.span))
+            (Ty::Int, self.number(a, then.span), self.number(b, otherwise.span))
         };
         Some(Typed::new(ty, ExprKind::Ternary(Box::new(condition), Box::new(a?), Box::new(b?)), span))
     }

@@ -31,6 +31,9 @@ pub struct Match {
     pub function: Rc<facts::Function>,
 }
 
+/// What looking a name up in a file gave.
+type FindResult = Result<Vec<Rc<facts::Function>>, facts::DebugError>;
+
 /// Resolves the points of one program; remembers what it opened and read.
 pub struct Resolver<'w> {
     world: &'w dyn World,
@@ -41,7 +44,7 @@ pub struct Resolver<'w> {
     file_of: HashMap<FileId, FileIndex>,
     opened: HashMap<(String, Place), files::OpenResult>,
     modules: HashMap<FileId, Result<Rc<Module>, facts::DebugError>>,
-    found: HashMap<(FileId, String), Result<Vec<Rc<facts::Function>>, facts::DebugError>>,
+    found: HashMap<(FileId, String), FindResult>,
 }
 
 impl<'w> Resolver<'w> {
