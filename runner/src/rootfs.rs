@@ -25,6 +25,10 @@ use nix::sys::statfs::{self, FsType, fstatfs};
 use crate::container::Process;
 use crate::container::process::ProcessDir;
 
+/// Capabilities by name and number (capabilities(7), linux/capability.h).
+const DAC_READ_SEARCH: (&str, u32) = ("CAP_DAC_READ_SEARCH", 2);
+const SYS_PTRACE: (&str, u32) = ("CAP_SYS_PTRACE", 19);
+
 /// How often a look-up is tried again that the kernel could not prove safe because names were being moved (`EAGAIN`).
 const TRIES: u32 = 64;
 
@@ -114,7 +118,7 @@ impl Root {
             Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => nearest::not_found(self, path),
             // RESOLVE_NO_MAGICLINKS refuses with ELOOP, as a circle of links does.
             Errno::ELOOP | Errno::EXDEV => OpenError::Escapes,
-            Errno::EACCES | Errno::EPERM => OpenError::Denied { missing: Some("CAP_DAC_READ_SEARCH") },
+            Errno::EACCES | Errno::EPERM => denied(DAC_READ_SEARCH),
             Errno::EAGAIN => OpenError::Other("its names are being moved all the time".to_owned()),
             Errno::ESRCH => OpenError::Gone,
             e => OpenError::Other(e.desc().to_owned()),
@@ -161,7 +165,7 @@ fn read_regular(found: &OwnedFd) -> Result<File, OpenError> {
     // O_NONBLOCK: a lease of somebody else's (fcntl(2), F_SETLEASE) makes open fail with EAGAIN instead of waiting.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = retry(|| nix::fcntl::open(&path, flags, Mode::empty())).map(File::from).map_err(|e| match e {
-        Errno::EACCES | Errno::EPERM => OpenError::Denied { missing: Some("CAP_DAC_READ_SEARCH") },
+        Errno::EACCES | Errno::EPERM => denied(DAC_READ_SEARCH),
         Errno::EAGAIN => OpenError::Other("a process holds a lease on it".to_owned()),
         e => OpenError::Other(e.desc().to_owned()),
     })?;
@@ -223,10 +227,18 @@ fn other(error: io::Error) -> OpenError {
     OpenError::Other(error.to_string())
 }
 
+/// What the kernel refused; the capability is only named where this thread lacks it.
+fn denied((name, number): (&'static str, u32)) -> OpenError {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let has = effective.is_some_and(|set| set >> number & 1 == 1);
+    OpenError::Denied { missing: (!has).then_some(name) }
+}
+
 /// What a failure on `/proc/PID` and its links means (proc_pid_root(5): a ptrace access check).
 fn of_process(error: io::Error) -> OpenError {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EACCES | Errno::EPERM) => OpenError::Denied { missing: Some("CAP_SYS_PTRACE") },
+        Some(Errno::EACCES | Errno::EPERM) => denied(SYS_PTRACE),
         Some(Errno::ENOENT | Errno::ESRCH) => OpenError::Gone,
         Some(e) => OpenError::Other(e.desc().to_owned()),
         None if error.kind() == io::ErrorKind::NotFound => OpenError::Gone,

@@ -16,9 +16,8 @@ const SOCKET: &str = "/var/run/docker.sock";
 const ROOT: &str = "/var/lib/docker";
 
 /// An entry of `GET /containers/json` (Docker Engine API, ContainerList); fields that are missing stay empty.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
 pub(super) struct Summary {
     pub(super) id: String,
     pub(super) names: Option<Vec<String>>,
@@ -33,25 +32,31 @@ impl Summary {
         let names = self.names.iter().flatten().map(|name| name.strip_prefix('/').unwrap_or(name));
         names.filter(|name| !name.contains('/')).map(str::to_owned).next()
     }
+
+    /// Its id and what is said of it.
+    pub(super) fn described(self) -> (String, Described) {
+        let name = self.name();
+        (self.id, Described::new(name, self.image, self.labels.into_iter().flatten()))
+    }
 }
 
 /// Whether the socket that would be asked exists.
-pub(super) fn has_socket() -> bool {
-    socket(std::env::var("DOCKER_HOST").ok().as_deref()).is_ok_and(|path| path.exists())
+pub(super) fn has_socket(docker_host: Option<&str>) -> bool {
+    socket(docker_host).is_ok_and(|path| path.exists())
 }
 
 /// What docker says of its containers with these ids, and of those in `open` that may be its. Adds a note where it
 /// could not be asked over its socket.
-pub(super) fn describe(ids: &[&str], open: &[&str], notes: &mut Vec<String>) -> Descriptions {
-    match list(std::env::var("DOCKER_HOST").ok().as_deref()) {
-        Ok(list) => list
-            .into_iter()
-            .map(|summary| {
-                let name = summary.name();
-                let labels = summary.labels.into_iter().flatten();
-                (summary.id, Described::new(name, summary.image, labels))
-            })
-            .collect(),
+pub(super) fn describe(docker_host: Option<&str>, ids: &[&str], open: &[&str], notes: &mut Vec<String>) -> Descriptions {
+    match list(docker_host) {
+        Ok(list) => {
+            let found: Descriptions = list.into_iter().map(Summary::described).collect();
+            let unnamed = ids.iter().filter(|id| !found.contains_key(**id)).count();
+            if unnamed > 0 {
+                notes.push(format!("docker does not know {unnamed} of the containers in its cgroups (another docker's, or just removed): their names are unknown"));
+            }
+            found
+        }
         Err(reason) => {
             let root = root();
             let found: Descriptions =
@@ -67,8 +72,8 @@ pub(super) fn describe(ids: &[&str], open: &[&str], notes: &mut Vec<String>) -> 
 }
 
 /// Names and states of the containers that docker knows and that do not run, at most 20; `None` where it cannot be asked.
-pub(super) fn stopped() -> Option<Vec<(String, String)>> {
-    let list = list(std::env::var("DOCKER_HOST").ok().as_deref()).ok()?;
+pub(super) fn stopped(docker_host: Option<&str>) -> Option<Vec<(String, String)>> {
+    let list = list(docker_host).ok()?;
     let stopped = list.into_iter().filter_map(|summary| {
         let state = summary.state.clone().filter(|state| !matches!(state.as_str(), "running" | "paused"))?;
         Some((summary.name()?, state))

@@ -47,11 +47,25 @@ pub struct Listing {
     pub processes: usize,
 }
 
+/// Where engines are asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `DOCKER_HOST`, as docker's own client takes it; only `unix://PATH` is asked.
+    pub docker_host: Option<String>,
+}
+
+impl Settings {
+    /// As the environment says.
+    pub fn from_env() -> Settings {
+        Settings { docker_host: std::env::var("DOCKER_HOST").ok() }
+    }
+}
+
 /// Lists the containers that run now.
 ///
 /// # Errors
 /// [`ListError`] where `/proc` cannot be read.
-pub fn discover() -> Result<Listing, ListError> {
+pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
     let tasks = containerd::tasks();
     let known = Known {
         tasks: tasks
@@ -72,7 +86,7 @@ pub fn discover() -> Result<Listing, ListError> {
         notes.push("no cgroup2 hierarchy is mounted here: containers cannot be told apart by cgroup".to_owned());
     }
     let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
-    let mut names = ask_engines(&groups, &tasks, &mut notes);
+    let mut names = ask_engines(settings, &groups, &tasks, &mut notes);
 
     let mut found: Vec<Found> = groups
         .into_iter()
@@ -108,8 +122,8 @@ pub fn discover() -> Result<Listing, ListError> {
 
 /// Sentences on containers that engines know and that do not run, for when a name was not found. Asks engines anew,
 /// also those of which no container runs.
-pub fn stopped_notes() -> Vec<String> {
-    let stopped = docker::stopped().unwrap_or_default();
+pub fn stopped_notes(settings: &Settings) -> Vec<String> {
+    let stopped = docker::stopped(settings.docker_host.as_deref()).unwrap_or_default();
     if stopped.is_empty() {
         return Vec::new();
     }
@@ -226,10 +240,12 @@ fn drop_forged(mut groups: Vec<Group>, notes: &mut Vec<String>) -> Vec<Group> {
 
 /// Names, images and labels by id, with the runtime of the engine that knew it.
 fn ask_engines(
+    settings: &Settings,
     groups: &[Group],
     tasks: &HashMap<&str, &containerd::Task>,
     notes: &mut Vec<String>,
 ) -> HashMap<String, (Runtime, Described)> {
+    let docker_host = settings.docker_host.as_deref();
     let outer = || groups.iter().map(|group| &group.identity).filter(|identity| !identity.nested);
     let ids = |runtime: Runtime| outer().filter(|i| i.runtime == runtime).map(|i| i.id.as_str()).collect::<Vec<_>>();
     let mut names = HashMap::new();
@@ -247,8 +263,8 @@ fn ask_engines(
     // Paths that tell no engine (--cgroup-parent), and pods whose engine is docker, are for whoever knows the id.
     let open: Vec<&str> = ids(Runtime::Unknown).into_iter().chain(without_task).collect();
     let of_docker = ids(Runtime::Docker);
-    if !of_docker.is_empty() || (!open.is_empty() && docker::has_socket()) {
-        add(Runtime::Docker, docker::describe(&of_docker, &open, notes));
+    if !of_docker.is_empty() || (!open.is_empty() && docker::has_socket(docker_host)) {
+        add(Runtime::Docker, docker::describe(docker_host, &of_docker, &open, notes));
     }
     let of_podman = ids(Runtime::Podman);
     if !of_podman.is_empty() || (!open.is_empty() && podman::has_socket()) {

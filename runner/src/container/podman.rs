@@ -27,7 +27,7 @@ pub(super) fn describe(ids: &[&str], notes: &mut Vec<String>) -> Descriptions {
     if has_socket() {
         let list = http::get(Path::new(SOCKET), "/containers/json?all=1").map_err(|e| e.to_string());
         match list.and_then(|body| serde_json::from_slice::<Vec<Summary>>(&body).map_err(|e| e.to_string())) {
-            Ok(list) => return list.into_iter().map(of_summary).collect(),
+            Ok(list) => return list.into_iter().map(Summary::described).collect(),
             Err(e) => notes.push(format!("podman did not answer at {SOCKET} ({e}); its state files were read")),
         }
     }
@@ -47,12 +47,6 @@ pub(super) fn init_pid(id: &str) -> Option<u32> {
 /// The folder of a container's bundle within a store.
 pub(super) fn userdata(root: &Path, id: &str) -> PathBuf {
     root.join("overlay-containers").join(id).join("userdata")
-}
-
-fn of_summary(summary: Summary) -> (String, Described) {
-    let name = summary.name();
-    let labels = summary.labels.into_iter().flatten();
-    (summary.id, Described::new(name, summary.image, labels))
 }
 
 /// `overlay-containers/containers.json` (containers/storage containers.go, struct Container); `metadata` is JSON in a

@@ -8,7 +8,7 @@ use std::path::Path;
 use ctp_lang::world::{Cgroup, ListError};
 
 use super::hierarchy::Events;
-use super::{Found, discover};
+use super::{Found, Settings, discover};
 
 /// What became of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,9 @@ pub fn events(found: &Found) -> Option<File> {
 ///
 /// # Errors
 /// [`ListError`] where containers cannot be listed.
-pub fn successor(ended: &Found) -> Result<Option<Found>, ListError> {
+pub fn successor(settings: &Settings, ended: &Found) -> Result<Option<Found>, ListError> {
     let old = &ended.container;
-    let mut found = discover()?.found;
+    let mut found = discover(settings)?.found;
     found.retain(|new| new.container.runtime == old.runtime && (new.init != ended.init || alive(new)));
     let by_id = found.iter().position(|new| new.container.id == old.id);
     let by_name = || found.iter().position(|new| old.name.is_some() && new.container.name == old.name);

@@ -24,7 +24,8 @@ pub(super) fn not_found(root: &Root, path: &str) -> OpenError {
     let wanted = parts.get(depth).copied().unwrap_or_default();
     let rest = parts.get(depth + 1..).unwrap_or_default();
 
-    let mut nearest = Vec::new();
+    // A file that the path goes on below is the nearest of all.
+    let mut nearest = vec![join(&folder, wanted)];
     let names = entries(root, &folder);
     for name in nearest_names(wanted, names.iter().map(String::as_str), MOST_NEAREST) {
         let candidate = rest.iter().fold(join(&folder, &name), |path, part| join(&path, part));

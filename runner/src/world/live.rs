@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, World};
 
-use crate::container::{self, Found, Listing};
+use crate::container::{self, Found, Listing, Settings};
 use crate::rootfs::{Root, RootFile};
 
 /// The containers that run on this machine and their files.
 #[derive(Default)]
 pub struct LiveWorld {
+    settings: Settings,
     listing: OnceLock<Result<Known, ListError>>,
     files: Mutex<Files>,
 }
@@ -61,14 +62,14 @@ pub enum SameInode {
 }
 
 impl LiveWorld {
-    /// The machine as it is when first asked.
-    pub fn new() -> LiveWorld {
-        LiveWorld::default()
+    /// The machine as it is when first asked; engines are asked where the settings say.
+    pub fn new(settings: Settings) -> LiveWorld {
+        LiveWorld { settings, ..LiveWorld::default() }
     }
 
     /// The machine with a listing made before (one container that was started again, say).
-    pub fn of(listing: Listing) -> LiveWorld {
-        LiveWorld { listing: OnceLock::from(Ok(Known::new(listing))), files: Mutex::default() }
+    pub fn of(settings: Settings, listing: Listing) -> LiveWorld {
+        LiveWorld { settings, listing: OnceLock::from(Ok(Known::new(listing))), files: Mutex::default() }
     }
 
     /// The containers with their first processes, in the order of [`World::containers`].
@@ -109,7 +110,7 @@ impl LiveWorld {
     }
 
     fn known(&self) -> Result<&Known, ListError> {
-        self.listing.get_or_init(|| container::discover().map(Known::new)).as_ref().map_err(Clone::clone)
+        self.listing.get_or_init(|| container::discover(&self.settings).map(Known::new)).as_ref().map_err(Clone::clone)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -131,7 +132,7 @@ impl World for LiveWorld {
 
     fn listing_notes(&self) -> Vec<String> {
         let mut notes = self.known().map(|known| known.listing.notes.clone()).unwrap_or_default();
-        notes.extend(container::stopped_notes());
+        notes.extend(container::stopped_notes(&self.settings));
         notes
     }
 
