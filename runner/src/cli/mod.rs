@@ -1,0 +1,3 @@
+//! Owns the subcommands, one file each.
+
+pub mod ps;

@@ -1,0 +1,282 @@
+//! Owns discovery: which containers run on this host. `/proc` and the cgroups are the truth; engines are only asked
+//! for names, images and labels, and only those whose containers were seen. Never opens a file of a container.
+//!
+//! A container inside a container (docker in docker, kind) is listed beside the one that holds it; tasks of the inner
+//! one count for both. Whoever may write cgroups in a container could forge the look of one there, so an inner
+//! container never gets a name from an engine of the host, and where two have one id, the inner one is left out.
+
+mod cgroup;
+mod containerd;
+mod crio;
+mod described;
+mod docker;
+mod first;
+mod hierarchy;
+mod http;
+mod podman;
+pub mod process;
+mod state_file;
+pub mod watch;
+
+use std::collections::HashMap;
+
+use ctp_lang::world::{Container, ListError, Runtime};
+
+use cgroup::{Identity, Known, classify, paths};
+use described::{Described, Descriptions};
+use hierarchy::{Events, Hierarchy};
+pub use process::Process;
+
+/// A container and its first process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What the checker sees of it.
+    pub container: Container,
+    /// Its first process; the pid is also in `container`.
+    pub init: Process,
+}
+
+/// The containers that run, and what could not be found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The containers, by runtime, then name, then id.
+    pub found: Vec<Found>,
+    /// What engines could not be asked and why, a sentence each.
+    pub notes: Vec<String>,
+    /// How many processes were looked at.
+    pub processes: usize,
+}
+
+/// Where engines are asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `DOCKER_HOST`, as docker's own client takes it; only `unix://PATH` is asked.
+    pub docker_host: Option<String>,
+}
+
+impl Settings {
+    /// As the environment says.
+    pub fn from_env() -> Settings {
+        Settings { docker_host: std::env::var("DOCKER_HOST").ok() }
+    }
+}
+
+/// Lists the containers that run now.
+///
+/// # Errors
+/// [`ListError`] where `/proc` cannot be read.
+pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
+    let tasks = containerd::tasks();
+    let known = Known {
+        tasks: tasks
+            .iter()
+            .filter(|task| task.namespace != containerd::DOCKERS_NAMESPACE)
+            .map(|task| (task.namespace.clone(), task.id.clone()))
+            .collect(),
+        own_depth: own_depth(),
+    };
+    let (groups, processes) = scan(&known).map_err(|e| ListError {
+        reason: format!("the processes in /proc cannot be read: {e}"),
+        help: Some("ctp needs /proc mounted to find containers".to_owned()),
+    })?;
+    let mut notes = Vec::new();
+    let groups = drop_forged(groups, &mut notes);
+    let hierarchy = Hierarchy::find();
+    if hierarchy.is_none() && !groups.is_empty() {
+        notes.push("no cgroup2 hierarchy is mounted here: containers cannot be told apart by cgroup".to_owned());
+    }
+    let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
+    let mut names = ask_engines(settings, &groups, &tasks, &mut notes);
+
+    let mut found: Vec<Found> = groups
+        .into_iter()
+        .filter_map(|group| {
+            let reported = group.reported_init(&tasks);
+            let init = first::process(&group.own, reported).or_else(|| first::process(&group.inner, None))?;
+            let (runtime, described) = match names.remove(&group.identity.id) {
+                Some(_) if group.identity.nested => (group.identity.runtime, Described::default()),
+                Some(found) => found,
+                None => (group.identity.runtime, group.described_by_path()),
+            };
+            Some(Found {
+                container: Container {
+                    cgroup: group.cgroup(hierarchy.as_ref()),
+                    id: group.identity.id,
+                    name: described.name,
+                    runtime,
+                    image: described.image,
+                    labels: described.labels,
+                    pod: described.pod,
+                    init_pid: init.pid,
+                },
+                init,
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| {
+        let key = |f: &'_ Found| (f.container.runtime, f.container.name.clone(), f.container.id.clone());
+        key(a).cmp(&key(b))
+    });
+    Ok(Listing { found, notes, processes })
+}
+
+/// Sentences on containers that engines know and that do not run, for when a name was not found. Asks engines anew,
+/// also those of which no container runs.
+pub fn stopped_notes(settings: &Settings) -> Vec<String> {
+    let stopped = docker::stopped(settings.docker_host.as_deref()).unwrap_or_default();
+    if stopped.is_empty() {
+        return Vec::new();
+    }
+    let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
+    vec![format!("docker knows containers that do not run: {list}")]
+}
+
+/// The processes of one container.
+struct Group {
+    identity: Identity,
+    /// Whether the path is one of the v2 hierarchy.
+    v2: bool,
+    /// Those in its cgroup or below it, except in inner containers; ascending.
+    own: Vec<u32>,
+    /// Those in inner containers.
+    inner: Vec<u32>,
+}
+
+impl Group {
+    /// The first process as the engine wrote it down.
+    fn reported_init(&self, tasks: &HashMap<&str, &containerd::Task>) -> Option<u32> {
+        if self.identity.nested {
+            return None;
+        }
+        match self.identity.runtime {
+            Runtime::Docker | Runtime::Containerd | Runtime::Unknown => tasks.get(self.identity.id.as_str())?.init_pid(),
+            Runtime::Podman => podman::init_pid(&self.identity.id),
+            Runtime::CriO => crio::init_pid(&self.identity.id),
+            Runtime::Lxc | Runtime::Nspawn => None,
+        }
+    }
+
+    /// LXC and nspawn name their cgroups by the container's name: there the id is the name.
+    fn described_by_path(&self) -> Described {
+        let name = match self.identity.runtime {
+            Runtime::Lxc | Runtime::Nspawn => (!self.identity.nested).then(|| self.identity.id.clone()),
+            Runtime::Docker | Runtime::Podman | Runtime::Containerd | Runtime::CriO | Runtime::Unknown => None,
+        };
+        Described { name, ..Described::default() }
+    }
+
+    /// Its cgroup2 folder. Where only v1 hierarchies showed the container, the same path under cgroup2 counts only if
+    /// tasks live there: engines make it without using it.
+    fn cgroup(&self, hierarchy: Option<&Hierarchy>) -> Option<ctp_lang::world::Cgroup> {
+        let cgroup = hierarchy?.cgroup(&self.identity.path)?;
+        let used = || Events::read(cgroup.folder.as_ref()).is_some_and(|events| events.populated);
+        (self.v2 || used()).then_some(cgroup)
+    }
+}
+
+/// How many containers hold this process.
+fn own_depth() -> usize {
+    let file = std::fs::read("/proc/self/cgroup").unwrap_or_default();
+    identities(&file, &Known::default()).0.len()
+}
+
+/// The containers of one `/proc/PID/cgroup`: by the v2 path, or where that shows none by the first v1 path that does
+/// (a hybrid host whose engine leaves tasks in the v2 root). The flag tells whether it was the v2 path.
+fn identities(file: &[u8], known: &Known) -> (Vec<Identity>, bool) {
+    let (v2, mut v1) = paths(file);
+    let by_v2 = v2.map(|path| classify(path, known)).unwrap_or_default();
+    if !by_v2.is_empty() {
+        return (by_v2, true);
+    }
+    (v1.find_map(|path| Some(classify(path, known)).filter(|found| !found.is_empty())).unwrap_or_default(), false)
+}
+
+/// All containers that have a process, and the number of all processes.
+fn scan(known: &Known) -> std::io::Result<(Vec<Group>, usize)> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut by_identity: HashMap<Identity, usize> = HashMap::new();
+    // Most processes share their cgroups with others: each content is classified once.
+    let mut by_content: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+    let mut processes = 0;
+    process::for_each_cgroup(|pid, file| {
+        processes += 1;
+        if !by_content.contains_key(file) {
+            let (identities, v2) = identities(file, known);
+            let indices = identities.into_iter().map(|identity| {
+                *by_identity.entry(identity.clone()).or_insert_with(|| {
+                    groups.push(Group { identity, v2, own: Vec::new(), inner: Vec::new() });
+                    groups.len() - 1
+                })
+            });
+            let indices = indices.collect();
+            by_content.insert(file.to_vec(), indices);
+        }
+        let Some((innermost, outer)) = by_content.get(file).and_then(|indices| indices.split_last()) else { return };
+        if let Some(group) = groups.get_mut(*innermost) {
+            group.own.push(pid);
+        }
+        for index in outer {
+            if let Some(group) = groups.get_mut(*index) {
+                group.inner.push(pid);
+            }
+        }
+    })?;
+    Ok((groups, processes))
+}
+
+/// Leaves one container of each id: the outermost, since only the host's engine makes cgroups out there.
+fn drop_forged(mut groups: Vec<Group>, notes: &mut Vec<String>) -> Vec<Group> {
+    groups.sort_by_key(|group| (group.identity.nested, group.identity.path.len()));
+    let mut seen = std::collections::HashSet::new();
+    groups.retain(|group| {
+        let first = seen.insert(group.identity.id.clone());
+        if !first {
+            notes.push(format!("the cgroup {} bears the id of another container and is not listed", group.identity.path));
+        }
+        first
+    });
+    groups
+}
+
+/// Names, images and labels by id, with the runtime of the engine that knew it.
+fn ask_engines(
+    settings: &Settings,
+    groups: &[Group],
+    tasks: &HashMap<&str, &containerd::Task>,
+    notes: &mut Vec<String>,
+) -> HashMap<String, (Runtime, Described)> {
+    let docker_host = settings.docker_host.as_deref();
+    let outer = || groups.iter().map(|group| &group.identity).filter(|identity| !identity.nested);
+    let ids = |runtime: Runtime| outer().filter(|i| i.runtime == runtime).map(|i| i.id.as_str()).collect::<Vec<_>>();
+    let mut names = HashMap::new();
+    let mut add = |runtime: Runtime, descriptions: Descriptions| {
+        for (id, described) in descriptions {
+            names.entry(id).or_insert((runtime, described));
+        }
+    };
+
+    let (containerd, without_task): (Vec<&str>, Vec<&str>) =
+        ids(Runtime::Containerd).into_iter().partition(|id| tasks.contains_key(id));
+    let task = |id: &&str| Some(((*id).to_owned(), tasks.get(id)?.describe()));
+    add(Runtime::Containerd, containerd.iter().filter_map(task).collect());
+
+    // Paths that tell no engine (--cgroup-parent), and pods whose engine is docker, are for whoever knows the id.
+    let open: Vec<&str> = ids(Runtime::Unknown).into_iter().chain(without_task).collect();
+    let of_docker = ids(Runtime::Docker);
+    if !of_docker.is_empty() || (!open.is_empty() && docker::has_socket(docker_host)) {
+        add(Runtime::Docker, docker::describe(docker_host, &of_docker, &open, notes));
+    }
+    let of_podman = ids(Runtime::Podman);
+    if !of_podman.is_empty() || (!open.is_empty() && podman::has_socket()) {
+        add(Runtime::Podman, podman::describe(&of_podman, notes));
+    }
+    let of_crio = ids(Runtime::CriO);
+    if !of_crio.is_empty() {
+        add(Runtime::CriO, crio::describe(&of_crio, notes));
+    }
+    let unnamed = open.iter().filter(|id| !names.contains_key(**id)).count();
+    if unnamed > 0 {
+        notes.push(format!("no engine that was asked knows {unnamed} of the containers: their names are unknown"));
+    }
+    names
+}

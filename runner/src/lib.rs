@@ -1,0 +1,7 @@
+//! The runner of ctp: everything that touches the machine. `main.rs` only calls into it; the tests use it too.
+
+pub mod cli;
+pub mod container;
+pub mod output;
+pub mod rootfs;
+pub mod world;

@@ -1,0 +1,3 @@
+//! Owns how results are written.
+
+pub mod escape;

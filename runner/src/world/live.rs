@@ -1,0 +1,199 @@
+//! Owns the live machine as the checker sees it: a listing made once, and every file opened, kept open under its id
+//! for the engine. Never attaches anything.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, World};
+
+use crate::container::{self, Found, Listing, Settings};
+use crate::rootfs::{Root, RootFile};
+
+/// The containers that run on this machine and their files.
+#[derive(Default)]
+pub struct LiveWorld {
+    settings: Settings,
+    listing: OnceLock<Result<Known, ListError>>,
+    files: Mutex<Files>,
+}
+
+/// A listing with the part that the checker sees.
+struct Known {
+    listing: Listing,
+    containers: Arc<[Container]>,
+}
+
+/// A file that was opened, for the engine: what was checked is what is probed.
+#[derive(Clone, Debug)]
+pub struct OpenedFile {
+    /// The open file itself; attach through `/proc/self/fd/N` of it.
+    pub file: Arc<File>,
+    /// Which containers' file it is: indices into [`LiveWorld::found`].
+    pub containers: Vec<usize>,
+    /// Path in the container, links resolved.
+    pub path: String,
+    /// Device as fstat(2) shows it (an overlay's proves nothing about the real inode).
+    pub dev: u64,
+    /// Inode number as fstat(2) shows it.
+    pub ino: u64,
+    /// Size in bytes when it was opened.
+    pub size: u64,
+}
+
+#[derive(Default)]
+struct Files {
+    opened: Vec<Option<OpenedFile>>,
+    /// What was asked for once is not opened again: a file replaced meanwhile stays the one that was checked.
+    by_place: HashMap<(usize, Place), (FileId, RootFile)>,
+    by_file: HashMap<(usize, String, u64, u64), FileId>,
+}
+
+/// Whether two open files are one inode below their overlays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameInode {
+    /// They are.
+    Same,
+    /// They are not.
+    Different,
+    /// Not known: each is given its own id, which costs a link more and counts nothing twice, since each link counts
+    /// the tasks of its own containers only.
+    Unknown,
+}
+
+impl LiveWorld {
+    /// The machine as it is when first asked; engines are asked where the settings say.
+    pub fn new(settings: Settings) -> LiveWorld {
+        LiveWorld { settings, ..LiveWorld::default() }
+    }
+
+    /// The machine with a listing made before (one container that was started again, say).
+    pub fn of(settings: Settings, listing: Listing) -> LiveWorld {
+        LiveWorld { settings, listing: OnceLock::from(Ok(Known::new(listing))), files: Mutex::default() }
+    }
+
+    /// The containers with their first processes, in the order of [`World::containers`].
+    ///
+    /// # Errors
+    /// [`ListError`] where they cannot be listed.
+    pub fn found(&self) -> Result<&[Found], ListError> {
+        Ok(&self.known()?.listing.found)
+    }
+
+    /// The whole listing.
+    ///
+    /// # Errors
+    /// [`ListError`] where containers cannot be listed.
+    pub fn listing(&self) -> Result<&Listing, ListError> {
+        Ok(&self.known()?.listing)
+    }
+
+    /// A file opened before; `None` for an id of another world, or after [`LiveWorld::release`].
+    pub fn file(&self, id: FileId) -> Option<OpenedFile> {
+        self.files().opened.get(id.0 as usize)?.clone()
+    }
+
+    /// Closes this world's descriptors of a container (an index into [`LiveWorld::found`]), and those of files that
+    /// only it had: a descriptor below a container's root keeps its overlay mounted after it has stopped.
+    pub fn release(&self, container: usize) {
+        let mut files = self.files();
+        files.by_place.retain(|(index, _), _| *index != container);
+        files.by_file.retain(|(index, ..), _| *index != container);
+        for slot in &mut files.opened {
+            if let Some(file) = slot {
+                file.containers.retain(|index| *index != container);
+                if file.containers.is_empty() {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    fn known(&self) -> Result<&Known, ListError> {
+        self.listing.get_or_init(|| container::discover(&self.settings).map(Known::new)).as_ref().map_err(Clone::clone)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn new(listing: Listing) -> Known {
+        let containers = listing.found.iter().map(|found| found.container.clone()).collect();
+        Known { listing, containers }
+    }
+}
+
+impl World for LiveWorld {
+    fn containers(&self) -> Result<Arc<[Container]>, ListError> {
+        Ok(Arc::clone(&self.known()?.containers))
+    }
+
+    fn listing_notes(&self) -> Vec<String> {
+        let mut notes = self.known().map(|known| known.listing.notes.clone()).unwrap_or_default();
+        notes.extend(container::stopped_notes(&self.settings));
+        notes
+    }
+
+    fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError> {
+        let known = self.known().map_err(|e| OpenError::Other(e.reason))?;
+        let same = |found: &Found| found.container.id == container.id && found.container.runtime == container.runtime;
+        let index = known.listing.found.iter().position(same).ok_or(OpenError::Gone)?;
+        let found = known.listing.found.get(index).ok_or(OpenError::Gone)?;
+        let mut files = self.files();
+        let asked = (index, place.clone());
+        if let Some((id, file)) = files.by_place.get(&asked) {
+            return Ok(Opened { file: *id, path: file.path.clone(), bytes: Arc::new(file.clone()) });
+        }
+        let file = Root::of(found.init)?.open(place)?;
+        let id = files.id_of(index, &file)?;
+        files.by_place.insert(asked, (id, file.clone()));
+        Ok(Opened { file: id, path: file.path.clone(), bytes: Arc::new(file) })
+    }
+}
+
+impl Files {
+    /// The id of an open file: that of the same file opened under another name of this container, or of another
+    /// container where both are known to be one inode; otherwise a new one.
+    fn id_of(&mut self, container: usize, file: &RootFile) -> Result<FileId, OpenError> {
+        let key = (container, file.path.clone(), file.dev, file.ino);
+        if let Some(id) = self.by_file.get(&key) {
+            return Ok(*id);
+        }
+        let shared = (0u32..).zip(&mut self.opened).find_map(|(id, slot)| {
+            let opened = slot.as_mut()?;
+            match same_inode(opened, file) {
+                SameInode::Same => {
+                    opened.containers.push(container);
+                    Some(FileId(id))
+                }
+                SameInode::Different | SameInode::Unknown => None,
+            }
+        });
+        let id = match shared {
+            Some(id) => id,
+            None => {
+                let id = u32::try_from(self.opened.len()).map_err(|_| OpenError::Other("too many open files".to_owned()))?;
+                self.opened.push(Some(OpenedFile {
+                    file: Arc::clone(file.file()),
+                    containers: vec![container],
+                    path: file.path.clone(),
+                    dev: file.dev,
+                    ino: file.ino,
+                    size: file.size,
+                }));
+                FileId(id)
+            }
+        };
+        self.by_file.insert(key, id);
+        Ok(id)
+    }
+}
+
+/// Whether two files are one inode. What fstat(2) shows proves nothing on overlays (two containers of one image show
+/// different devices and one inode number; after a copy-up the number stays and the inode is another), so nothing is
+/// known here: the real inode is only seen from inside the kernel.
+fn same_inode(_opened: &OpenedFile, _file: &RootFile) -> SameInode {
+    SameInode::Unknown
+}

@@ -1,0 +1,245 @@
+//! Owns making and removing what the tests run against: one image, containers of it, cgroups. Names are unique to this
+//! process; whatever a test made goes when it ends, also by a panic.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use ctp::container::{Found, Listing, Settings, discover};
+
+/// Runs a program to its end and returns what it printed, without the last newline; panics where it fails.
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// A name no other test and no other run has.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("ctp-t-{}-{}-{what}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the files say that must be read, and those that must not.
+pub(crate) const INSIDE: &str = "inside the container\n";
+pub(crate) const OUTSIDE: &str = "OUTSIDE: a file of the host\n";
+
+/// A folder of the host, removed when dropped.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Folder {
+        let path = std::env::temp_dir().join(unique("folder"));
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn str(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The image of all tests, removed with the last container of it.
+pub(crate) struct Image {
+    pub(crate) name: String,
+    /// A folder of the host with a file `secret` that links in the image point to, and a copy of the root.
+    pub(crate) host: Folder,
+}
+
+impl Image {
+    pub(crate) fn get() -> Arc<Image> {
+        static IMAGE: Mutex<Weak<Image>> = Mutex::new(Weak::new());
+        let mut slot = IMAGE.lock().unwrap_or_else(|e| e.into_inner());
+        slot.upgrade().unwrap_or_else(|| {
+            let image = Arc::new(Image::make());
+            *slot = Arc::downgrade(&image);
+            image
+        })
+    }
+
+    fn make() -> Image {
+        let host = Folder::new();
+        fs::write(host.path().join("secret"), OUTSIDE).unwrap();
+        let outside = format!("{}/secret", host.str());
+        let root = host.path().join("root");
+        fs::create_dir_all(root.join("app/folder")).unwrap();
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        fs::create_dir_all(root.join("flip/good")).unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/containers/target.c");
+        run("gcc", &["-static", "-g", "-O0", source, "-o", root.join("app/test_app").to_str().unwrap()]);
+        fs::copy(root.join("app/test_app"), root.join("app/\u{1b}[31mred")).unwrap();
+        for name in ["app/inside", "flip/good/secret", "usr/bin/other"] {
+            fs::write(root.join(name), INSIDE).unwrap();
+        }
+        symlink("/app/inside", root.join("app/link_absolute")).unwrap();
+        symlink("../../../../app/inside", root.join("app/link_up_and_down")).unwrap();
+        symlink("link_circle", root.join("app/link_circle")).unwrap();
+        symlink(&outside, root.join("app/out_absolute")).unwrap();
+        symlink(format!("../../../../../../../..{outside}"), root.join("app/out_relative")).unwrap();
+        symlink(format!("/proc/1/root{outside}"), root.join("app/out_proc_1")).unwrap();
+        symlink(format!("/proc/self/root{outside}"), root.join("app/out_proc_self")).unwrap();
+        symlink(host.path(), root.join("flip/bad")).unwrap();
+        run("mkfifo", &[root.join("app/fifo").to_str().unwrap()]);
+        run("mknod", &[root.join("app/device").to_str().unwrap(), "c", "1", "5"]);
+        let name = unique("image");
+        let tar = host.path().join("root.tar");
+        run("tar", &["-C", root.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."]);
+        run("docker", &["import", tar.to_str().unwrap(), &name]);
+        Image { name, host }
+    }
+
+    /// A file of the host, seen through each way out.
+    pub(crate) fn secret(&self) -> String {
+        format!("{}/secret", self.host.str())
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rmi", "-f", &self.name]).output();
+    }
+}
+
+/// A running docker container, removed when dropped.
+pub(crate) struct Docker {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) image: Arc<Image>,
+}
+
+impl Docker {
+    /// `docker run -d OPTIONS IMAGE COMMAND`.
+    pub(crate) fn start(options: &[&str], command: &[&str]) -> Docker {
+        let image = Image::get();
+        let name = unique("c");
+        // Dropping it removes it, also where it could be made and not started.
+        let mut container = Docker { id: name.clone(), name: name.clone(), image: Arc::clone(&image) };
+        let args = [&["run", "-d", "--network", "none", "--name", &name][..], options, &[&image.name], command].concat();
+        container.id = run("docker", &args);
+        container.wait_for_exec();
+        container
+    }
+
+    /// A container that just waits.
+    pub(crate) fn sleeping() -> Docker {
+        Docker::start(&[], &["/app/test_app"])
+    }
+
+    /// `docker inspect -f`.
+    pub(crate) fn inspect(&self, format: &str) -> String {
+        run("docker", &["inspect", "-f", format, &self.id])
+    }
+
+    /// Pid of its first process, as docker says.
+    pub(crate) fn pid(&self) -> u32 {
+        self.inspect("{{.State.Pid}}").parse().unwrap()
+    }
+
+    /// Its cgroup2 folder, by the kernel's word on its first process.
+    pub(crate) fn cgroup(&self) -> PathBuf {
+        let file = fs::read_to_string(format!("/proc/{}/cgroup", self.pid())).unwrap();
+        let path = file.lines().find_map(|line| line.strip_prefix("0::/")).unwrap().to_owned();
+        cgroup2().join(path)
+    }
+
+    /// Starts a process in it and returns its pid on the host.
+    pub(crate) fn exec(&self, command: &[&str]) -> u32 {
+        let before = self.processes();
+        run("docker", &[&["exec", "-d", &self.id][..], command].concat());
+        let new = || self.processes().into_iter().find(|pid| !before.contains(pid) && executes(*pid, command[0]));
+        wait_for("docker exec", new)
+    }
+
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let text = fs::read_to_string(self.cgroup().join("cgroup.procs")).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
+    /// Docker returns when it has let its own set-up process go on, which then executes the program.
+    fn wait_for_exec(&self) {
+        let path = self.inspect("{{.Path}}");
+        wait_for("the program of the container", || executes(self.pid(), &path).then_some(()));
+    }
+
+    /// Its entry in a listing.
+    pub(crate) fn found(&self) -> Found {
+        let listing = list();
+        let found = listing.found.iter().filter(|found| found.container.id == self.id).collect::<Vec<_>>();
+        let [found] = found[..] else { panic!("{} is listed {} times: {listing:#?}", self.id, found.len()) };
+        found.clone()
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "-f", &self.id]).output();
+    }
+}
+
+/// All containers, as ctp finds them.
+pub(crate) fn list() -> Listing {
+    discover(&Settings::from_env()).unwrap()
+}
+
+fn executes(pid: u32, path: &str) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(path))
+}
+
+/// Asks until there is an answer, for 10 s.
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited 10 s for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The cgroup2 mount, by findmnt(8).
+pub(crate) fn cgroup2() -> PathBuf {
+    PathBuf::from(run("findmnt", &["-n", "-t", "cgroup2", "-o", "TARGET"]).lines().next().unwrap())
+}
+
+/// A cgroup made by a test, with a process in it; both go when dropped. Folders above it that were not there go too.
+pub(crate) struct HandMade {
+    pub(crate) process: Child,
+    folders: Vec<PathBuf>,
+}
+
+impl HandMade {
+    /// Runs `sleep` in a cgroup2 folder (relative to the mount).
+    pub(crate) fn at(path: &str) -> HandMade {
+        let folder = cgroup2().join(path);
+        let new: Vec<PathBuf> = folder.ancestors().take_while(|f| !f.exists()).map(Path::to_path_buf).collect();
+        fs::create_dir_all(&folder).unwrap();
+        let process = Command::new("sleep").arg("600").spawn().unwrap();
+        fs::write(folder.join("cgroup.procs"), process.id().to_string()).unwrap();
+        HandMade { process, folders: new }
+    }
+}
+
+impl Drop for HandMade {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for folder in &self.folders {
+            let _ = wait_for("the cgroup to be empty", || fs::remove_dir(folder).ok().or_else(|| (!folder.exists()).then_some(())));
+        }
+    }
+}

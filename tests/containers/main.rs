@@ -1,0 +1,12 @@
+//! Containers as they are found, named and opened, on real containers of a running docker. Needs root, docker and gcc.
+
+#[path = "fixture.rs"]
+mod fixture;
+#[path = "listing.rs"]
+mod listing;
+#[path = "opening.rs"]
+mod opening;
+#[path = "ps.rs"]
+mod ps;
+#[path = "watching.rs"]
+mod watching;
