@@ -37,6 +37,7 @@ codes! {
     E0007 = "invalid escape in a string",
     E0008 = "not a probe point",
     E0009 = "program too large or not text",
+    E0010 = "comment for ctp that says nothing",
 
     E0101 = "no such container",
     E0102 = "container name is ambiguous",

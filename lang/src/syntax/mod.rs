@@ -1,3 +1,14 @@
 //! Owns text → tree. Only `parse` names pest.
 
 pub mod ast;
+pub mod escape;
+pub mod number;
+mod parse;
+
+pub use parse::{decode, parse, parse_target};
+
+/// How deep a program may nest: brackets, statements in statements, operators in one expression.
+pub const MAX_DEPTH: usize = 256;
+
+/// How many bytes a source text may have.
+pub const MAX_SOURCE: usize = 1 << 20;
