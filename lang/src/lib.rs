@@ -7,6 +7,7 @@ pub mod check;
 pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
+pub mod emit;
 pub mod glob;
 pub mod interpret;
 pub mod ir;

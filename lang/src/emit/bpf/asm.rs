@@ -1,0 +1,236 @@
+//! Owns a list of instructions under construction: labels, jumps, references to maps, and which source each
+//! instruction came from. Decides nothing about what is computed.
+
+use super::insn::*;
+use super::map::MapId;
+use crate::source::Span;
+
+/// A place in the program that jumps name before it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label(usize);
+
+/// Instructions with open ends.
+#[derive(Default)]
+pub(super) struct Asm {
+    insns: Vec<Insn>,
+    /// Position of each label, once placed.
+    labels: Vec<Option<usize>>,
+    /// Jumps to patch: instruction and label.
+    jumps: Vec<(usize, Label)>,
+    /// Instructions that name a map.
+    maps: Vec<(usize, MapId)>,
+    /// From which instruction on which source is meant.
+    spans: Vec<(usize, Span)>,
+}
+
+/// A finished list of instructions.
+pub(super) struct Assembled {
+    pub(super) insns: Vec<Insn>,
+    pub(super) maps: Vec<(usize, MapId)>,
+    pub(super) spans: Vec<(usize, Span)>,
+}
+
+/// A jump is farther than 16 bits of instructions, or to nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooFar;
+
+impl Asm {
+    pub(super) fn len(&self) -> usize {
+        self.insns.len()
+    }
+
+    /// What follows comes from `span`.
+    pub(super) fn at(&mut self, span: Span) {
+        match self.spans.last_mut() {
+            Some((from, last)) if *from == self.insns.len() => *last = span,
+            Some((_, last)) if *last == span => {}
+            Some(_) | None => self.spans.push((self.insns.len(), span)),
+        }
+    }
+
+    pub(super) fn label(&mut self) -> Label {
+        self.labels.push(None);
+        Label(self.labels.len() - 1)
+    }
+
+    /// Puts a label before the next instruction.
+    pub(super) fn place(&mut self, label: Label) {
+        if let Some(position) = self.labels.get_mut(label.0) {
+            *position = Some(self.insns.len());
+        }
+    }
+
+    fn push(&mut self, code: u8, dst: Reg, src: u8, off: i16, imm: i32) {
+        self.insns.push(Insn { code, dst: dst.0, src, off, imm });
+    }
+
+    pub(super) fn mov(&mut self, dst: Reg, src: Reg) {
+        if dst != src {
+            self.push(ALU64 | X | Alu::Mov as u8, dst, src.0, 0, 0);
+        }
+    }
+
+    /// Loads a constant of any size.
+    pub(super) fn imm(&mut self, dst: Reg, value: i64) {
+        match i32::try_from(value) {
+            Ok(small) => self.push(ALU64 | Alu::Mov as u8, dst, 0, 0, small),
+            Err(_) => self.imm64(dst, 0, value),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number are wanted")]
+    fn imm64(&mut self, dst: Reg, pseudo: u8, value: i64) {
+        self.push(LD_IMM64, dst, pseudo, 0, value as i32);
+        self.push(0, Reg(0), 0, 0, (value >> 32) as i32);
+    }
+
+    pub(super) fn alu(&mut self, op: Alu, dst: Reg, src: Reg) {
+        self.push(ALU64 | X | op as u8, dst, src.0, 0, 0);
+    }
+
+    pub(super) fn alu_imm(&mut self, op: Alu, dst: Reg, imm: i32) {
+        self.push(ALU64 | op as u8, dst, 0, 0, imm);
+    }
+
+    /// Signed division or remainder (offset 1; kernel 6.6).
+    pub(super) fn signed(&mut self, op: Alu, dst: Reg, src: Reg) {
+        self.push(ALU64 | X | op as u8, dst, src.0, 1, 0);
+    }
+
+    /// Clears the upper 32 bits.
+    pub(super) fn low32(&mut self, reg: Reg) {
+        self.push(ALU32 | X | Alu::Mov as u8, reg, reg.0, 0, 0);
+    }
+
+    pub(super) fn big_endian64(&mut self, reg: Reg) {
+        self.push(TO_BE, reg, 0, 0, 64);
+    }
+
+    pub(super) fn load(&mut self, width: Width, dst: Reg, base: Reg, off: i16) {
+        self.push(width.load(), dst, base.0, off, 0);
+    }
+
+    pub(super) fn store(&mut self, width: Width, base: Reg, off: i16, src: Reg) {
+        self.push(width.store(), base, src.0, off, 0);
+    }
+
+    pub(super) fn store_imm(&mut self, width: Width, base: Reg, off: i16, imm: i32) {
+        self.push(width.store_imm(), base, 0, off, imm);
+    }
+
+    /// An atomic operation on 8 bytes at `base`; with `ATOMIC_FETCH` and for `ATOMIC_XCHG` the old value comes back in
+    /// `src`.
+    pub(super) fn atomic(&mut self, op: i32, base: Reg, off: i16, src: Reg) {
+        self.push(ATOMIC64, base, src.0, off, op);
+    }
+
+    pub(super) fn call(&mut self, helper: Helper) {
+        self.push(CALL, Reg(0), 0, 0, helper as i32);
+    }
+
+    /// Calls a function of the kernel by its BTF id.
+    pub(super) fn call_kfunc(&mut self, btf_id: i32) {
+        self.push(CALL, Reg(0), PSEUDO_KFUNC_CALL, 0, btf_id);
+    }
+
+    pub(super) fn map(&mut self, dst: Reg, map: MapId) {
+        self.maps.push((self.insns.len(), map));
+        self.imm64(dst, PSEUDO_MAP_FD, 0);
+    }
+
+    /// Address of byte `off` of the only element of an array map.
+    pub(super) fn map_value(&mut self, dst: Reg, map: MapId, off: u32) {
+        self.maps.push((self.insns.len(), map));
+        self.imm64(dst, PSEUDO_MAP_VALUE, i64::from(off) << 32);
+    }
+
+    pub(super) fn jump(&mut self, label: Label) {
+        self.jumps.push((self.insns.len(), label));
+        self.push(JA, Reg(0), 0, 0, 0);
+    }
+
+    pub(super) fn jump_if(&mut self, cond: Jump, left: Reg, right: Reg, label: Label) {
+        self.jumps.push((self.insns.len(), label));
+        self.push(JMP | X | cond as u8, left, right.0, 0, 0);
+    }
+
+    pub(super) fn jump_if_imm(&mut self, cond: Jump, left: Reg, right: i32, label: Label) {
+        self.jumps.push((self.insns.len(), label));
+        self.push(JMP | cond as u8, left, 0, 0, right);
+    }
+
+    pub(super) fn exit(&mut self) {
+        self.imm(R0, 0);
+        self.push(EXIT, Reg(0), 0, 0, 0);
+    }
+
+    /// Resolves the jumps.
+    pub(super) fn finish(mut self) -> Result<Assembled, TooFar> {
+        for (at, label) in &self.jumps {
+            let target = self.labels.get(label.0).copied().flatten().ok_or(TooFar)?;
+            let distance = i64::try_from(target).map_err(|_| TooFar)? - i64::try_from(*at).map_err(|_| TooFar)? - 1;
+            if let Some(insn) = self.insns.get_mut(*at) {
+                match i16::try_from(distance) {
+                    Ok(near) => insn.off = near,
+                    // `gotol` of the fourth instruction set (kernel 6.6): BPF_JMP32 | BPF_JA, distance in `imm`.
+                    Err(_) if insn.code == JA => {
+                        insn.code = 0x06;
+                        insn.imm = i32::try_from(distance).map_err(|_| TooFar)?;
+                    }
+                    Err(_) => return Err(TooFar),
+                }
+            }
+        }
+        Ok(Assembled { insns: self.insns, maps: self.maps, spans: self.spans })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Encodings as `llvm-mc -triple=bpfel --show-encoding` prints them.
+    #[test]
+    fn encodings_are_llvms() {
+        let mut asm = Asm::default();
+        asm.mov(CTX, R1); // r6 = r1
+        asm.imm(R2, -8); // r2 = -8
+        asm.load(Width::D, R0, CTX, 112); // r0 = *(u64 *)(r6 + 112)
+        asm.store(Width::W, FP, -4, R0); // *(u32 *)(r10 - 4) = r0
+        asm.signed(Alu::Div, R0, R1); // r0 s/= r1
+        asm.atomic(ATOMIC_ADD | ATOMIC_FETCH, R1, 8, R0); // r0 = atomic_fetch_add((u64 *)(r1 + 8), r0)
+        let bytes: Vec<[u8; 8]> = asm.finish().unwrap().insns.into_iter().map(Insn::to_bytes).collect();
+        assert_eq!(
+            bytes,
+            [
+                [0xbf, 0x16, 0, 0, 0, 0, 0, 0],
+                [0xb7, 0x02, 0, 0, 0xf8, 0xff, 0xff, 0xff],
+                [0x79, 0x60, 0x70, 0, 0, 0, 0, 0],
+                [0x63, 0x0a, 0xfc, 0xff, 0, 0, 0, 0],
+                [0x3f, 0x10, 1, 0, 0, 0, 0, 0],
+                [0xdb, 0x01, 8, 0, 1, 0, 0, 0],
+            ]
+        );
+    }
+
+    #[test]
+    fn a_jump_counts_from_the_next_instruction() {
+        let mut asm = Asm::default();
+        let end = asm.label();
+        asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        asm.imm(R1, 0x1_0000_0000); // two slots
+        asm.place(end);
+        asm.exit();
+        let insns = asm.finish().unwrap().insns;
+        assert_eq!(insns[0].off, 2);
+        assert_eq!(insns.len(), 5);
+    }
+
+    #[test]
+    fn a_jump_to_nowhere_is_an_error() {
+        let mut asm = Asm::default();
+        let lost = asm.label();
+        asm.jump(lost);
+        assert!(asm.finish().is_err());
+    }
+}

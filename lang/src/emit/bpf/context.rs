@@ -1,0 +1,126 @@
+//! Owns what is asked of the task and the moment, as numbers.
+
+use super::env::Table;
+use super::expr::PROGRAM_COUNTER;
+use super::handler::{Gen, Refused};
+use super::insn::*;
+use crate::codes::Code;
+use crate::diagnostic::Diagnostic;
+use crate::ir::{Context, Site};
+use crate::source::Span;
+
+impl Gen<'_> {
+    pub(super) fn context_number(&mut self, context: Context, span: Span) -> Result<(), Refused> {
+        match context {
+            Context::Pid => {
+                self.asm.call(Helper::GetCurrentPidTgid);
+                self.asm.alu_imm(Alu::Rsh, R0, 32);
+            }
+            Context::Tid => {
+                self.asm.call(Helper::GetCurrentPidTgid);
+                self.asm.low32(R0);
+            }
+            Context::Uid => {
+                self.asm.call(Helper::GetCurrentUidGid);
+                self.asm.low32(R0);
+            }
+            Context::Gid => {
+                self.asm.call(Helper::GetCurrentUidGid);
+                self.asm.alu_imm(Alu::Rsh, R0, 32);
+            }
+            Context::Now => self.asm.call(Helper::KtimeGetNs),
+            Context::Cpu => self.asm.call(Helper::GetSmpProcessorId),
+            Context::NsPid => self.namespace_id(true, span)?,
+            Context::NsTid => self.namespace_id(false, span)?,
+            Context::Comm
+            | Context::Container
+            | Context::ContainerId
+            | Context::ProbeFunction
+            | Context::ProbePoint => {
+                return Err(self.contradiction(span, "a string where a number is meant"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The task's number in the container's pid namespace: `struct pid` holds one for each namespace it lives in,
+    /// from the host's down to its own. A task that lives less deep (it joined the container's cgroup only) shows
+    /// the deepest number it has.
+    fn namespace_id(&mut self, process: bool, span: Span) -> Result<(), Refused> {
+        let Some(at) = self.env.kernel.pids else {
+            return Err(Box::new(
+                Diagnostic::new(Code::E0402, span, "the kernel's BTF lacks the members that hold a task's pids")
+                    .help("`pid()` and `tid()` give the numbers of the host"),
+            ));
+        };
+        let mark = self.frame;
+        let pointer = self.temporary()?;
+        let level = self.temporary()?;
+        self.asm.call(Helper::GetCurrentTask);
+        if process {
+            self.kernel_read(pointer, R0, at.task_signal, 8);
+            self.load(R0, pointer);
+            self.kernel_read(pointer, R0, at.signal_tgid, 8);
+        } else {
+            self.kernel_read(pointer, R0, at.task_pid, 8);
+        }
+        self.load(R0, pointer);
+        self.asm.store_imm(Width::D, level.base, level.off, 0);
+        self.kernel_read(level, R0, at.pid_level, 4);
+        let deep = self.asm.label();
+        self.load(R0, level);
+        self.load(R1, self.shared.pid_level);
+        self.asm.jump_if(Jump::Lt, R0, R1, deep);
+        self.asm.mov(R0, R1);
+        self.asm.place(deep);
+        // MAX_PID_NS_LEVEL is 32.
+        self.asm.alu_imm(Alu::And, R0, 63);
+        self.asm.alu_imm(Alu::Lsh, R0, 4); // sizeof(struct upid)
+        self.load(R1, pointer);
+        self.asm.alu(Alu::Add, R0, R1);
+        self.asm.store_imm(Width::D, level.base, level.off, 0);
+        self.kernel_read(level, R0, at.pid_numbers, 4);
+        self.load(R0, level);
+        self.frame.release(mark);
+        Ok(())
+    }
+
+    /// Reads `size` bytes of the kernel at `base + off` to a slot.
+    fn kernel_read(&mut self, dst: super::frame::Slot, base: Reg, off: u32, size: u32) {
+        self.asm.mov(R3, base);
+        self.asm.alu_imm(Alu::Add, R3, off.cast_signed());
+        self.copy_from_r3(dst, size);
+    }
+
+    /// The run-time address of a link-time address: both are as far from the probed address as from each other.
+    pub(super) fn module_address(&mut self, address: u64) -> Result<(), Refused> {
+        let sites = &self.variant.sites;
+        let first = sites.first().map_or(0, |site| site.address);
+        if sites.iter().all(|site: &Site| site.address == first) {
+            self.asm.imm(R1, address.wrapping_sub(first).cast_signed());
+        } else {
+            self.table_address(Table::Addresses, SITE)?;
+            self.load(R2, super::frame::Slot { base: R1, off: 0 });
+            self.asm.imm(R1, address.cast_signed());
+            self.asm.alu(Alu::Sub, R1, R2);
+        }
+        self.asm.load(Width::D, R0, CTX, PROGRAM_COUNTER);
+        self.asm.alu(Alu::Add, R0, R1);
+        Ok(())
+    }
+
+    /// The address of an entry of a table in r1; clobbers r0–r2.
+    pub(super) fn table_address(&mut self, table: Table, index: Reg) -> Result<(), Refused> {
+        let (offset, entry, count) = self.rodata.table(table, self.env);
+        let (offset, entry, count) = (offset, i32::try_from(entry), i32::try_from(count));
+        let (Ok(entry), Ok(count)) = (entry, count) else {
+            return Err(super::handler::too_large(self.span));
+        };
+        self.asm.mov(R2, index);
+        self.asm.jump_if_imm(Jump::Ge, R2, count, self.lost);
+        self.asm.alu_imm(Alu::Mul, R2, entry);
+        self.asm.map_value(R1, self.env.constants, offset);
+        self.asm.alu(Alu::Add, R1, R2);
+        Ok(())
+    }
+}

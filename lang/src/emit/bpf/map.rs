@@ -1,0 +1,211 @@
+//! Owns which maps a program uses and how their keys and values are laid out in memory.
+
+use crate::ir::{GlobalIndex, Ty};
+use crate::value::Value;
+
+/// Index into [`super::Compiled::maps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MapId(pub u32);
+
+/// Which tasks count: key [`FilterKey`], value [`FilterValue`].
+pub const FILTER: MapId = MapId(0);
+/// The ring buffer of records.
+pub const RING: MapId = MapId(1);
+/// Per cpu and probe: one `u64` per [`super::Category`].
+pub const COUNTERS: MapId = MapId(2);
+/// One element that the runner maps: 8 bytes, not 0 once `exit()` ran; then 8 bytes per scalar number.
+pub const SCALARS: MapId = MapId(3);
+
+/// Kinds of maps (`enum bpf_map_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_HASH`, its elements allocated beforehand.
+    Hash,
+    /// `BPF_MAP_TYPE_ARRAY`
+    Array,
+    /// `BPF_MAP_TYPE_ARRAY`, which user space maps.
+    SharedArray,
+    /// `BPF_MAP_TYPE_ARRAY`, never written again.
+    Constant,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`
+    PerCpuArray,
+    /// `BPF_MAP_TYPE_RINGBUF`; `max_entries` is its size in bytes.
+    Ring,
+    /// `BPF_MAP_TYPE_TASK_STORAGE`
+    TaskStorage,
+}
+
+/// A map to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSpec {
+    /// Shown by tools, at most 15 bytes.
+    pub name: String,
+    /// Its kind.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// How many entries (bytes for a ring).
+    pub max_entries: u32,
+    /// Values of the entries 0, 1, … to begin with.
+    pub initial: Vec<Vec<u8>>,
+}
+
+/// Key of [`FILTER`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FilterKey {
+    /// Inode number of the container's cgroup folder.
+    pub cgroup: u64,
+    /// Which set of containers a link counts for: the upper half of its cookies.
+    pub group: u32,
+}
+
+impl FilterKey {
+    /// Bytes of a key.
+    pub const SIZE: u32 = 16;
+
+    /// As the kernel holds it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.cgroup.to_le_bytes());
+        bytes[8..].copy_from_slice(&u64::from(self.group).to_le_bytes());
+        bytes
+    }
+}
+
+/// Value of [`FILTER`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterValue {
+    /// The container's index in the program.
+    pub container: u32,
+    /// Depth of its pid namespace.
+    pub pid_level: u32,
+}
+
+impl FilterValue {
+    /// Bytes of a value.
+    pub const SIZE: u32 = 8;
+
+    /// As the kernel holds it.
+    pub fn to_bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.container.to_le_bytes());
+        bytes[4..].copy_from_slice(&self.pid_level.to_le_bytes());
+        bytes
+    }
+}
+
+/// How strings lie in memory: `u32` length, `u32` flags, bytes, zeros up to [`TextLayout::slot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLayout {
+    /// The string limit in bytes.
+    pub strlen: u32,
+}
+
+/// The flag of a string that was cut.
+pub const TEXT_CUT: u32 = 1;
+/// The flag of a string that could not be read (in records only).
+pub const TEXT_FAULT: u32 = 2;
+
+impl TextLayout {
+    /// Bytes of the text itself in a slot: the limit, one byte more to see whether there is more, and a NUL.
+    pub fn text(self) -> u32 {
+        (self.strlen + 2).next_multiple_of(8)
+    }
+
+    /// Bytes of a slot.
+    pub fn slot(self) -> u32 {
+        8 + self.text()
+    }
+
+    /// A string as a slot, cut and marked where it is over the limit.
+    pub fn to_bytes(self, text: &[u8], truncated: bool) -> Vec<u8> {
+        let limit = self.strlen as usize;
+        let (text, cut) = match text.get(..limit) {
+            Some(head) if text.len() > limit => (head, true),
+            Some(_) | None => (text, truncated),
+        };
+        let mut bytes = Vec::with_capacity(self.slot() as usize);
+        bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
+        bytes.extend_from_slice(&if cut { TEXT_CUT } else { 0 }.to_le_bytes());
+        bytes.extend_from_slice(text);
+        bytes.resize(self.slot() as usize, 0);
+        bytes
+    }
+
+    /// The string of a slot; [`Value::Fault`] for bytes that are none.
+    pub fn from_bytes(self, slot: &[u8]) -> Value {
+        let (Some(length), Some(flags)) = (u32_at(slot, 0), u32_at(slot, 4)) else {
+            return Value::Fault;
+        };
+        match slot.get(8..).and_then(|text| text.get(..length as usize)) {
+            Some(text) => Value::Str { bytes: text.to_vec(), truncated: flags & TEXT_CUT != 0 },
+            None => Value::Fault,
+        }
+    }
+}
+
+/// The `u32` at byte `at`.
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// The `u64` at byte `at`.
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+}
+
+/// How one part of a key lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPart {
+    /// 8 bytes.
+    Int,
+    /// A string's slot.
+    Text,
+    /// 8 bytes: the index of the container whose name is meant.
+    Container,
+}
+
+/// Where a global lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GlobalLayout {
+    /// 8 bytes of the only element of [`SCALARS`].
+    Number {
+        /// Byte offset there.
+        offset: u32,
+    },
+    /// One element of an array of strings.
+    Text {
+        /// The array.
+        map: MapId,
+        /// Index of the element.
+        index: u32,
+    },
+    /// A hash map.
+    Map {
+        /// The map.
+        map: MapId,
+        /// Parts of the key, one behind the other.
+        keys: Vec<KeyPart>,
+        /// Type of the values: 8 bytes, or a string's slot.
+        value: Ty,
+    },
+}
+
+impl GlobalLayout {
+    /// Bytes of a key of these parts.
+    pub(super) fn key_size(keys: &[KeyPart], text: TextLayout) -> u32 {
+        keys.iter()
+            .map(|part| match part {
+                KeyPart::Int | KeyPart::Container => 8,
+                KeyPart::Text => text.slot(),
+            })
+            .sum()
+    }
+}
+
+/// Says which global a layout belongs to.
+pub(super) fn layout(globals: &[GlobalLayout], index: GlobalIndex) -> Option<&GlobalLayout> {
+    globals.get(index.0 as usize)
+}

@@ -1,0 +1,139 @@
+//! Owns a whole program: which task is meant (the filter), which handler its site means (the dispatch), and the one
+//! place where hits are counted.
+
+use super::asm::{Asm, Assembled, Label};
+use super::env::{Env, Rodata};
+use super::frame::{Frame, Slot};
+use super::handler::{self, Input, Refused, Shared, too_large};
+use super::insn::*;
+use super::map::{COUNTERS, FILTER};
+use super::{PrintLayout, SiteId};
+use crate::codes::Code;
+use crate::diagnostic::Diagnostic;
+use crate::ir::{ProbeIndex, Variant};
+use crate::source::Span;
+
+/// One handler of a program.
+pub(super) struct Entry<'a> {
+    pub(super) probe: ProbeIndex,
+    pub(super) span: Span,
+    pub(super) variant: &'a Variant,
+    /// Its first site; its sites follow one another.
+    pub(super) first_site: SiteId,
+    pub(super) prints: &'a [PrintLayout],
+    pub(super) first_print: usize,
+}
+
+/// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
+pub(super) fn write(
+    env: &Env<'_>,
+    rodata: &mut Rodata,
+    levels: &[u32],
+    entries: &[Entry<'_>],
+) -> Result<(Assembled, u32), Refused> {
+    let Some(span) = entries.first().map(|entry| entry.span) else {
+        return Ok((Assembled { insns: Vec::new(), maps: Vec::new(), spans: Vec::new() }, 0));
+    };
+    let mut asm = Asm::default();
+    let mut frame = Frame::default();
+    let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
+    let (key, pid_level) = (take(16)?, take(8)?);
+    let shared = Shared { count: asm.label(), key, pid_level };
+    filter(&mut asm, levels, key, pid_level);
+    let labels: Vec<Label> = entries.iter().map(|_| asm.label()).collect();
+    let starts: Vec<(u32, Label)> = entries.iter().map(|entry| entry.first_site.0).zip(labels).collect();
+    dispatch(&mut asm, &starts);
+    let mut scratch = 0;
+    for (entry, (_, label)) in entries.iter().zip(&starts) {
+        let mut input = Input {
+            shared,
+            probe: entry.probe,
+            span: entry.span,
+            variant: entry.variant,
+            prints: entry.prints,
+            first_print: entry.first_print,
+            frame,
+            scratch: false,
+        };
+        // Whether scratch is needed shows when all is written; what was written in vain is thrown away.
+        let mut trial = Asm::default();
+        let trial_shared = Shared { count: trial.label(), ..shared };
+        let tried = handler::write(env, &mut trial, rodata, &Input { shared: trial_shared, ..input })?;
+        input.scratch = tried.scratch > 0;
+        asm.place(*label);
+        let written = handler::write(env, &mut asm, rodata, &input)?;
+        scratch = scratch.max(written.scratch);
+    }
+    asm.at(span);
+    asm.place(shared.count);
+    count(&mut asm, key);
+    let assembled = asm.finish().map_err(|_| {
+        Box::new(
+            Diagnostic::new(Code::E0303, span, "this handler is too large: a jump in it would be too far")
+                .help("split the probe into several"),
+        )
+    })?;
+    Ok((assembled, scratch))
+}
+
+/// Ends the program where the task belongs to none of the containers of the link; else leaves the site and the
+/// container in their registers. The key of the look-up is the task's cgroup at the container's level and the link's
+/// group, so a task of another container that maps the same file does not count, whichever link its hit came by.
+fn filter(asm: &mut Asm, levels: &[u32], key: Slot, pid_level: Slot) {
+    let matched = asm.label();
+    asm.mov(CTX, R1);
+    asm.call(Helper::GetAttachCookie);
+    asm.mov(SITE, R0);
+    asm.low32(SITE);
+    asm.alu_imm(Alu::Rsh, R0, 32);
+    asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
+    for level in levels {
+        asm.imm(R1, i64::from(*level));
+        asm.call(Helper::GetCurrentAncestorCgroupId);
+        asm.store(Width::D, key.base, key.off, R0);
+        asm.map(R1, FILTER);
+        asm.mov(R2, key.base);
+        asm.alu_imm(Alu::Add, R2, i32::from(key.off));
+        asm.call(Helper::MapLookupElem);
+        asm.jump_if_imm(Jump::Ne, R0, 0, matched);
+    }
+    asm.exit();
+    asm.place(matched);
+    asm.load(Width::W, CONTAINER, R0, 0);
+    asm.load(Width::W, R1, R0, 4);
+    asm.store(Width::D, pid_level.base, pid_level.off, R1);
+}
+
+/// Jumps to the handler whose sites the site belongs to.
+fn dispatch(asm: &mut Asm, starts: &[(u32, Label)]) {
+    match starts {
+        [] => asm.exit(),
+        [(_, only)] => asm.jump(*only),
+        several => {
+            let (low, high) = several.split_at(several.len() / 2);
+            let below = asm.label();
+            if let Some((start, _)) = high.first() {
+                asm.jump_if_imm(Jump::Lt, SITE, i32::try_from(*start).unwrap_or(i32::MAX), below);
+            }
+            dispatch(asm, high);
+            asm.place(below);
+            dispatch(asm, low);
+        }
+    }
+}
+
+/// Adds one to the counter at byte offset `CONTAINER` of probe `SITE`, and ends the program.
+fn count(asm: &mut Asm, key: Slot) {
+    let absent = asm.label();
+    asm.store(Width::W, key.base, key.off, SITE);
+    asm.map(R1, COUNTERS);
+    asm.mov(R2, key.base);
+    asm.alu_imm(Alu::Add, R2, i32::from(key.off));
+    asm.call(Helper::MapLookupElem);
+    asm.jump_if_imm(Jump::Eq, R0, 0, absent);
+    asm.alu(Alu::Add, R0, CONTAINER);
+    asm.imm(R1, 1);
+    asm.atomic(ATOMIC_ADD, R0, 0, R1);
+    asm.place(absent);
+    asm.exit();
+}

@@ -1,0 +1,179 @@
+//! Owns the form of a record: what the kernel writes into the ring at the end of a handler's run, and how it is read
+//! again. Records are read defensively: whatever the bytes are, reading ends and never panics.
+//!
+//! ```text
+//! u64 time   u32 site   u32 container   u64 pid<<32|tid   u32 flags   u32 run
+//! then items: u32 print+1 (0: did not run)   u32 bytes of the payload (0: not fixed)   payload
+//! ```
+
+use super::map::{TEXT_CUT, TEXT_FAULT, TextLayout, u32_at, u64_at};
+use super::{Compiled, SiteId};
+use crate::ir::{ContainerIndex, Print, ProbeIndex};
+use crate::value::Value;
+
+/// Bytes before the first item.
+pub const HEADER: u32 = 32;
+/// Flag: `exit()` ran.
+pub const FLAG_EXIT: u32 = 1;
+/// Flag: the run came to its end; records of one run written before its end lack it.
+pub const FLAG_COMMIT: u32 = 2;
+
+/// How a value of an output lies in a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// 8 bytes.
+    Int,
+    /// 8 bytes, 0 or (could not be read) 1, then 8 bytes.
+    IntOrFault,
+    /// 16 bytes up to a NUL.
+    Comm,
+    /// `u32` length, `u32` flags, bytes, padded to a multiple of 8.
+    Text,
+    /// Nothing: known beforehand.
+    Constant(Vec<u8>),
+    /// Nothing: the name of the header's container.
+    Container,
+    /// Nothing: the id of the header's container.
+    ContainerId,
+    /// Nothing: the function of the header's site.
+    Function,
+}
+
+impl Field {
+    /// The most bytes it takes.
+    pub(super) fn most(&self, text: TextLayout) -> u32 {
+        match self {
+            Field::Int => 8,
+            Field::IntOrFault | Field::Comm => 16,
+            // One byte more is read than the limit, and a NUL.
+            Field::Text => text.slot(),
+            Field::Constant(_) | Field::Container | Field::ContainerId | Field::Function => 0,
+        }
+    }
+
+    /// Whether it always takes the same number of bytes.
+    pub(super) fn is_fixed(&self) -> bool {
+        match self {
+            Field::Text => false,
+            Field::Int
+            | Field::IntOrFault
+            | Field::Comm
+            | Field::Constant(_)
+            | Field::Container
+            | Field::ContainerId
+            | Field::Function => true,
+        }
+    }
+}
+
+/// An output statement and how its values lie in a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrintLayout {
+    /// The statement.
+    pub print: Print,
+    /// One field per value of the statement.
+    pub fields: Vec<Field>,
+}
+
+/// One run of a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `CLOCK_MONOTONIC` in ns.
+    pub time: u64,
+    /// Where it ran.
+    pub site: SiteId,
+    /// Which probe ran.
+    pub probe: ProbeIndex,
+    /// Whose task ran it.
+    pub container: ContainerIndex,
+    /// Process id on the host.
+    pub pid: u32,
+    /// Thread id on the host.
+    pub tid: u32,
+    /// Outputs in the order they ran: index into [`Compiled::prints`], values.
+    pub prints: Vec<(usize, Vec<Value>)>,
+    /// Whether the run ended with `exit()`.
+    pub exit: bool,
+}
+
+/// The bytes are no record of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl Compiled {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes are none that this program writes.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Record, Malformed> {
+        let time = u64_at(bytes, 0).ok_or(Malformed)?;
+        let site = SiteId(u32_at(bytes, 8).ok_or(Malformed)?);
+        let container = ContainerIndex(u32_at(bytes, 12).ok_or(Malformed)?);
+        let pid_tgid = u64_at(bytes, 16).ok_or(Malformed)?;
+        let flags = u32_at(bytes, 24).ok_or(Malformed)?;
+        let probe = self.site(site).ok_or(Malformed)?.probe;
+        let mut prints = Vec::new();
+        let mut at = HEADER as usize;
+        while at < bytes.len() {
+            let print = u32_at(bytes, at).ok_or(Malformed)?;
+            let fixed = u32_at(bytes, at + 4).ok_or(Malformed)? as usize;
+            at += 8;
+            let Some(print) = print.checked_sub(1) else {
+                at = at.checked_add(fixed).ok_or(Malformed)?;
+                continue;
+            };
+            let print = print as usize;
+            let layout = self.prints.get(print).ok_or(Malformed)?;
+            let mut values = Vec::with_capacity(layout.fields.len());
+            for field in &layout.fields {
+                values.push(self.field(field, site, container, bytes, &mut at)?);
+            }
+            prints.push((print, values));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number are wanted")]
+        let (pid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
+        Ok(Record { time, site, probe, container, pid, tid, prints, exit: flags & FLAG_EXIT != 0 })
+    }
+
+    fn field(
+        &self,
+        field: &Field,
+        site: SiteId,
+        container: ContainerIndex,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> Result<Value, Malformed> {
+        let mut take = |size: usize| {
+            let end = at.checked_add(size).ok_or(Malformed)?;
+            let taken = bytes.get(*at..end).ok_or(Malformed)?;
+            *at = end;
+            Ok(taken)
+        };
+        Ok(match field {
+            Field::Int => Value::Int(u64_at(take(8)?, 0).ok_or(Malformed)?.cast_signed()),
+            Field::IntOrFault => {
+                let both = take(16)?;
+                match u64_at(both, 0).ok_or(Malformed)? {
+                    0 => Value::Int(u64_at(both, 8).ok_or(Malformed)?.cast_signed()),
+                    _ => Value::Fault,
+                }
+            }
+            Field::Comm => Value::str(take(16)?.split(|byte| *byte == 0).next().unwrap_or_default()),
+            Field::Text => {
+                let head = take(8)?;
+                let length = u32_at(head, 0).ok_or(Malformed)? as usize;
+                let flags = u32_at(head, 4).ok_or(Malformed)?;
+                let padded = length.checked_next_multiple_of(8).ok_or(Malformed)?;
+                let text = take(padded)?.get(..length).ok_or(Malformed)?;
+                match flags & TEXT_FAULT {
+                    0 => Value::Str { bytes: text.to_vec(), truncated: flags & TEXT_CUT != 0 },
+                    _ => Value::Fault,
+                }
+            }
+            Field::Constant(text) => Value::str(text.as_slice()),
+            Field::Container => Value::str(self.container_name(container).unwrap_or_default()),
+            Field::ContainerId => Value::str(self.container_id(container).unwrap_or_default()),
+            Field::Function => Value::str(self.site(site).ok_or(Malformed)?.function.as_bytes()),
+        })
+    }
+}
