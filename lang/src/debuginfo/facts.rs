@@ -340,6 +340,9 @@ pub struct Site {
     pub entry: u64,
     /// How `address` was found.
     pub rule: AddressRule,
+    /// Whether a branch inside the function (or inlined instance) leads back to `address`, a loop's head: then one call
+    /// can hit more than once, and no address of it that holds the values is free of that.
+    pub repeats: bool,
     /// Parameters in order, then the locals in scope at `address`.
     pub variables: Vec<Variable>,
 }

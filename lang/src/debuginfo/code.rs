@@ -1,0 +1,123 @@
+//! Owns reading machine code: which addresses are instruction boundaries and where branches lead, so that an address
+//! chosen from tables is known to be passed by every call, once.
+
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
+
+use super::elf::Elf;
+use super::limits;
+use crate::world::ReadAt;
+
+/// The instructions of one function.
+#[derive(Debug, Default)]
+pub(super) struct Code {
+    /// Addresses of instructions, rising within each range.
+    starts: Vec<u64>,
+    /// Jumps: from, to.
+    branches: Vec<(u64, u64)>,
+    /// Instructions behind which control does not go on: returns, jumps through a register or memory, traps.
+    stops: Vec<u64>,
+}
+
+impl Code {
+    /// Decodes the ranges of a function. What cannot be read or is over [`limits::MAX_CODE_BYTES`] is left out.
+    pub(super) fn read(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)]) -> Code {
+        let mut code = Code::default();
+        let mut left = limits::MAX_CODE_BYTES;
+        for (low, high) in ranges {
+            let size = (high - low).min(left);
+            left -= size;
+            let Some(offset) = elf.file_offset(*low) else { continue };
+            if let Some(Ok(text)) = super::elf::read_range(bytes, offset, size) {
+                code.decode(&text, *low);
+            }
+        }
+        code.starts.sort_unstable();
+        code.branches.sort_unstable();
+        code
+    }
+
+    fn decode(&mut self, text: &[u8], low: u64) {
+        let mut decoder = Decoder::with_ip(64, text, low, DecoderOptions::NONE);
+        let mut instruction = iced_x86::Instruction::default();
+        while decoder.can_decode() {
+            decoder.decode_out(&mut instruction);
+            let at = instruction.ip();
+            self.starts.push(at);
+            let near = instruction.op_count() == 1 && instruction.op0_kind() == OpKind::NearBranch64;
+            match instruction.mnemonic() {
+                Mnemonic::Call => {}
+                Mnemonic::Jmp if near => {
+                    self.branches.push((at, instruction.near_branch_target()));
+                    self.stops.push(at);
+                }
+                Mnemonic::Jmp | Mnemonic::Ret | Mnemonic::Retf | Mnemonic::Ud2 | Mnemonic::Hlt | Mnemonic::INVALID => {
+                    self.stops.push(at);
+                }
+                _ if near => self.branches.push((at, instruction.near_branch_target())),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether an instruction begins there.
+    pub(super) fn is_instruction(&self, address: u64) -> bool {
+        self.starts.binary_search(&address).is_ok()
+    }
+
+    /// Whether every path from `entry` comes to `address`: what lies between never leaves it. (A jump over part of it,
+    /// as around the saving of vector registers in a variadic function, stays inside.)
+    pub(super) fn always_reaches(&self, entry: u64, address: u64) -> bool {
+        let between = entry..address;
+        let stays = |(from, to): &(u64, u64)| !between.contains(from) || (entry..=address).contains(to);
+        let branches_stay = self.branches.iter().all(stays);
+        let stops = self.stops.iter().filter(|at| between.contains(at));
+        let jumps = |at: &&u64| self.branches.binary_search_by_key(*at, |(from, _)| *from).is_ok();
+        branches_stay && stops.clone().count() == stops.filter(jumps).count()
+    }
+
+    /// Whether a jump from `address` or behind it (of an instruction for which `inside` holds) leads back to
+    /// `entry..=address`: then one call can pass `address` more than once.
+    pub(super) fn returns_to(&self, entry: u64, address: u64, inside: impl Fn(u64) -> bool) -> bool {
+        self.branches.iter().any(|(from, to)| {
+            let before = (entry..address).contains(from);
+            !before && (entry..=address).contains(to) && inside(*from)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &[u8]) -> Code {
+        let mut code = Code::default();
+        code.decode(text, 0x1000);
+        code
+    }
+
+    #[test]
+    fn a_loop_at_the_entry_is_seen() {
+        // 1000: sub edi, 1; 1003: jne 1000; 1005: ret (gcc -O2 of `do {} while (--n)`)
+        let code = code(&[0x83, 0xef, 0x01, 0x75, 0xfb, 0xc3]);
+        assert!(code.is_instruction(0x1003) && !code.is_instruction(0x1001));
+        assert!(code.returns_to(0x1000, 0x1000, |_| true));
+        assert!(!code.returns_to(0x1005, 0x1005, |_| true));
+        assert!(!code.returns_to(0x1000, 0x1000, |from| from > 0x1003));
+        assert!(code.always_reaches(0x1000, 0x1003));
+    }
+
+    #[test]
+    fn an_early_return_is_seen() {
+        // 1000: test edi, edi; 1002: jne 1005; 1004: ret; 1005: push rax; 1006: ret
+        let code = code(&[0x85, 0xff, 0x75, 0x01, 0xc3, 0x50, 0xc3]);
+        assert!(!code.always_reaches(0x1000, 0x1005));
+        assert!(code.always_reaches(0x1000, 0x1002));
+    }
+
+    #[test]
+    fn a_jump_over_part_of_the_prologue_stays_inside() {
+        // 1000: test al, al; 1002: je 1005; 1004: nop; 1005: ret (the head of a variadic function)
+        let code = code(&[0x84, 0xc0, 0x74, 0x01, 0x90, 0xc3]);
+        assert!(code.always_reaches(0x1000, 0x1005));
+    }
+}

@@ -1,0 +1,311 @@
+//! Owns turning the DIEs of a function into its sites: the addresses to probe, and what is known there.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::code::Code;
+use super::elf::Elf;
+use super::facts::{
+    AddressRule, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, Variable, VariableKind,
+};
+use super::limits::{self, over};
+use super::lines;
+use super::location::{CfaAt, Frame};
+use super::prologue::{self, Validity};
+use super::search::{Instance, Names};
+use super::symbols::{Symbols, is_fragment};
+use super::units::{Debug, Die, DieId, Unit};
+use super::variables::{self, Found};
+use crate::world::ReadAt;
+
+/// What sites are built from.
+pub(super) struct Builder<'b, 'a> {
+    pub(super) debug: &'b Debug<'a>,
+    pub(super) bytes: &'b dyn ReadAt,
+    pub(super) elf: &'b Elf,
+    pub(super) symbols: &'b Symbols,
+    pub(super) cfa_at: CfaAt<'b>,
+}
+
+/// An out-of-line function with code in this file.
+struct Host<'a> {
+    unit: Rc<Unit<'a>>,
+    die: Die<'a>,
+    ranges: Vec<(u64, u64)>,
+    entry: u64,
+    /// The range that holds the entry.
+    main: (u64, u64),
+}
+
+impl<'a> Builder<'_, 'a> {
+    /// The functions of these roots. Roots that say the same (a function of a header, in every unit that includes it)
+    /// become one function.
+    pub(super) fn functions(
+        &self,
+        roots: &BTreeMap<DieId, Names>,
+        instances: &BTreeMap<DieId, Vec<Instance>>,
+    ) -> Result<Vec<Function>, DebugError> {
+        let mut functions: Vec<Function> = Vec::new();
+        let mut index = BTreeMap::new();
+        for (root, instances) in instances {
+            let Some(names) = roots.get(root) else { continue };
+            let sites = self.sites(instances)?;
+            if sites.is_empty() {
+                continue;
+            }
+            let function = self.describe(*root, names, sites)?;
+            let place = function.declared.as_ref().map(|line| (line.file.to_string(), line.line));
+            let key = (function.name.clone(), function.linkage_name.clone(), place);
+            // Without a place two functions of one name cannot be known to be the same.
+            match key.2.is_some().then(|| index.get(&key)).flatten() {
+                Some(at) => {
+                    let known: Option<&mut Function> = functions.get_mut(*at);
+                    if let Some(known) = known {
+                        known.sites.extend(function.sites);
+                    }
+                }
+                None => {
+                    index.insert(key, functions.len());
+                    functions.push(function);
+                }
+            }
+        }
+        for function in &mut functions {
+            order(&mut function.sites);
+        }
+        Ok(functions)
+    }
+
+    fn describe(&self, root: DieId, names: &Names, sites: Vec<Site>) -> Result<Function, DebugError> {
+        let (unit, die) = self.debug.die(root)?;
+        let linkage_name = names.linkage.clone().filter(|linkage| Some(linkage) != names.short.as_ref());
+        let name = names
+            .demangled()
+            .map(|name| name.full)
+            .or_else(|| names.qualified())
+            .or_else(|| names.linkage.clone())
+            .unwrap_or_default();
+        Ok(Function {
+            name,
+            linkage_name,
+            declared: lines::declared(self.debug, &unit, &die)?,
+            returns: self.debug.type_of(&unit, &die)?.map(TypeId),
+            sites,
+        })
+    }
+
+    fn sites(&self, instances: &[Instance]) -> Result<Vec<Site>, DebugError> {
+        let mut sites = Vec::new();
+        let mut hosts: BTreeMap<DieId, Option<(Host<'a>, Code)>> = BTreeMap::new();
+        for instance in instances {
+            let id = instance.inside.unwrap_or(instance.id);
+            if !hosts.contains_key(&id) {
+                let host = self.host(id)?.map(|host| {
+                    let code = Code::read(self.bytes, self.elf, &host.ranges);
+                    (host, code)
+                });
+                if hosts.len() >= limits::MAX_CACHED_UNITS {
+                    hosts.clear();
+                }
+                hosts.insert(id, host);
+            }
+            let Some(Some((host, code))) = hosts.get(&id) else { continue };
+            let site = match instance.inside {
+                None => self.out_of_line(host, code)?,
+                Some(_) => self.inlined(host, code, instance.id)?,
+            };
+            sites.extend(site);
+            if sites.len() > limits::MAX_SITES {
+                return Err(over("sites", limits::MAX_SITES));
+            }
+        }
+        Ok(sites)
+    }
+
+    /// The out-of-line function at a DIE; `None` where the linker threw its code away.
+    fn host(&self, id: DieId) -> Result<Option<Host<'a>>, DebugError> {
+        let (unit, die) = self.debug.die(id)?;
+        let mut ranges = self.debug.ranges(&unit, &die)?;
+        // Linkers leave 0 or 1 where the code has gone; no code of an executable segment lies there.
+        ranges.retain(|(low, _)| *low > 1 && self.elf.file_offset(*low).is_some());
+        let entry = match self.debug.address(&unit, &die, gimli::DW_AT_entry_pc)? {
+            Some(entry) => Some(entry),
+            None if ranges.len() > 1 => self.entry_of_parts(&ranges),
+            None => ranges.first().map(|(low, _)| *low),
+        };
+        let found = entry.and_then(|entry| {
+            let main = *ranges.iter().find(|(low, high)| (*low..*high).contains(&entry))?;
+            Some((entry, main))
+        });
+        Ok(found.map(|(entry, main)| Host { unit, die, ranges, entry, main }))
+    }
+
+    /// Which part of a split function calls enter: not one whose symbol says `.cold`; else the first in DWARF's list.
+    fn entry_of_parts(&self, ranges: &[(u64, u64)]) -> Option<u64> {
+        let named = |low: u64| self.symbols.functions().find(|symbol| symbol.address == low && !is_fragment(symbol.name));
+        let fragment = |low: u64| self.symbols.functions().any(|symbol| symbol.address == low && is_fragment(symbol.name));
+        let starts = || ranges.iter().map(|(low, _)| *low);
+        starts()
+            .find(|low| named(*low).is_some())
+            .or_else(|| starts().find(|low| !fragment(*low)))
+            .or_else(|| starts().next())
+    }
+
+    fn out_of_line(&self, host: &Host<'a>, code: &Code) -> Result<Option<Site>, DebugError> {
+        let debug = self.debug;
+        // `f.part.0` goes on with a call of `f` that began elsewhere: in `f` or in an inlined instance of it.
+        let part = |name: &str| name.contains(".part.");
+        if self.symbols.functions().any(|symbol| symbol.address == host.entry && part(symbol.name)) {
+            return Ok(None);
+        }
+        let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
+        let found = variables::find(debug, &host.unit, &host.die, host.entry)?;
+        let own_frame = prologue::needs_prologue(frame_base, &found);
+        let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
+        let producer = prologue::producer(debug, &host.unit);
+        let choice = prologue::choose(producer, host.entry, &rows, code, own_frame);
+        let found = if choice.address == host.entry {
+            found
+        } else {
+            variables::find(debug, &host.unit, &host.die, choice.address)?
+        };
+        let mut variables = self.variables(host, choice.address, &found)?;
+        if !choice.behind_prologue {
+            self.withhold(host, &found, &mut variables)?;
+        }
+        Ok(self.site(SiteKind::OutOfLine, choice.address, host.entry, choice.rule, choice.repeats, variables))
+    }
+
+    /// Takes back what is true only behind the prologue where the site is before it.
+    fn withhold(&self, host: &Host<'a>, found: &[Found<'a>], variables: &mut [Variable]) -> Result<(), DebugError> {
+        let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
+        for found in found {
+            if prologue::validity(frame_base, &found.unit, &found.die) == Validity::Always {
+                continue;
+            }
+            let name = self.debug.inherited_text(&found.unit, &found.die, gimli::DW_AT_name)?;
+            for variable in variables.iter_mut() {
+                let same = variable.kind == found.kind && Some(&variable.name) == name.as_ref();
+                if same && variable.kind == VariableKind::Parameter {
+                    let why = "it is in memory that the function has yet to fill at the probed address";
+                    variable.location = Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn inlined(&self, host: &Host<'a>, code: &Code, id: DieId) -> Result<Option<Site>, DebugError> {
+        let debug = self.debug;
+        let (unit, die) = debug.die(id)?;
+        let ranges = debug.ranges(&unit, &die)?;
+        let marked = debug.address(&unit, &die, gimli::DW_AT_entry_pc)?;
+        // Without a mark: the lowest address, of the part that the function's own entry is in if there is one.
+        let lowest = || {
+            let starts = || ranges.iter().map(|(low, _)| *low);
+            let main = host.main.0..host.main.1;
+            starts().filter(|low| main.contains(low)).min().or_else(|| starts().min())
+        };
+        let in_host = |address: &u64| host.ranges.iter().any(|(low, high)| (*low..*high).contains(address));
+        let Some(address) = marked.or_else(lowest).filter(in_host) else { return Ok(None) };
+        let inside = |from: u64| ranges.iter().any(|(low, high)| (*low..*high).contains(&from));
+        let repeats = code.returns_to(address, address, inside);
+        let found = variables::find(debug, &unit, &die, address)?;
+        let variables = self.variables(host, address, &found)?;
+        let into = self.name(&host.unit, &host.die)?;
+        let call = lines::place(
+            debug,
+            &unit,
+            die.attr_value(gimli::DW_AT_call_file),
+            die.attr_value(gimli::DW_AT_call_line),
+        );
+        let kind = SiteKind::Inlined { into, call };
+        Ok(self.site(kind, address, address, AddressRule::InlineEntry, repeats, variables))
+    }
+
+    fn variables(&self, host: &Host<'a>, address: u64, found: &[Found<'a>]) -> Result<Vec<Variable>, DebugError> {
+        let frame = Frame {
+            debug: self.debug,
+            cfa_at: self.cfa_at,
+            unit: Rc::clone(&host.unit),
+            frame_base: host.die.attr_value(gimli::DW_AT_frame_base),
+            address,
+            at_entry: address == host.entry,
+        };
+        variables::read(&frame, found)
+    }
+
+    fn name(&self, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<String, DebugError> {
+        let debug = self.debug;
+        let linkage = debug.inherited_text(unit, die, gimli::DW_AT_linkage_name)?;
+        if let Some(name) = linkage.as_deref().and_then(super::names::demangle) {
+            return Ok(name.full);
+        }
+        let short = debug.inherited_text(unit, die, gimli::DW_AT_name)?;
+        Ok(short.or(linkage).unwrap_or_else(|| "?".to_owned()))
+    }
+
+    /// A site, where its address lies in the file; code that is in no executable segment has none.
+    fn site(
+        &self,
+        kind: SiteKind,
+        address: u64,
+        entry: u64,
+        rule: AddressRule,
+        repeats: bool,
+        variables: Vec<Variable>,
+    ) -> Option<Site> {
+        let file_offset = self.elf.file_offset(address)?;
+        Some(Site { kind, address, file_offset, entry, rule, repeats, variables })
+    }
+}
+
+/// Out of line first, then by address; the same code twice (of two units that kept one copy) once.
+fn order(sites: &mut Vec<Site>) {
+    let inlined = |site: &Site| match site.kind {
+        SiteKind::OutOfLine | SiteKind::Symbol => false,
+        SiteKind::Inlined { .. } => true,
+    };
+    sites.sort_by_key(|site| (inlined(site), site.address));
+    sites.dedup_by(|a, b| a.address == b.address && !inlined(a) && !inlined(b));
+}
+
+/// The sites of functions that only symbols name.
+pub(super) fn from_symbols<'s>(
+    elf: &Elf,
+    symbols: impl Iterator<Item = super::symbols::Symbol<'s>>,
+) -> Result<Vec<Function>, DebugError> {
+    let mut functions: BTreeMap<String, Function> = BTreeMap::new();
+    for symbol in symbols {
+        let Some(file_offset) = elf.file_offset(symbol.address) else { continue };
+        let linkage = super::symbols::clone_base(symbol.name);
+        let demangled = super::names::demangle(linkage).map(|name| name.full);
+        let function = functions.entry(linkage.to_owned()).or_insert_with(|| Function {
+            linkage_name: demangled.as_ref().map(|_| linkage.to_owned()),
+            name: demangled.unwrap_or_else(|| linkage.to_owned()),
+            declared: None,
+            returns: None,
+            sites: Vec::new(),
+        });
+        if function.sites.iter().any(|site| site.address == symbol.address) {
+            continue;
+        }
+        function.sites.push(Site {
+            kind: SiteKind::Symbol,
+            address: symbol.address,
+            file_offset,
+            entry: symbol.address,
+            rule: AddressRule::Symbol,
+            repeats: false,
+            variables: Vec::new(),
+        });
+        if functions.len() > limits::MAX_FUNCTIONS {
+            return Err(over("functions of that name", limits::MAX_FUNCTIONS));
+        }
+    }
+    let mut functions: Vec<Function> = functions.into_values().collect();
+    for function in &mut functions {
+        order(&mut function.sites);
+    }
+    Ok(functions)
+}

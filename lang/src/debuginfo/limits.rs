@@ -1,0 +1,70 @@
+//! Owns the bounds that keep a hostile file from costing more than it should: every size, count, depth and number of
+//! steps in this folder is checked against one of these before memory is taken or time is spent.
+
+use super::facts::DebugError;
+
+/// Most section headers read (real files stay below 100; `-ffunction-sections` objects below 100,000).
+pub(super) const MAX_SECTIONS: u64 = 65_536;
+/// Most program headers read.
+pub(super) const MAX_SEGMENTS: u64 = 4_096;
+/// Most bytes of one section taken into memory, inflated (ceph-osd's `.debug_info` has 381 MB).
+pub(super) const MAX_SECTION_BYTES: u64 = 1 << 30;
+/// Most bytes that deflate can make of one (zlib's documentation: 1032:1).
+pub(super) const MAX_INFLATE_RATIO: u64 = 1_032;
+/// Most bytes of the notes that are searched for a build id.
+pub(super) const MAX_NOTE_BYTES: u64 = 64 << 10;
+/// Most bytes of a build id (SHA-1 has 20; ld takes any with `--build-id=0x…`).
+pub(super) const MAX_BUILD_ID: usize = 128;
+/// Most symbols read of one table.
+pub(super) const MAX_SYMBOLS: u64 = 8 << 20;
+/// Most units (ceph-osd has about 2,000, vmlinux 3,500).
+pub(super) const MAX_UNITS: usize = 1 << 20;
+/// Most parsed units kept at a time.
+pub(super) const MAX_CACHED_UNITS: usize = 128;
+/// Most DIEs read for one question (libjvm has 12 million).
+pub(super) const MAX_DIES: u64 = 200_000_000;
+/// Most functions one question may yield.
+pub(super) const MAX_FUNCTIONS: usize = 100_000;
+/// Most sites of all functions of one question.
+pub(super) const MAX_SITES: usize = 400_000;
+/// Most variables at one site.
+pub(super) const MAX_VARIABLES: usize = 4_096;
+/// Longest chain of `DW_AT_abstract_origin` and `DW_AT_specification` (compilers make 2 or 3).
+pub(super) const MAX_ORIGINS: usize = 16;
+/// Deepest nesting of scopes (namespaces, functions, blocks) followed.
+pub(super) const MAX_SCOPES: usize = 512;
+/// Most ranges of one DIE.
+pub(super) const MAX_RANGES: usize = 16_384;
+/// Most entries of one location list.
+pub(super) const MAX_LOCATIONS: usize = 65_536;
+/// Most operations carried out for one DWARF expression, nested ones included.
+pub(super) const MAX_OPERATIONS: u32 = 4_096;
+/// Most values on an expression's stack.
+pub(super) const MAX_STACK: usize = 64;
+/// Most nodes of one computed value: `DW_OP_dup` and an operator double it at each step.
+pub(super) const MAX_NODES: usize = 256;
+/// Deepest nesting of expressions in expressions (entry values, implicit pointers, frame bases).
+pub(super) const MAX_EXPRESSION_DEPTH: u32 = 8;
+/// Most bytes of an implicit value.
+pub(super) const MAX_IMPLICIT_BYTES: usize = 64 << 10;
+/// Most pieces of one value.
+pub(super) const MAX_PIECES: usize = 256;
+/// Most rows of one unit's line table run through.
+pub(super) const MAX_LINE_ROWS: u64 = 20_000_000;
+/// Most frame descriptions of one section.
+pub(super) const MAX_FRAMES: usize = 4 << 20;
+/// Most bytes of code of one function decoded.
+pub(super) const MAX_CODE_BYTES: u64 = 4 << 20;
+/// Most members or enumerators of one type.
+pub(super) const MAX_MEMBERS: usize = 65_536;
+/// Places in `.debug_str` at which one name may end before filtering units by it is given up.
+pub(super) const MAX_NAME_OFFSETS: usize = 128;
+/// Searched-for functions beyond which all units are read instead of filtered.
+pub(super) const MAX_FILTERED_ROOTS: usize = 64;
+/// Most names compared for suggestions.
+pub(super) const MAX_SUGGESTED_FROM: usize = 2_000_000;
+
+/// The error for a bound that was reached.
+pub(super) fn over(what: &str, limit: impl std::fmt::Display) -> DebugError {
+    DebugError::Limit(format!("more than {limit} {what}"))
+}

@@ -1,0 +1,83 @@
+//! Owns the line table: the rows of a function, and the names of source files.
+
+use std::sync::Arc;
+
+use super::facts::{DebugError, SourceLine};
+use super::limits::{self, over};
+use super::units::{Debug, Die, Unit, Value};
+
+/// A row of the line table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) address: u64,
+    /// Marked as the place where a breakpoint on the function belongs.
+    pub(super) prologue_end: bool,
+}
+
+/// The rows of the unit's line table with addresses in `low..high`, in the order of the table.
+pub(super) fn rows(unit: &Unit<'_>, low: u64, high: u64) -> Result<Vec<Row>, DebugError> {
+    let Some(program) = unit.unit.line_program.clone() else { return Ok(Vec::new()) };
+    let mut all = program.rows();
+    let (mut rows, mut seen) = (Vec::new(), 0);
+    while let Some((_, row)) = all.next_row()? {
+        seen += 1;
+        if seen > limits::MAX_LINE_ROWS {
+            return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
+        }
+        if !row.end_sequence() && (low..high).contains(&row.address()) {
+            rows.push(Row { address: row.address(), prologue_end: row.prologue_end() });
+        }
+    }
+    Ok(rows)
+}
+
+/// The place two attributes of a DIE name: `DW_AT_decl_file` and `DW_AT_decl_line`, or those of a call.
+pub(super) fn place<'a>(
+    debug: &Debug<'a>,
+    unit: &Unit<'a>,
+    file: Option<Value<'a>>,
+    line: Option<Value<'a>>,
+) -> Option<SourceLine> {
+    let index = match file? {
+        Value::FileIndex(index) => index,
+        other => other.udata_value()?,
+    };
+    let line = u32::try_from(line?.udata_value()?).ok()?;
+    Some(SourceLine { file: file_name(debug, unit, index)?, line })
+}
+
+/// Where a function is declared.
+pub(super) fn declared<'a>(
+    debug: &Debug<'a>,
+    unit: &std::rc::Rc<Unit<'a>>,
+    die: &Die<'a>,
+) -> Result<Option<SourceLine>, DebugError> {
+    // The file's index means the line table of the unit that names it, which may not be the DIE's own.
+    let Some((file_unit, file)) = debug.inherited(unit, die, gimli::DW_AT_decl_file)? else { return Ok(None) };
+    let line = debug.inherited(unit, die, gimli::DW_AT_decl_line)?.map(|(_, line)| line);
+    Ok(place(debug, &file_unit, Some(file), line))
+}
+
+/// The path of a file of the unit's line table, made absolute by the unit's folder where that is known.
+fn file_name<'a>(debug: &Debug<'a>, unit: &Unit<'a>, index: u64) -> Option<Arc<str>> {
+    let header = unit.unit.line_program.as_ref()?.header();
+    if index == 0 && header.version() < 5 {
+        return None;
+    }
+    let file = header.file(index)?;
+    let name = debug.text(unit, file.path_name())?;
+    let mut path = String::new();
+    if !name.starts_with('/') {
+        let folder = file.directory(header).and_then(|folder| debug.text(unit, folder)).unwrap_or_default();
+        if !folder.starts_with('/') && let Some(base) = unit.unit.comp_dir {
+            path.push_str(&String::from_utf8_lossy(base.slice()));
+            path.push('/');
+        }
+        if !folder.is_empty() && folder != "." {
+            path.push_str(&folder);
+            path.push('/');
+        }
+    }
+    path.push_str(&name);
+    Some(Arc::from(path))
+}

@@ -1,0 +1,279 @@
+//! Owns names: demangling, the forms under which a function may be asked for, globs, and which names are alike.
+
+use super::limits;
+
+/// The forms of a mangled name.
+pub(super) struct Demangled {
+    /// With parameters where the scheme has them: `ns::Class::get(int)`; Rust without its hash.
+    pub(super) full: String,
+    /// Without parameters: `ns::Class::get`.
+    pub(super) plain: String,
+}
+
+impl Demangled {
+    /// Whether `name` is one of the forms.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.full == name || self.plain == name
+    }
+
+    /// Whether one of the forms matches.
+    pub(super) fn matches(&self, glob: &Glob) -> bool {
+        glob.matches(&self.full) || glob.matches(&self.plain)
+    }
+}
+
+/// Longest mangled name that is demangled; longer ones are shown as they are.
+const MAX_MANGLED: usize = 4_096;
+/// Longest demangled name: a short mangled name can stand for an exponentially long one.
+const MAX_DEMANGLED: usize = 16_384;
+/// Nesting that the C++ demangler follows.
+const MAX_NESTING: u32 = 96;
+
+/// Demangles a Rust or C++ linkage name; `None` where it is neither.
+pub(super) fn demangle(linkage: &str) -> Option<Demangled> {
+    if linkage.len() > MAX_MANGLED || !(linkage.starts_with("_Z") || linkage.starts_with("_R")) {
+        return None;
+    }
+    if let Ok(name) = rustc_demangle::try_demangle(linkage) {
+        let full = bounded(format_args!("{name:#}"))?;
+        return Some(Demangled { plain: full.clone(), full });
+    }
+    let parse = cpp_demangle::ParseOptions::default().recursion_limit(MAX_NESTING);
+    let symbol = cpp_demangle::Symbol::new_with_options(linkage, &parse).ok()?;
+    let options = cpp_demangle::DemangleOptions::new().recursion_limit(MAX_NESTING).no_return_type();
+    let mut full = Bounded::default();
+    symbol.structured_demangle(&mut full, &options).ok()?;
+    let mut plain = Bounded::default();
+    symbol.structured_demangle(&mut plain, &options.no_params()).ok()?;
+    Some(Demangled { full: full.text, plain: plain.text })
+}
+
+/// Text that refuses to grow over [`MAX_DEMANGLED`].
+#[derive(Default)]
+struct Bounded {
+    text: String,
+}
+
+impl std::fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> std::fmt::Result {
+        if self.text.len() + more.len() > MAX_DEMANGLED {
+            return Err(std::fmt::Error);
+        }
+        self.text.push_str(more);
+        Ok(())
+    }
+}
+
+fn bounded(text: std::fmt::Arguments<'_>) -> Option<String> {
+    let mut out = Bounded::default();
+    std::fmt::write(&mut out, text).ok().map(|()| out.text)
+}
+
+/// A pattern of `* ? […]` (`[!…]` and `[^…]` negate, `a-z` is a range); everything else stands for itself.
+pub(super) struct Glob {
+    parts: Vec<Part>,
+}
+
+enum Part {
+    Char(char),
+    Any,
+    Star,
+    Set { negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl Glob {
+    /// The pattern; `None` where the text holds no wildcard and so only means itself.
+    pub(super) fn new(pattern: &str) -> Option<Glob> {
+        let chars: Vec<char> = pattern.chars().collect();
+        let mut parts = Vec::new();
+        let mut at = 0;
+        let mut wild = false;
+        while let Some(&c) = chars.get(at) {
+            at += 1;
+            parts.push(match c {
+                '*' => Part::Star,
+                '?' => Part::Any,
+                '[' => match set(&chars, at) {
+                    Some((part, next)) => {
+                        at = next;
+                        part
+                    }
+                    None => Part::Char('['),
+                },
+                other => Part::Char(other),
+            });
+            wild |= !matches!(parts.last(), Some(Part::Char(_)));
+        }
+        wild.then_some(Glob { parts })
+    }
+
+    /// Whether the whole of `text` matches. Takes at most pattern × text steps.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        // On a mismatch only the latest star is tried one character further: earlier ones cannot do better.
+        let (mut part, mut rest) = (0, text.chars());
+        let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
+        loop {
+            let mut ahead = rest.clone();
+            let next = ahead.next();
+            let fits = match (self.parts.get(part), next) {
+                (None, None) => return true,
+                (Some(Part::Star), _) => {
+                    part += 1;
+                    retry = Some((part, rest.clone()));
+                    continue;
+                }
+                (Some(Part::Any), Some(_)) => true,
+                (Some(Part::Char(wanted)), Some(c)) => *wanted == c,
+                (Some(Part::Set { negated, ranges }), Some(c)) => {
+                    ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
+                }
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            if fits {
+                part += 1;
+                rest = ahead;
+                continue;
+            }
+            let Some((after, from)) = &mut retry else { return false };
+            if from.next().is_none() {
+                return false;
+            }
+            part = *after;
+            rest = from.clone();
+        }
+    }
+}
+
+fn set(chars: &[char], start: usize) -> Option<(Part, usize)> {
+    let mut at = start;
+    let negated = matches!(chars.get(at), Some('!' | '^'));
+    if negated {
+        at += 1;
+    }
+    let first = at;
+    let mut ranges = Vec::new();
+    loop {
+        let c = *chars.get(at)?;
+        if c == ']' && at > first {
+            return Some((Part::Set { negated, ranges }, at + 1));
+        }
+        match (chars.get(at + 1), chars.get(at + 2)) {
+            (Some('-'), Some(&high)) if high != ']' => {
+                ranges.push((c, high));
+                at += 3;
+            }
+            _ => {
+                ranges.push((c, c));
+                at += 1;
+            }
+        }
+    }
+}
+
+/// Collects the names most like one that was not found.
+pub(super) struct Nearest<'n> {
+    wanted: &'n str,
+    limit: usize,
+    seen: usize,
+    best: Vec<(f64, String)>,
+}
+
+impl<'n> Nearest<'n> {
+    pub(super) fn new(wanted: &'n str, limit: usize) -> Nearest<'n> {
+        Nearest { wanted, limit, seen: 0, best: Vec::new() }
+    }
+
+    /// Considers a name.
+    pub(super) fn offer(&mut self, name: &str) {
+        self.seen += 1;
+        if self.seen > limits::MAX_SUGGESTED_FROM || name.len() > 512 || self.limit == 0 {
+            return;
+        }
+        let Some(score) = likeness(self.wanted, name) else { return };
+        let full = self.best.len() >= self.limit;
+        if full && self.best.last().is_some_and(|(worst, _)| *worst >= score) {
+            return;
+        }
+        if self.best.iter().any(|(_, other)| other == name) {
+            return;
+        }
+        let at = self.best.partition_point(|(other, text)| (*other, name) > (score, text.as_str()));
+        self.best.insert(at, (score, name.to_owned()));
+        self.best.truncate(self.limit);
+    }
+
+    /// The names, best first.
+    pub(super) fn names(self) -> Vec<String> {
+        self.best.into_iter().map(|(_, name)| name).collect()
+    }
+}
+
+/// How alike two names are, 0 to 1; `None` where suggesting one for the other would make no sense.
+fn likeness(wanted: &str, name: &str) -> Option<f64> {
+    // The last part of a path is what people remember; compare with the whole only where a path was written.
+    let short = if wanted.contains("::") { name } else { name.rsplit("::").next().unwrap_or(name) };
+    let (lower_wanted, lower_short) = (wanted.to_lowercase(), short.to_lowercase());
+    let mut score = strsim::normalized_damerau_levenshtein(&lower_wanted, &lower_short);
+    let shorter = lower_wanted.len().min(lower_short.len());
+    if shorter >= 3 && (lower_short.contains(&lower_wanted) || lower_wanted.contains(&lower_short)) {
+        score = score.max(0.6);
+    }
+    (score >= 0.5).then_some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glob(pattern: &str, text: &str) -> bool {
+        Glob::new(pattern).expect("has a wildcard").matches(text)
+    }
+
+    #[test]
+    fn globs_match_as_in_a_shell() {
+        assert!(glob("my_*", "my_function"));
+        assert!(!glob("my_*", "not_my_function"));
+        assert!(glob("*", ""));
+        assert!(glob("a*b*c", "a-bb-cc-c"));
+        assert!(!glob("a*b*c", "a-bb-cc-"));
+        assert!(glob("f?", "f1"));
+        assert!(!glob("f?", "f"));
+        assert!(glob("f[0-9a]", "f7"));
+        assert!(glob("f[!0-9]", "fx"));
+        assert!(!glob("f[^0-9]", "f3"));
+        assert!(glob("[]]x", "]x"));
+        assert!(glob("operator[*", "operator[]"));
+    }
+
+    #[test]
+    fn text_without_wildcards_is_no_glob() {
+        assert!(Glob::new("my_function").is_none());
+        assert!(Glob::new("operator[").is_none());
+    }
+
+    #[test]
+    fn many_stars_do_not_hang() {
+        let pattern = "*a".repeat(200);
+        assert!(!glob(&format!("{pattern}b"), &"a".repeat(5_000)));
+    }
+
+    #[test]
+    fn demangles_both_languages() {
+        // From c++filt and rustfilt.
+        let cpp = demangle("_ZN2ns5Class3getEi").expect("C++");
+        assert_eq!(cpp.full, "ns::Class::get(int)");
+        assert_eq!(cpp.plain, "ns::Class::get");
+        let rust = demangle("_ZN5krate6module1f17h0123456789abcdefE").expect("Rust");
+        assert_eq!(rust.full, "krate::module::f");
+        assert!(demangle("my_function").is_none());
+    }
+
+    #[test]
+    fn near_names_come_best_first() {
+        let mut nearest = Nearest::new("my_functon", 2);
+        for name in ["main", "my_function", "your_function", "my_function", "zebra"] {
+            nearest.offer(name);
+        }
+        assert_eq!(nearest.names(), ["my_function", "your_function"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! Owns which address of a function is probed: one at which its parameters are where DWARF says, and which every call
+//! passes, once where there is such a one.
+//!
+//! What compilers do, measured by comparing with the values the programs print: gcc's optimised code is described from
+//! the first address on; gcc without optimisation and clang describe parameters in the function's own frame by one
+//! location, true only behind the prologue; clang counts stack arguments from `rsp` as it is behind the prologue.
+
+use gimli::{LittleEndian, Operation};
+
+use super::code::Code;
+use super::facts::AddressRule;
+use super::lines::Row;
+use super::units::{Debug, Die, Unit, Value};
+use super::variables::Found;
+use super::facts::VariableKind;
+
+/// Who made a unit (`DW_AT_producer`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Producer {
+    /// `GNU C17 12.2.0 -O2 …`.
+    Gcc,
+    /// `Go cmd/compile …`.
+    Go,
+    /// clang, rustc and all others.
+    Other,
+}
+
+/// Reads who made a unit.
+pub(super) fn producer<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Producer {
+    let producer = unit
+        .unit
+        .entry(unit.unit.header.root_offset())
+        .ok()
+        .and_then(|root| root.attr_value(gimli::DW_AT_producer))
+        .and_then(|value| debug.text(unit, value))
+        .unwrap_or_default();
+    if producer.starts_with("GNU ") {
+        Producer::Gcc
+    } else if producer.starts_with("Go ") {
+        Producer::Go
+    } else {
+        Producer::Other
+    }
+}
+
+/// Whether a location holds from the function's first address on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validity {
+    /// A list says itself where it holds; a register, a constant or the caller's frame holds at once.
+    Always,
+    /// One location in the function's own frame: true once the prologue has made the frame and stored into it.
+    BehindPrologue,
+}
+
+/// When the location of a parameter's DIE begins to be true.
+pub(super) fn validity<'a>(frame_base: Option<Value<'a>>, unit: &Unit<'a>, die: &Die<'a>) -> Validity {
+    let Some(Value::Exprloc(expression)) = die.attr_value(gimli::DW_AT_location) else { return Validity::Always };
+    let encoding = unit.unit.encoding();
+    let by_cfa = matches!(frame_base, Some(Value::Exprloc(base))
+        if base.0.slice() == [gimli::DW_OP_call_frame_cfa.0]);
+    let mut operations = gimli::Expression(gimli::EndianSlice::new(expression.0.slice(), LittleEndian)).operations(encoding);
+    while let Ok(Some(operation)) = operations.next() {
+        match operation {
+            // At and above the CFA lies the caller's frame: what it pushed is there from the first instruction on.
+            Operation::FrameOffset { offset } if by_cfa && offset >= 0 => {}
+            Operation::FrameOffset { .. } | Operation::CallFrameCFA => return Validity::BehindPrologue,
+            // rbp and rsp (psABI numbers).
+            Operation::RegisterOffset { register: gimli::Register(6 | 7), .. } => return Validity::BehindPrologue,
+            _ => {}
+        }
+    }
+    Validity::Always
+}
+
+/// The address that was chosen for an out-of-line function.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) address: u64,
+    pub(super) rule: AddressRule,
+    /// Whether a branch of the function leads back to it: one call can hit several times.
+    pub(super) repeats: bool,
+    /// Whether the prologue has been passed there.
+    pub(super) behind_prologue: bool,
+}
+
+/// Chooses for a function with these rows of the line table and that code. `own_frame`: whether a parameter's location
+/// is true only behind the prologue.
+pub(super) fn choose(producer: Producer, entry: u64, rows: &[Row], code: &Code, own_frame: bool) -> Choice {
+    let low = Choice {
+        address: entry,
+        rule: AddressRule::LowPc,
+        repeats: code.returns_to(entry, entry, |_| true),
+        behind_prologue: false,
+    };
+    let marked = rows.iter().find(|row| row.prologue_end && row.address >= entry).map(|row| {
+        let rule = if producer == Producer::Go { AddressRule::StackCheck } else { AddressRule::PrologueEnd };
+        (row.address, rule)
+    });
+    let second = || {
+        let address = rows.iter().map(|row| row.address).filter(|address| *address > entry).min()?;
+        Some((address, AddressRule::SecondLine))
+    };
+    let behind = marked.or_else(second).and_then(|(address, rule)| {
+        let reached = code.is_instruction(address) && code.always_reaches(entry, address);
+        let repeats = code.returns_to(entry, address, |_| true);
+        reached.then_some(Choice { address, rule, repeats, behind_prologue: true })
+    });
+    match (producer, behind) {
+        (_, None) => low,
+        (Producer::Gcc, Some(_)) if !own_frame => low,
+        // Where nothing needs the prologue, an address passed once is worth more.
+        (_, Some(behind)) if !own_frame && behind.repeats && !low.repeats => low,
+        (_, Some(behind)) => behind,
+    }
+}
+
+/// Whether one of a function's parameters has a location that is true only behind the prologue.
+pub(super) fn needs_prologue<'a>(frame_base: Option<Value<'a>>, found: &[Found<'a>]) -> bool {
+    found.iter().any(|found| {
+        found.kind == VariableKind::Parameter
+            && validity(frame_base, &found.unit, &found.die) == Validity::BehindPrologue
+    })
+}

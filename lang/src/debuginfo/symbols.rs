@@ -1,0 +1,96 @@
+//! Owns the symbol tables: the defined functions of `.symtab` and `.dynsym` with their addresses. Knows no DWARF.
+
+use object::elf;
+
+use super::elf::{Elf, c_string, u16_at, u32_at, u64_at};
+use super::facts::DebugError;
+use super::limits::{self, over};
+use super::names::{Glob, demangle};
+use super::sections;
+use crate::world::ReadAt;
+
+/// `Elf64_Sym`.
+const SYMBOL: usize = 24;
+
+/// The bytes of the tables, each with the strings it names.
+#[derive(Default)]
+pub(super) struct Symbols {
+    tables: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A defined function.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Symbol<'a> {
+    /// Linkage name, without version (`@GLIBC_2.2.5`).
+    pub(super) name: &'a str,
+    /// Link-time address.
+    pub(super) address: u64,
+}
+
+impl Symbols {
+    /// Reads both tables. Missing ones are empty.
+    pub(super) fn read(bytes: &dyn ReadAt, elf: &Elf) -> Result<Symbols, DebugError> {
+        let mut tables = Vec::new();
+        for name in [".symtab", ".dynsym"] {
+            let Some(section) = elf.section(name) else { continue };
+            if section.size / SYMBOL as u64 > limits::MAX_SYMBOLS {
+                return Err(over(&format!("symbols in {name}"), limits::MAX_SYMBOLS));
+            }
+            let Some(strings) = elf.sections.get(section.link as usize) else { continue };
+            tables.push((sections::load(bytes, elf, name)?, sections::load(bytes, elf, &strings.name)?));
+        }
+        Ok(Symbols { tables })
+    }
+
+    /// The defined functions (`STT_FUNC`), `.symtab` first. A `STT_GNU_IFUNC` is the function that chooses the
+    /// implementation, not the one that callers reach: left out.
+    pub(super) fn functions(&self) -> impl Iterator<Item = Symbol<'_>> {
+        self.tables.iter().flat_map(|(symbols, strings)| {
+            symbols.chunks_exact(SYMBOL).filter_map(move |symbol| {
+                let kind = elf::SymbolType(symbol.get(4)? & 0xf);
+                let section = elf::SymbolSection(u16_at(symbol, 6).ok()?);
+                if kind != elf::STT_FUNC || section == elf::SHN_UNDEF || section == elf::SHN_ABS {
+                    return None;
+                }
+                let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
+                let name = std::str::from_utf8(name).ok()?;
+                let name = name.split('@').next().filter(|name| !name.is_empty())?;
+                Some(Symbol { name, address: u64_at(symbol, 8).ok()? })
+            })
+        })
+    }
+
+    /// The functions with exactly that name: the symbol's own, its base name before `.isra` or `.constprop`, or
+    /// demangled with or without parameters.
+    pub(super) fn exact(&self, name: &str) -> Vec<Symbol<'_>> {
+        let plain: Vec<Symbol<'_>> = self
+            .functions()
+            .filter(|symbol| symbol.name == name || (clone_base(symbol.name) == name && !is_fragment(symbol.name)))
+            .collect();
+        if !plain.is_empty() || !name.contains("::") && !name.contains('(') {
+            return plain;
+        }
+        self.functions()
+            .filter(|symbol| !is_fragment(symbol.name))
+            .filter(|symbol| demangle(clone_base(symbol.name)).is_some_and(|names| names.is(name)))
+            .collect()
+    }
+
+    /// The functions whose name, demangled or not, matches; parts of functions (`.cold`, `.part`) are none.
+    pub(super) fn matching<'a>(&'a self, glob: &'a Glob) -> impl Iterator<Item = Symbol<'a>> {
+        self.functions().filter(|symbol| !is_fragment(symbol.name)).filter(|symbol| {
+            glob.matches(symbol.name) || demangle(clone_base(symbol.name)).is_some_and(|names| names.matches(glob))
+        })
+    }
+}
+
+/// The name of the function a clone was made of: `f` of `f.isra.0`, `f.constprop.1.isra.0`, `f.lto_priv.0`.
+pub(super) fn clone_base(name: &str) -> &str {
+    const CLONES: [&str; 5] = [".isra.", ".constprop.", ".lto_priv.", ".part.", ".cold"];
+    CLONES.iter().filter_map(|mark| name.find(mark)).filter(|at| *at > 0).min().map_or(name, |at| &name[..at])
+}
+
+/// Whether a symbol is a part split off a function (`.cold`, `.part.N`), which calls do not enter at their beginning.
+pub(super) fn is_fragment(name: &str) -> bool {
+    name.contains(".part.") || name.ends_with(".cold") || name.contains(".cold.")
+}

@@ -1,0 +1,300 @@
+//! Owns reading types, one level deep. Follows no type into another, so cycles cost nothing.
+
+use super::facts::{AggregateKind, DebugError, Encoding, Enumerator, Member, Type, TypeId};
+use super::limits::{self, over};
+use super::units::{Debug, Die, DieId, Unit, Value};
+
+use std::rc::Rc;
+
+/// Size of a pointer where DWARF leaves it out.
+const POINTER_SIZE: u64 = 8;
+
+/// An integer type as typed DWARF operations see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scalar {
+    pub(super) bits: u8,
+    pub(super) signed: bool,
+}
+
+/// The base type at a position, if it is an integer of at most 8 bytes.
+pub(super) fn scalar(debug: &Debug<'_>, id: DieId) -> Option<Scalar> {
+    let (_, die) = debug.die(id).ok()?;
+    if die.tag() != gimli::DW_TAG_base_type {
+        return None;
+    }
+    let bits = u8::try_from(die.attr_value(gimli::DW_AT_byte_size)?.udata_value()?.checked_mul(8)?).ok()?;
+    let signed = match encoding(&die) {
+        Encoding::Signed | Encoding::SignedChar => true,
+        Encoding::Unsigned | Encoding::UnsignedChar | Encoding::Boolean => false,
+        Encoding::Float | Encoding::Other(_) => return None,
+    };
+    (1..=64).contains(&bits).then_some(Scalar { bits, signed })
+}
+
+/// Up to 8 little-endian bytes as a number.
+pub(super) fn literal(bytes: &[u8]) -> Option<i64> {
+    let mut all = [0; 8];
+    all.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(i64::from_le_bytes(all))
+}
+
+fn encoding(die: &Die<'_>) -> Encoding {
+    let Some(Value::Encoding(encoding)) = die.attr_value(gimli::DW_AT_encoding) else { return Encoding::Other(0) };
+    match encoding {
+        gimli::DW_ATE_signed => Encoding::Signed,
+        gimli::DW_ATE_unsigned => Encoding::Unsigned,
+        gimli::DW_ATE_signed_char => Encoding::SignedChar,
+        gimli::DW_ATE_unsigned_char | gimli::DW_ATE_UTF => Encoding::UnsignedChar,
+        gimli::DW_ATE_boolean => Encoding::Boolean,
+        gimli::DW_ATE_float => Encoding::Float,
+        other => Encoding::Other(other.0),
+    }
+}
+
+fn number(die: &Die<'_>, at: gimli::DwAt) -> Option<u64> {
+    die.attr_value(at)?.udata_value()
+}
+
+/// Reads the type at a position.
+pub(super) fn read(debug: &Debug<'_>, id: TypeId) -> Result<Type, DebugError> {
+    let (unit, die) = debug.die(id.0)?;
+    let name = || die.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(&unit, value));
+    let size = number(&die, gimli::DW_AT_byte_size);
+    let target = || Ok::<_, DebugError>(debug.type_of(&unit, &die)?.map(TypeId));
+    let pointer = |reference| Ok(Type::Pointer { to: target()?, size: size.unwrap_or(POINTER_SIZE), reference });
+    let aggregate = |kind| {
+        let declared = die.attr_value(gimli::DW_AT_declaration).is_some();
+        let members = members(debug, &unit, &die, kind)?;
+        Ok(Type::Aggregate { kind, name: name(), size: if declared { None } else { size.or(Some(0)) }, members })
+    };
+    let qualified = |qualifier| Ok(Type::Qualified { qualifier, target: target()? });
+    match die.tag() {
+        gimli::DW_TAG_base_type => {
+            let size = size.or_else(|| Some(number(&die, gimli::DW_AT_bit_size)?.div_ceil(8)));
+            Ok(Type::Base { name: name().unwrap_or_default(), encoding: encoding(&die), size: size.unwrap_or(0) })
+        }
+        gimli::DW_TAG_unspecified_type => Ok(Type::Unknown(name().unwrap_or_else(|| "unspecified type".to_owned()))),
+        gimli::DW_TAG_pointer_type => pointer(false),
+        gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type => pointer(true),
+        gimli::DW_TAG_structure_type => aggregate(AggregateKind::Struct),
+        gimli::DW_TAG_class_type => aggregate(AggregateKind::Class),
+        gimli::DW_TAG_union_type => aggregate(AggregateKind::Union),
+        gimli::DW_TAG_enumeration_type => enumeration(debug, &unit, &die, name()),
+        gimli::DW_TAG_array_type => Ok(Type::Array { element: target()?, counts: counts(debug, &unit, &die)? }),
+        gimli::DW_TAG_typedef => Ok(Type::Typedef { name: name().unwrap_or_default(), target: target()? }),
+        gimli::DW_TAG_const_type => qualified("const"),
+        gimli::DW_TAG_volatile_type => qualified("volatile"),
+        gimli::DW_TAG_restrict_type => qualified("restrict"),
+        gimli::DW_TAG_atomic_type => qualified("_Atomic"),
+        gimli::DW_TAG_subroutine_type => Ok(Type::Function),
+        other => match other.static_string() {
+            Some(tag) if tag.ends_with("_type") => Ok(Type::Unknown(tag.to_owned())),
+            _ => Err(DebugError::Malformed(format!("no type at {:#x}", id.0))),
+        },
+    }
+}
+
+/// The direct children of a DIE.
+fn children<'a>(
+    debug: &Debug<'a>,
+    unit: &Rc<Unit<'a>>,
+    die: &Die<'a>,
+    mut each: impl FnMut(&Die<'a>) -> Result<(), DebugError>,
+) -> Result<(), DebugError> {
+    if !die.has_children() {
+        return Ok(());
+    }
+    let mut entries = unit.unit.entries_at_offset(die.offset())?;
+    entries.next_dfs()?;
+    let mut first = true;
+    loop {
+        let child = if first { entries.next_dfs()? } else { entries.next_sibling()? };
+        let Some(child) = child.filter(|child| child.depth() == 1) else { return Ok(()) };
+        first = false;
+        debug.count_die()?;
+        each(child)?;
+    }
+}
+
+fn members<'a>(
+    debug: &Debug<'a>,
+    unit: &Rc<Unit<'a>>,
+    die: &Die<'a>,
+    kind: AggregateKind,
+) -> Result<Vec<Member>, DebugError> {
+    let mut members = Vec::new();
+    children(debug, unit, die, |child| {
+        let base_class = child.tag() == gimli::DW_TAG_inheritance;
+        let is_static = child.attr_value(gimli::DW_AT_external).is_some()
+            || child.attr_value(gimli::DW_AT_declaration).is_some();
+        if !base_class && (child.tag() != gimli::DW_TAG_member || is_static) {
+            return Ok(());
+        }
+        if members.len() >= limits::MAX_MEMBERS {
+            return Err(over("members of a type", limits::MAX_MEMBERS));
+        }
+        let ty = debug.type_of(unit, child)?;
+        let at = number(child, gimli::DW_AT_data_member_location);
+        // A union's members need no offset; a location expression (a virtual base) has none that is constant.
+        let Some(at) = at.or_else(|| member_default(child, kind)) else { return Ok(()) };
+        let (offset, bits) = place(debug, child, at, ty)?;
+        let name = child.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(unit, value));
+        members.push(Member { name, ty: ty.map(TypeId), offset, bits, base_class });
+        Ok(())
+    })?;
+    Ok(members)
+}
+
+fn member_default(member: &Die<'_>, kind: AggregateKind) -> Option<u64> {
+    let somewhere_else = member.attr_value(gimli::DW_AT_data_member_location).is_some();
+    let bit_field = member.attr_value(gimli::DW_AT_data_bit_offset).is_some();
+    (!somewhere_else && (bit_field || kind == AggregateKind::Union || !member.has_children())).then_some(0)
+}
+
+/// Byte offset and, for a bit-field, bit offset from the aggregate's start (little-endian) and width.
+fn place(
+    debug: &Debug<'_>,
+    member: &Die<'_>,
+    at: u64,
+    ty: Option<DieId>,
+) -> Result<(u64, Option<(u64, u64)>), DebugError> {
+    let Some(width) = number(member, gimli::DW_AT_bit_size) else { return Ok((at, None)) };
+    let own = number(member, gimli::DW_AT_byte_size);
+    let storage = match own {
+        Some(size) => size,
+        None => ty.map(|ty| byte_size(debug, ty)).transpose()?.flatten().unwrap_or(1),
+    };
+    let storage = storage.clamp(1, 16);
+    let malformed = || DebugError::Malformed("a bit-field outside its type".to_owned());
+    let from_start = if let Some(bits) = number(member, gimli::DW_AT_data_bit_offset) {
+        at.checked_mul(8).and_then(|base| base.checked_add(bits)).ok_or_else(malformed)?
+    } else {
+        // DWARF 3: `DW_AT_bit_offset` counts from the most significant bit of the storage.
+        let from_top = number(member, gimli::DW_AT_bit_offset).unwrap_or(0);
+        let end = at.checked_mul(8).and_then(|base| base.checked_add(storage * 8)).ok_or_else(malformed)?;
+        end.checked_sub(from_top).and_then(|end| end.checked_sub(width)).ok_or_else(malformed)?
+    };
+    Ok((from_start / (storage * 8) * storage, Some((from_start, width))))
+}
+
+/// The size of a type behind typedefs and qualifiers.
+fn byte_size(debug: &Debug<'_>, id: DieId) -> Result<Option<u64>, DebugError> {
+    let mut next = Some(id);
+    for _ in 0..limits::MAX_ORIGINS {
+        let Some(id) = next else { return Ok(None) };
+        let (unit, die) = debug.die(id)?;
+        if let Some(size) = number(&die, gimli::DW_AT_byte_size) {
+            return Ok(Some(size));
+        }
+        next = debug.type_of(&unit, &die)?;
+    }
+    Ok(None)
+}
+
+fn enumeration<'a>(
+    debug: &Debug<'a>,
+    unit: &Rc<Unit<'a>>,
+    die: &Die<'a>,
+    name: Option<String>,
+) -> Result<Type, DebugError> {
+    let underlying = debug.type_of(unit, die)?;
+    let size = match number(die, gimli::DW_AT_byte_size) {
+        Some(size) => size,
+        None => underlying.map(|ty| byte_size(debug, ty)).transpose()?.flatten().unwrap_or(4),
+    };
+    let mut values = Vec::new();
+    let mut any_negative = false;
+    children(debug, unit, die, |child| {
+        if child.tag() != gimli::DW_TAG_enumerator {
+            return Ok(());
+        }
+        if values.len() >= limits::MAX_MEMBERS {
+            return Err(over("enumerators of a type", limits::MAX_MEMBERS));
+        }
+        let name = child.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(unit, value));
+        let value = child.attr_value(gimli::DW_AT_const_value);
+        // A form of fixed size is unsigned unless it is as wide as the type itself.
+        let fixed = value.and_then(|value| Some((value.udata_value()?, form_size(&value))));
+        let (number, width) = match (fixed, value.and_then(|value| value.sdata_value())) {
+            (Some((number, width)), _) => (i128::from(number), width),
+            (None, Some(number)) => (i128::from(number), None),
+            (None, None) => return Ok(()),
+        };
+        any_negative |= number < 0;
+        values.push((name.unwrap_or_default(), number, width));
+        Ok(())
+    })?;
+    let signed = match underlying.and_then(|ty| scalar_behind(debug, ty)) {
+        Some(scalar) => scalar.signed,
+        None => match encoding(die) {
+            Encoding::Signed | Encoding::SignedChar => true,
+            Encoding::Unsigned | Encoding::UnsignedChar | Encoding::Boolean => false,
+            Encoding::Float | Encoding::Other(_) => any_negative,
+        },
+    };
+    let enumerators = values
+        .into_iter()
+        .map(|(name, value, width)| Enumerator { name, value: extended(value, width, size, signed) })
+        .collect();
+    Ok(Type::Enum { name, size, signed, enumerators })
+}
+
+fn form_size(value: &Value<'_>) -> Option<u64> {
+    match value {
+        Value::Data1(_) => Some(1),
+        Value::Data2(_) => Some(2),
+        Value::Data4(_) => Some(4),
+        Value::Data8(_) => Some(8),
+        _ => None,
+    }
+}
+
+fn extended(value: i128, form: Option<u64>, size: u64, signed: bool) -> i128 {
+    if !(1..=8).contains(&size) {
+        return value;
+    }
+    let bits = size * 8;
+    let limit = 1i128 << bits;
+    if signed && form == Some(size) && value >= limit / 2 {
+        value - limit
+    } else if !signed && value < 0 {
+        value + limit
+    } else {
+        value
+    }
+}
+
+fn scalar_behind(debug: &Debug<'_>, id: DieId) -> Option<Scalar> {
+    let mut id = id;
+    for _ in 0..limits::MAX_ORIGINS {
+        if let Some(scalar) = scalar(debug, id) {
+            return Some(scalar);
+        }
+        let (unit, die) = debug.die(id).ok()?;
+        id = debug.type_of(&unit, &die).ok()??;
+    }
+    None
+}
+
+fn counts<'a>(debug: &Debug<'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<Vec<Option<u64>>, DebugError> {
+    let mut counts = Vec::new();
+    children(debug, unit, die, |child| {
+        if child.tag() == gimli::DW_TAG_subrange_type {
+            if counts.len() >= limits::MAX_MEMBERS {
+                return Err(over("dimensions of an array", limits::MAX_MEMBERS));
+            }
+            let count = number(child, gimli::DW_AT_count).or_else(|| {
+                let low = number(child, gimli::DW_AT_lower_bound).unwrap_or(0);
+                let high = child.attr_value(gimli::DW_AT_upper_bound)?;
+                // GNU C writes `int a[0]` with no bound or with an upper bound of -1.
+                if matches!(high, Value::Sdata(-1) | Value::Data8(u64::MAX)) {
+                    return Some(0);
+                }
+                high.udata_value()?.checked_sub(low)?.checked_add(1)
+            });
+            counts.push(count);
+        }
+        Ok(())
+    })?;
+    Ok(counts)
+}
