@@ -129,3 +129,48 @@ fn pad(out: &mut Vec<u8>, text: &[u8], spec: Spec) {
         out.resize(out.len() + blanks, b' ');
     }
 }
+
+/// Writes a global or an entry of a map as both engines print those that nothing reads: `name = 42`,
+/// `name["web", 3] = 7`, and a newline.
+pub fn write_global(out: &mut Vec<u8>, name: &str, keys: &[Value], value: &Value) {
+    out.extend_from_slice(name.as_bytes());
+    for (index, key) in keys.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"[" } else { b", " });
+        write_literal(out, key);
+    }
+    if !keys.is_empty() {
+        out.push(b']');
+    }
+    out.extend_from_slice(b" = ");
+    write_literal(out, value);
+    out.push(b'\n');
+}
+
+/// A value as a program would write it: text in quotes, with its quotes, backslashes and control bytes escaped.
+fn write_literal(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::Fault => out.extend_from_slice(FAULT.as_bytes()),
+        Value::Str { bytes, truncated } => {
+            out.push(b'"');
+            for &byte in bytes {
+                match byte {
+                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                    b'\n' => out.extend_from_slice(b"\\n"),
+                    b'\t' => out.extend_from_slice(b"\\t"),
+                    0..=0x1f | 0x7f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+                    _ => out.push(byte),
+                }
+            }
+            out.push(b'"');
+            if *truncated {
+                out.extend_from_slice(TRUNCATED.as_bytes());
+            }
+        }
+    }
+}
+
+/// Orders the entries of a map as they are printed: by value, the greatest first, then by key.
+pub fn sort_entries(entries: &mut [(Vec<Value>, Value)]) {
+    entries.sort_by(|(a_key, a), (b_key, b)| b.cmp(a).then_with(|| a_key.cmp(b_key)));
+}

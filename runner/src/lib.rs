@@ -2,6 +2,8 @@
 
 pub mod cli;
 pub mod container;
+pub mod error;
 pub mod output;
+pub mod report;
 pub mod rootfs;
 pub mod world;

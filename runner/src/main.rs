@@ -1,3 +1,5 @@
-//! The `ctp` command.
+//! The `ctp` command: hands the command line to the library and ends with its exit code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ctp::cli::main().into()
+}

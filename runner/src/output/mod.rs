@@ -1,3 +1,4 @@
-//! Owns how results are written.
+//! Owns how output is written.
 
 pub mod escape;
+pub mod printer;

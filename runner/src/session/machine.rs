@@ -1,0 +1,117 @@
+//! Owns what `begin`, `end` and `every` reach when the interpreter runs them: the engine's globals and the clock.
+
+use ctp_lang::debuginfo::facts::Register;
+use ctp_lang::interpret::Machine;
+use ctp_lang::ir::{Context, GlobalIndex, Program, GlobalKind, Ty, UpdateOp};
+use ctp_lang::value::Value;
+
+use crate::engine::{Engine, Failure};
+
+/// The interpreter's machine over an engine.
+pub(super) struct OverEngine<'a> {
+    pub(super) engine: &'a mut dyn Engine,
+    pub(super) program: &'a Program,
+    pub(super) point: &'a str,
+    pub(super) string_limit: usize,
+    /// The first failure of the engine: the run's result is not to be trusted then.
+    pub(super) failure: Option<Box<Failure>>,
+    /// Updates that a full map dropped.
+    pub(super) dropped: u64,
+}
+
+impl OverEngine<'_> {
+    fn keep<T>(&mut self, result: Result<T, Box<Failure>>, otherwise: T) -> T {
+        result.unwrap_or_else(|failure| {
+            self.failure.get_or_insert(failure);
+            otherwise
+        })
+    }
+
+    fn is_map(&self, global: GlobalIndex) -> bool {
+        self.program.globals.get(global.0 as usize).is_some_and(|global| matches!(global.kind, GlobalKind::Map { .. }))
+    }
+
+    fn ty(&self, global: GlobalIndex) -> Ty {
+        match self.program.globals.get(global.0 as usize).map(|global| &global.kind) {
+            Some(GlobalKind::Map { value, .. }) => *value,
+            Some(GlobalKind::Scalar { ty, .. }) => *ty,
+            None => Ty::Int,
+        }
+    }
+}
+
+impl Machine for OverEngine<'_> {
+    fn context(&mut self, what: Context) -> Option<Value> {
+        match what {
+            Context::Now => Some(Value::Int(now())),
+            Context::ProbePoint => Some(Value::str(self.point)),
+            Context::Pid
+            | Context::Tid
+            | Context::NsPid
+            | Context::NsTid
+            | Context::Comm
+            | Context::Container
+            | Context::ContainerId
+            | Context::Uid
+            | Context::Gid
+            | Context::Cpu
+            | Context::ProbeFunction => None,
+        }
+    }
+
+    fn get(&mut self, global: GlobalIndex, keys: &[Value]) -> Option<Value> {
+        if self.is_map(global) {
+            let has = self.engine.has(global, keys);
+            if !self.keep(has, false) {
+                return None;
+            }
+        }
+        let value = self.engine.get(global, keys);
+        Some(self.keep(value, Value::Fault))
+    }
+
+    fn update(&mut self, global: GlobalIndex, keys: &[Value], op: UpdateOp, operand: Value) -> (Value, Value) {
+        match (op, operand) {
+            (UpdateOp::Add, Value::Int(delta)) => {
+                let before = self.engine.add(global, keys, delta);
+                match self.keep(before, None) {
+                    Some(before) => (Value::Int(before), Value::Int(before.wrapping_add(delta))),
+                    None => {
+                        self.dropped += 1;
+                        (Value::Int(0), Value::Int(0))
+                    }
+                }
+            }
+            (UpdateOp::Set | UpdateOp::Add, operand) => {
+                let before = self.get(global, keys).unwrap_or_else(|| ctp_lang::interpret::zero(self.ty(global)));
+                let stored = self.engine.set(global, keys, &operand);
+                if !self.keep(stored, true) {
+                    self.dropped += 1;
+                }
+                (before, operand)
+            }
+        }
+    }
+
+    fn register(&mut self, _: Register) -> Option<i64> {
+        None
+    }
+
+    fn module_address(&mut self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn read_memory(&mut self, _: u64, _: &mut [u8]) -> bool {
+        false
+    }
+
+    fn string_limit(&self) -> usize {
+        self.string_limit
+    }
+}
+
+/// `CLOCK_MONOTONIC` in ns, the clock of `bpf_ktime_get_ns`.
+fn now() -> i64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    time.map_or(0, |time| time.tv_sec().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec()))
+}
