@@ -6,6 +6,7 @@
 pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
+pub mod render;
 pub mod source;
 pub mod syntax;
 pub mod world;
