@@ -23,7 +23,7 @@ enum Expected {
     /// Text the user could write there.
     Text(&'static str),
     /// An operator or what else goes on with an expression: said only where nothing else is expected.
-    More,
+    More(&'static str),
     /// Nothing of use in a message.
     Silent,
 }
@@ -152,16 +152,16 @@ fn position(error: &Error<Rule>) -> usize {
 
 fn expected(rules: &[Rule]) -> String {
     let mut texts: Vec<&str> = Vec::new();
-    let mut more = false;
+    let mut more: Vec<&str> = Vec::new();
     for rule in rules {
         match name(*rule) {
             Text(text) if !texts.contains(&text) => texts.push(text),
-            More => more = true,
-            Text(_) | Silent => {}
+            More(text) if !more.contains(&text) => more.push(text),
+            Text(_) | More(_) | Silent => {}
         }
     }
-    if texts.is_empty() && more {
-        texts.push("an operator");
+    if texts.is_empty() {
+        texts = more;
     }
     match texts.as_slice() {
         [] => String::new(),
@@ -291,8 +291,9 @@ fn name(rule: Rule) -> Expected {
         | Rule::index
         | Rule::dot_member
         | Rule::arrow_member
-        | Rule::dump => More,
-        Rule::arguments | Rule::lparen => Text("`(`"),
+        | Rule::dump => More("an operator"),
+        Rule::arguments => More("`(`"),
+        Rule::lparen => Text("`(`"),
         Rule::rparen => Text("`)`"),
         Rule::lbracket => Text("`[`"),
         Rule::rbracket => Text("`]`"),

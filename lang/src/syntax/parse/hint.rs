@@ -64,8 +64,9 @@ fn item(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnosti
         if found.starts_with('"') && word.contains(":/") {
             diagnostic.code = Code::E0008;
             let path = word.split_once(':').map_or(word, |(_, path)| path);
-            diagnostic.message = "this is no place in a file".to_owned();
-            return self::path(diagnostic, path);
+            diagnostic.message = "a path ends before `\"`".to_owned();
+            let diagnostic = self::path(diagnostic, path);
+            return place_at_selector(diagnostic, fault);
         }
         if found == "." || found.starts_with('.') {
             let rest = fault.rest.trim_start().trim_start_matches('.');
@@ -82,7 +83,7 @@ fn item(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnosti
         if found == "=" || found == "+=" {
             return diagnostic.help("ctp has no aliases; name several points with commas between");
         }
-        if !found.is_empty() && diagnostic.code == Code::E0001 && diagnostic.message.contains("`{`") {
+        if !found.is_empty() && found != "{" && diagnostic.code == Code::E0001 && diagnostic.message.contains("`{`") {
             diagnostic.message = format!("expected `{{` or `if` after the probe point, found {}", quoted(found));
         }
         return diagnostic;
@@ -125,7 +126,6 @@ fn point(mut diagnostic: Diagnostic, rest: &str, found: &str) -> Diagnostic {
             let path = inside("process").filter(|p| p.starts_with('/')).unwrap_or("/app/bin");
             let what = match (inside(".function"), inside(".statement"), inside(".mark")) {
                 (Some(name), ..) => {
-                    let name = name.replace(['@'], "@");
                     let back = if rest.contains(".return") { ".return" } else { "" };
                     format!(".fn(\"{name}\"){back}")
                 }
@@ -173,10 +173,24 @@ pub(super) fn path(diagnostic: Diagnostic, path: &str) -> Diagnostic {
         .find(|word| known_selector(word).is_some())
         .or_else(|| path.rsplit_once('(').and_then(|(head, _)| head.rsplit_once('.')).map(|(_, word)| word));
     match word {
-        Some(word) => selector(diagnostic, word),
+        Some(word) => {
+            let mut diagnostic = diagnostic;
+            diagnostic.message = format!("`.{word}` is not known here");
+            selector(diagnostic, word)
+        }
         None if path.contains('(') => diagnostic.help("a path with odd characters goes between quotes: `:\"/odd path\".fn(\"name\")`"),
         None => diagnostic,
     }
+}
+
+/// Points at the `.word` that the message is about, where the text before the fault holds it.
+fn place_at_selector(mut diagnostic: Diagnostic, fault: &Fault<'_>) -> Diagnostic {
+    let word = diagnostic.message.split('`').nth(1).unwrap_or("").to_owned();
+    if let Some(at) = fault.before.rfind(&word).filter(|_| word.starts_with('.')) {
+        let start = fault.start.range().start + at;
+        diagnostic.primary.span = Span::new(fault.start.source, start, start + word.len());
+    }
+    diagnostic
 }
 
 fn known_selector(word: &str) -> Option<&'static str> {
@@ -252,6 +266,8 @@ fn statement(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diag
         "and" => return diagnostic.help("write `&&`"),
         "or" => return diagnostic.help("write `||`"),
         "not" | "is" | "eq" | "ne" => return diagnostic.help("comparison is `==` and `!=`, negation `!`"),
+        "=" if before.ends_with("==") => return diagnostic.help("write `==`"),
+        "=" if before.ends_with("!=") => return diagnostic.help("write `!=`"),
         "===" => return diagnostic.help("write `==`"),
         "!==" | "<>" => return diagnostic.help("write `!=`"),
         ":=" => return diagnostic.help("write `=`"),
@@ -312,7 +328,7 @@ fn target(diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnostic 
     }
     if found.starts_with('"') {
         let path_text = fault.before.rsplit(':').next().unwrap_or("");
-        return path(diagnostic, path_text);
+        return place_at_selector(path(diagnostic, path_text), fault);
     }
     if found.is_empty() {
         return diagnostic;

@@ -14,9 +14,13 @@ impl Builder<'_> {
     /// The item of a pair directly under `file`; `None` for what is none (separators, the end).
     pub(super) fn item(&self, pair: Pair<'_>) -> Option<Item> {
         let span = self.trimmed(&pair);
+        let after_broken = self.after_broken.take();
         let kind = match pair.as_rule() {
             Rule::semicolon | Rule::EOI => return None,
-            Rule::broken_item => self.broken_item(pair),
+            Rule::broken_item => {
+                self.after_broken.set(after_broken);
+                self.broken_item(pair)
+            }
             _ if pair.clone().into_inner().any(|p| p.as_rule() == Rule::stray_item) => self.broken_item(pair),
             Rule::probe => self.probe(pair),
             Rule::global => ItemKind::Global(
@@ -36,17 +40,19 @@ impl Builder<'_> {
     /// Reports an item that recovery skipped, and the faults in its body.
     fn broken_item(&self, pair: Pair<'_>) -> ItemKind {
         let span = self.trimmed(&pair);
-        let before = self.diagnostics.borrow().len();
-        self.explain(Rule::strict_item, span, Place::Item);
-        let body_is_code = before != self.diagnostics.borrow().len() || self.was_reported(span);
-        if body_is_code {
-            for block in pair.into_inner().flat_map(|p| match p.as_rule() {
-                Rule::stray_item => p.into_inner().collect::<Vec<_>>(),
-                _ => vec![p],
-            }) {
-                if block.as_rule() == Rule::block {
-                    self.block(block);
-                }
+        // A line that begins with a sign behind a broken item is the rest of that item.
+        let text = self.text.get(span.range()).unwrap_or("");
+        let rest_of_item = self.after_broken.get() && !text.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        if !rest_of_item {
+            self.explain(Rule::strict_item, span, Place::Item);
+        }
+        self.after_broken.set(true);
+        for block in pair.into_inner().flat_map(|p| match p.as_rule() {
+            Rule::stray_item => p.into_inner().collect::<Vec<_>>(),
+            _ => vec![p],
+        }) {
+            if block.as_rule() == Rule::block {
+                self.block(block);
             }
         }
         ItemKind::Broken

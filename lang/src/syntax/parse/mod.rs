@@ -25,8 +25,6 @@ use std::ops::Range;
 
 /// What `pest_derive` makes of the grammar.
 mod grammar {
-    #![expect(missing_docs, unreachable_pub, reason = "generated from the grammar, which says what each rule is")]
-
     #[derive(pest_derive::Parser)]
     #[grammar = "../ctp.pest"]
     pub(super) struct Grammar;
@@ -112,7 +110,6 @@ pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
     let allows = allow::collect(source, text, &layout.comments, &mut diagnostics);
     let builder = Builder {
         source,
-        original: text,
         text: &layout.text,
         base: Cell::new(0),
         end: Cell::new(0),
@@ -121,6 +118,7 @@ pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
         diagnostics: RefCell::new(diagnostics),
         depth: Cell::new(0),
         operator_begins_line: Cell::new(false),
+        after_broken: Cell::new(false),
     };
     let ends = layout.starts.iter().copied().chain([text.len()]);
     let mut start = 0;
@@ -152,7 +150,6 @@ pub fn parse_target(source: SourceId, text: &str) -> (Option<Point>, Vec<Diagnos
     }
     let builder = Builder {
         source,
-        original: text,
         text: &layout.text,
         base: Cell::new(0),
         end: Cell::new(text.len()),
@@ -161,6 +158,7 @@ pub fn parse_target(source: SourceId, text: &str) -> (Option<Point>, Vec<Diagnos
         diagnostics: RefCell::default(),
         depth: Cell::new(0),
         operator_begins_line: Cell::new(false),
+        after_broken: Cell::new(false),
     };
     let point = match Grammar::parse(Rule::target, &layout.text) {
         Ok(pairs) => pairs.into_iter().find(|p| p.as_rule() == Rule::site).map(|site| builder.target(site)),
@@ -179,8 +177,6 @@ fn broken_item(span: Span) -> Item {
 /// Makes the tree of one text. Places in pairs count from `base`, where the slice being parsed begins.
 struct Builder<'t> {
     source: SourceId,
-    /// The text as written.
-    original: &'t str,
     /// The text as laid out: same length.
     text: &'t str,
     base: Cell<usize>,
@@ -192,6 +188,8 @@ struct Builder<'t> {
     depth: Cell<usize>,
     /// Whether the statement being built begins a line behind another statement.
     operator_begins_line: Cell<bool>,
+    /// The item before could not be understood.
+    after_broken: Cell<bool>,
 }
 
 impl<'t> Builder<'t> {
