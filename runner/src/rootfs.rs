@@ -145,7 +145,9 @@ impl ReadAt for RootFile {
             return Err(ReadError::past_end(offset));
         }
         self.file.read_exact_at(buf, offset).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => ReadError { offset, reason: "the file became shorter while it was read".to_owned() },
+            io::ErrorKind::UnexpectedEof => {
+                ReadError { offset, reason: "the file became shorter while it was read".to_owned() }
+            }
             _ => ReadError { offset, reason: e.to_string() },
         })
     }

@@ -13,7 +13,8 @@ use ctp::container::{Found, Listing, Settings, discover};
 
 /// Runs a program to its end and returns what it printed, without the last newline; panics where it fails.
 pub(crate) fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let output =
+        Command::new(program).args(args).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{program}: {e}"));
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
@@ -128,7 +129,8 @@ impl Docker {
         let name = unique("c");
         // Dropping it removes it, also where it could be made and not started.
         let mut container = Docker { id: name.clone(), name: name.clone(), image: Arc::clone(&image) };
-        let args = [&["run", "-d", "--network", "none", "--name", &name][..], options, &[&image.name], command].concat();
+        let args =
+            [&["run", "-d", "--network", "none", "--name", &name][..], options, &[&image.name], command].concat();
         container.id = run("docker", &args);
         container.wait_for_exec();
         container
@@ -239,7 +241,9 @@ impl Drop for HandMade {
         let _ = self.process.kill();
         let _ = self.process.wait();
         for folder in &self.folders {
-            let _ = wait_for("the cgroup to be empty", || fs::remove_dir(folder).ok().or_else(|| (!folder.exists()).then_some(())));
+            wait_for("the cgroup to be empty", || {
+                fs::remove_dir(folder).ok().or_else(|| (!folder.exists()).then_some(()))
+            });
         }
     }
 }

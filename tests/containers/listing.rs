@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use ctp::container::{Settings, discover};
 use ctp_lang::world::Runtime;
 
-use crate::fixture::{Docker, Folder, HandMade, cgroup2, list, run, unique};
+use crate::fixture::{Docker, Folder, HandMade, cgroup2, list, run, unique, wait_for};
 
 #[test]
 fn a_docker_container_is_found_as_docker_shows_it() {
@@ -18,7 +18,7 @@ fn a_docker_container_is_found_as_docker_shows_it() {
     assert_eq!(container.image.as_deref(), Some(web.inspect("{{.Config.Image}}").as_str()));
     assert_eq!(container.labels, [("app".to_owned(), "web".to_owned()), ("tier".to_owned(), String::new())]);
     assert_eq!(container.init_pid, web.pid());
-    assert_eq!(container.pod, None);
+    assert_eq!((container.pod.as_ref(), container.pid_level), (None, 1));
     let cgroup = container.cgroup.clone().unwrap();
     assert_eq!(cgroup.folder, web.cgroup().to_str().unwrap());
     assert_eq!(cgroup.id, fs::metadata(web.cgroup()).unwrap().ino());
@@ -52,7 +52,7 @@ fn with_the_hosts_pid_namespace_too() {
     let found = web.found();
     assert_eq!(found.container.init_pid, web.pid());
     assert_ne!(found.container.init_pid, exec);
-    assert_eq!(found.container.name.as_deref(), Some(web.name.as_str()));
+    assert_eq!((found.container.name.as_deref(), found.container.pid_level), (Some(web.name.as_str()), 0));
 }
 
 #[test]
@@ -132,8 +132,13 @@ fn a_docker_that_accepts_and_says_nothing_costs_a_second_and_no_container() {
 fn a_parent_cgroup_of_ones_own_choice_hides_nothing() {
     let parent = format!("/{}", unique("parent"));
     let web = Docker::start(&["--cgroup-parent", &parent], &["/app/test_app"]);
-    let container = web.found().container;
-    assert_eq!((container.runtime, container.name.as_deref()), (Runtime::Docker, Some(web.name.as_str())));
+    let without_socket = Settings { docker_host: Some("unix:///nonexistent/docker.sock".to_owned()) };
+    for settings in [Settings::from_env(), without_socket] {
+        let listing = discover(&settings).unwrap();
+        let found = listing.found.iter().find(|found| found.container.id == web.id).unwrap();
+        assert_eq!(found.container.runtime, Runtime::Docker);
+        assert_eq!(found.container.name.as_deref(), Some(web.name.as_str()));
+    }
 }
 
 #[test]
@@ -176,21 +181,12 @@ fn lxc_and_nspawn_by_the_names_of_their_cgroups() {
 
 #[test]
 fn a_process_with_a_hostile_name_hides_nothing() {
-    // Neither text nor a well-formed field of /proc/PID/stat.
-    let name = std::ffi::OsString::from_vec(b") S 1 \xff\x1b[31m".to_vec());
-    let image = crate::fixture::Image::get();
-    let container = unique("c");
-    let status = std::process::Command::new("docker")
-        .args(["run", "-d", "--network", "none", "--name", &container, &image.name, "/app/test_app", "name"])
-        .arg(&name)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    let found = list().found.into_iter().find(|found| found.container.name.as_deref() == Some(container.as_str()));
-    let pid = run("docker", &["inspect", "-f", "{{.State.Pid}}", &container]);
-    run("docker", &["rm", "-f", &container]);
-    assert!(status.success());
-    assert_eq!(found.unwrap().container.init_pid.to_string(), pid);
+    let web = Docker::start(&[], &["/app/test_app", "hostile"]);
+    let pid = web.pid();
+    let comm = wait_for("the process to take its name", || {
+        fs::read(format!("/proc/{pid}/comm")).ok().filter(|comm| !comm.starts_with(b"test_app"))
+    });
+    assert_eq!(comm, b"\xff) R 0\n\x1b[31m\n");
+    let found = web.found();
+    assert_eq!((found.container.init_pid, found.container.name.as_deref()), (pid, Some(web.name.as_str())));
 }
-
-use std::os::unix::ffi::OsStringExt as _;

@@ -1,5 +1,7 @@
 //! Containers as they are found, named and opened, on real containers of a running docker. Needs root, docker and gcc.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot set up or read fails it, helpers included")]
+
 #[path = "fixture.rs"]
 mod fixture;
 #[path = "listing.rs"]

@@ -56,7 +56,14 @@ fn error(result: Result<Opened, OpenError>) -> OpenError {
 fn a_file_by_its_path_through_links_and_as_the_executable() {
     let web = Docker::sleeping();
     let files = Opener::of(&web);
-    for path in ["/app/inside", "app/inside", "/app/./folder/../inside", "/app/link_absolute", "/app/link_up_and_down", "/../../app/inside"] {
+    for path in [
+        "/app/inside",
+        "app/inside",
+        "/app/./folder/../inside",
+        "/app/link_absolute",
+        "/app/link_up_and_down",
+        "/../../app/inside",
+    ] {
         let opened = files.path(path).unwrap();
         assert_eq!((opened.path.as_str(), text(&opened).as_str()), ("/app/inside", INSIDE), "{path}");
     }
@@ -241,7 +248,11 @@ fn a_lease_on_the_file_does_not_make_ctp_wait() {
     let web = Docker::start(&["-v", &format!("{}:/volume", volume.str())], &["/app/test_app"]);
     // Python holds a write lease and ignores the signal that asks it to let go.
     let script = "import fcntl,signal,sys,time\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\nf=open(sys.argv[1],'r+')\nfcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)\nprint('held', flush=True)\ntime.sleep(60)";
-    let mut holder = Command::new("python3").args(["-c", script, path.to_str().unwrap()]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut holder = Command::new("python3")
+        .args(["-c", script, path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line).unwrap();
     let before = Instant::now();

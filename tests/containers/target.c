@@ -15,8 +15,8 @@
 
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "sleep";
-    if (!strcmp(mode, "name")) /* name BYTES: bears that name, and waits */
-        prctl(PR_SET_NAME, argv[2]);
+    if (!strcmp(mode, "hostile")) /* bears a name that is no text and looks like fields of /proc/PID/stat */
+        prctl(PR_SET_NAME, "\xff) R 0\n\x1b[31m");
     if (!strcmp(mode, "exec")) /* exec FILE: becomes another program */
         execl(argv[2], argv[2], (char *)0);
     if (!strcmp(mode, "exchange")) /* exchange A B: swaps two names without end */

@@ -92,7 +92,11 @@ pub fn run(ps: Ps, world: &LiveWorld, out: &mut dyn Write, err: &mut dyn Write) 
         writeln!(err, "ctp: {}", escape(note))?;
     }
     if rows.is_empty() {
-        writeln!(err, "ctp: no container runs here: none of {} processes in /proc is in a container's cgroup", listing.processes)?;
+        writeln!(
+            err,
+            "ctp: no container runs here: none of {} processes in /proc is in a container's cgroup",
+            listing.processes
+        )?;
     }
     Ok(0)
 }
@@ -112,7 +116,11 @@ fn row<'a>(world: &LiveWorld, index: usize, container: &'a Container) -> Row<'a>
         id: &container.id,
         runtime: container.runtime.as_str(),
         image: container.image.as_deref(),
-        pod: container.pod.as_ref().map(|pod| Pod { namespace: &pod.namespace, name: &pod.name, container: &pod.container }),
+        pod: container.pod.as_ref().map(|pod| Pod {
+            namespace: &pod.namespace,
+            name: &pod.name,
+            container: &pod.container,
+        }),
         pid: container.init_pid,
         exe,
         debug_info,

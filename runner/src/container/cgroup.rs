@@ -62,7 +62,12 @@ pub(super) fn classify(path: &[u8], known: &Known) -> Vec<Identity> {
 }
 
 /// Which container a component of a path names, given the component before it.
-fn component_of_container(parent: &str, component: &str, in_kubepods: bool, known: &Known) -> Option<(Runtime, String)> {
+fn component_of_container(
+    parent: &str,
+    component: &str,
+    in_kubepods: bool,
+    known: &Known,
+) -> Option<(Runtime, String)> {
     let id = |id: &str| is_hex_id(id).then(|| id.to_owned());
     let unit = component.strip_suffix(".scope").unwrap_or(component);
 
@@ -109,7 +114,8 @@ fn component_of_container(parent: &str, component: &str, in_kubepods: bool, know
 
     // systemd-nspawn: machine.slice/machine-<name>.scope, or the unit systemd-nspawn@<name>.service
     // (systemd src/nspawn/nspawn-register.c; names escaped as in systemd-escape(1)). libvirt's machines are there too.
-    let machine = (parent == "machine.slice").then(|| component.strip_prefix("machine-")?.strip_suffix(".scope")).flatten();
+    let machine =
+        (parent == "machine.slice").then(|| component.strip_prefix("machine-")?.strip_suffix(".scope")).flatten();
     let service = component.strip_prefix("systemd-nspawn@").and_then(|rest| rest.strip_suffix(".service"));
     if let Some(escaped) = machine.or(service) {
         let name = unescape_unit(escaped)?;
@@ -195,7 +201,12 @@ mod tests {
     // podman libpod/container_internal_linux.go; https://docs.podman.io/en/latest/markdown/podman-run.1.html (--cgroups)
     #[test]
     fn podman_root_rootless_pods_and_split() {
-        expect(&format!("/machine.slice/libpod-{A}.scope/container"), Runtime::Podman, A, &format!("/machine.slice/libpod-{A}.scope"));
+        expect(
+            &format!("/machine.slice/libpod-{A}.scope/container"),
+            Runtime::Podman,
+            A,
+            &format!("/machine.slice/libpod-{A}.scope"),
+        );
         expect(&format!("/libpod_parent/libpod-{A}"), Runtime::Podman, A, &format!("/libpod_parent/libpod-{A}"));
         let rootless = format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}.scope");
         expect(&format!("{rootless}/container"), Runtime::Podman, A, &rootless);
@@ -244,7 +255,15 @@ mod tests {
     fn containerd_namespaces_need_the_list_of_tasks() {
         let known = Known { tasks: [("default".to_owned(), "redis.1".to_owned())].into(), own_depth: 0 };
         let found = classify(b"/default/redis.1/sub", &known);
-        assert_eq!(found, [Identity { runtime: Runtime::Containerd, id: "redis.1".into(), path: "/default/redis.1".into(), nested: false }]);
+        assert_eq!(
+            found,
+            [Identity {
+                runtime: Runtime::Containerd,
+                id: "redis.1".into(),
+                path: "/default/redis.1".into(),
+                nested: false
+            }]
+        );
         assert_eq!(classify(b"/default/redis.2", &known), []);
         assert_eq!(classify(b"/default/redis.1", &Known::default()), []);
         let nerdctl = format!("/system.slice/nerdctl-{A}.scope");
@@ -256,10 +275,20 @@ mod tests {
     fn lxc_and_nspawn_by_name() {
         expect("/lxc.payload.web/system.slice", Runtime::Lxc, "web", "/lxc.payload.web");
         expect("/lxc/old", Runtime::Lxc, "old", "/lxc/old");
-        expect("/machine.slice/machine-deb\\x2d12.scope/payload", Runtime::Nspawn, "deb-12", "/machine.slice/machine-deb\\x2d12.scope");
+        expect(
+            "/machine.slice/machine-deb\\x2d12.scope/payload",
+            Runtime::Nspawn,
+            "deb-12",
+            "/machine.slice/machine-deb\\x2d12.scope",
+        );
         let unit = "/machine.slice/systemd-nspawn@deb\\x2d12.service";
         expect(&format!("{unit}/payload/init.scope"), Runtime::Nspawn, "deb-12", unit);
-        expect("/machine.slice/machine-lxc\\x2d1\\x2dweb.scope", Runtime::Lxc, "lxc-1-web", "/machine.slice/machine-lxc\\x2d1\\x2dweb.scope");
+        expect(
+            "/machine.slice/machine-lxc\\x2d1\\x2dweb.scope",
+            Runtime::Lxc,
+            "lxc-1-web",
+            "/machine.slice/machine-lxc\\x2d1\\x2dweb.scope",
+        );
     }
 
     #[test]

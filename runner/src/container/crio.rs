@@ -14,11 +14,16 @@ const ROOTS: [&str; 2] = ["/run/containers/storage", "/var/lib/containers/storag
 
 /// What the bundles of these containers say. Adds a note where one is missing.
 pub(super) fn describe(ids: &[&str], notes: &mut Vec<String>) -> Descriptions {
-    let bundle = |id: &str| ROOTS.iter().find_map(|root| annotations(&userdata(Path::new(root), id).join("config.json")));
-    let found: Descriptions = ids.iter().filter_map(|id| Some(((*id).to_owned(), of_annotations(bundle(id)?)))).collect();
+    let bundle =
+        |id: &str| ROOTS.iter().find_map(|root| annotations(&userdata(Path::new(root), id).join("config.json")));
+    let found: Descriptions =
+        ids.iter().filter_map(|id| Some(((*id).to_owned(), of_annotations(bundle(id)?)))).collect();
     if found.len() < ids.len() {
         let unnamed = ids.len() - found.len();
-        notes.push(format!("{} shows no bundle of {unnamed} of CRI-O's containers: their names are unknown", ROOTS.join(" nor ")));
+        notes.push(format!(
+            "{} shows no bundle of {unnamed} of CRI-O's containers: their names are unknown",
+            ROOTS.join(" nor ")
+        ));
     }
     found
 }
@@ -30,10 +35,11 @@ pub(super) fn init_pid(id: &str) -> Option<u32> {
 
 /// The annotations as cri-o pkg/annotations/internal.go names them; the container's labels are JSON in one of them.
 fn of_annotations(mut annotations: HashMap<String, String>) -> Described {
-    let labels = annotations.get("io.kubernetes.cri-o.Labels").and_then(|text| serde_json::from_str(text).ok());
+    let labels = annotations.get("io.kubernetes.cri-o.Labels");
+    let labels: Option<HashMap<String, String>> = labels.and_then(|text| serde_json::from_str(text).ok());
     let name = annotations.get("io.kubernetes.container.name").cloned();
     let image = annotations.get("io.kubernetes.cri-o.ImageName").cloned();
-    annotations.extend(labels.unwrap_or_else(HashMap::<String, String>::new));
+    annotations.extend(labels.unwrap_or_default());
     Described::new(name, image, annotations)
 }
 
@@ -47,7 +53,10 @@ mod tests {
         let pairs = [
             ("io.kubernetes.container.name", "app"),
             ("io.kubernetes.cri-o.ImageName", "quay.io/shop:3"),
-            ("io.kubernetes.cri-o.Labels", r#"{"io.kubernetes.pod.name":"shop-0","io.kubernetes.pod.namespace":"prod","tier":"web"}"#),
+            (
+                "io.kubernetes.cri-o.Labels",
+                r#"{"io.kubernetes.pod.name":"shop-0","io.kubernetes.pod.namespace":"prod","tier":"web"}"#,
+            ),
         ];
         let got = of_annotations(pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
         assert_eq!((got.name.as_deref(), got.image.as_deref()), (Some("app"), Some("quay.io/shop:3")));

@@ -31,7 +31,11 @@ pub(super) type Descriptions = HashMap<String, Described>;
 impl Described {
     /// Takes name, image and labels, each within bounds; the pod comes out of the labels. A name or image over its
     /// bound is none: a cut one could be another container's.
-    pub(super) fn new(name: Option<String>, image: Option<String>, labels: impl IntoIterator<Item = (String, String)>) -> Described {
+    pub(super) fn new(
+        name: Option<String>,
+        image: Option<String>,
+        labels: impl IntoIterator<Item = (String, String)>,
+    ) -> Described {
         let fits = |text: &String| !text.is_empty() && text.len() <= LONGEST_NAME;
         let mut labels: Vec<(String, String)> =
             labels.into_iter().filter(|(key, value)| fits(key) && value.len() <= LONGEST_VALUE).collect();
@@ -55,7 +59,8 @@ fn pod(labels: &[(String, String)]) -> Option<Pod> {
         namespace: either("io.kubernetes.pod.namespace", "io.kubernetes.cri.sandbox-namespace")?,
         name: either("io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name")?,
         // The sandbox's own container has no name; the kubelet calls it POD.
-        container: either("io.kubernetes.container.name", "io.kubernetes.cri.container-name").unwrap_or_else(|| "POD".to_owned()),
+        container: either("io.kubernetes.container.name", "io.kubernetes.cri.container-name")
+            .unwrap_or_else(|| "POD".to_owned()),
     })
 }
 
@@ -71,7 +76,11 @@ mod tests {
     fn what_is_over_the_bounds_is_not_cut_but_left_out() {
         let long = "x".repeat(LONGEST_NAME + 1);
         let huge = "x".repeat(LONGEST_VALUE + 1);
-        let described = Described::new(Some(long.clone()), Some(long.clone()), labels(&[("b", "1"), (&long, "2"), ("c", &huge), ("a", "3")]));
+        let described = Described::new(
+            Some(long.clone()),
+            Some(long.clone()),
+            labels(&[("b", "1"), (&long, "2"), ("c", &huge), ("a", "3")]),
+        );
         assert_eq!(described, Described { labels: labels(&[("a", "3"), ("b", "1")]), ..Described::default() });
         let many = (0..2 * MOST_LABELS).map(|i| (format!("l{i:04}"), String::new()));
         assert_eq!(Described::new(None, None, many).labels.len(), MOST_LABELS);
@@ -80,9 +89,14 @@ mod tests {
     #[test]
     fn pods_by_labels_and_by_annotations() {
         let of = |pairs| Described::new(None, None, labels(pairs)).pod;
-        let shop = |container: &str| Some(Pod { namespace: "shop".into(), name: "web-0".into(), container: container.into() });
+        let shop =
+            |container: &str| Some(Pod { namespace: "shop".into(), name: "web-0".into(), container: container.into() });
         assert_eq!(
-            of(&[("io.kubernetes.container.name", "app"), ("io.kubernetes.pod.name", "web-0"), ("io.kubernetes.pod.namespace", "shop")]),
+            of(&[
+                ("io.kubernetes.container.name", "app"),
+                ("io.kubernetes.pod.name", "web-0"),
+                ("io.kubernetes.pod.namespace", "shop")
+            ]),
             shop("app")
         );
         let sandbox = [("io.kubernetes.cri.sandbox-name", "web-0"), ("io.kubernetes.cri.sandbox-namespace", "shop")];

@@ -40,14 +40,19 @@ impl Summary {
     }
 }
 
-/// Whether the socket that would be asked exists.
-pub(super) fn has_socket(docker_host: Option<&str>) -> bool {
-    socket(docker_host).is_ok_and(|path| path.exists())
+/// Whether there is a docker to ask: its socket, or its state files.
+pub(super) fn is_here(docker_host: Option<&str>) -> bool {
+    socket(docker_host).is_ok_and(|path| path.exists()) || root().join("containers").exists()
 }
 
 /// What docker says of its containers with these ids, and of those in `open` that may be its. Adds a note where it
 /// could not be asked over its socket.
-pub(super) fn describe(docker_host: Option<&str>, ids: &[&str], open: &[&str], notes: &mut Vec<String>) -> Descriptions {
+pub(super) fn describe(
+    docker_host: Option<&str>,
+    ids: &[&str],
+    open: &[&str],
+    notes: &mut Vec<String>,
+) -> Descriptions {
     match list(docker_host) {
         Ok(list) => {
             let found: Descriptions = list.into_iter().map(Summary::described).collect();
@@ -64,7 +69,10 @@ pub(super) fn describe(docker_host: Option<&str>, ids: &[&str], open: &[&str], n
             let unnamed = ids.iter().filter(|id| !found.contains_key(**id)).count();
             notes.push(match unnamed {
                 0 => format!("{reason}; names of its containers are from its state files in {}", root.display()),
-                _ => format!("{reason}, and {} shows no state of {unnamed} of its containers: their names are unknown", root.display()),
+                _ => format!(
+                    "{reason}, and {} shows no state of {unnamed} of its containers: their names are unknown",
+                    root.display()
+                ),
             });
             found
         }
@@ -144,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_own_name_is_told_from_links() {
-        let summary = |names: &str| -> Summary { serde_json::from_str(&format!(r#"{{"Id":"x","Names":{names}}}"#)).unwrap() };
+        let summary =
+            |names: &str| -> Summary { serde_json::from_str(&format!(r#"{{"Id":"x","Names":{names}}}"#)).unwrap() };
         assert_eq!(summary(r#"["/proxy/db","/db"]"#).name().as_deref(), Some("db"));
         assert_eq!(summary("null").name(), None);
         assert_eq!(summary("[]").name(), None);

@@ -8,16 +8,32 @@ struct Candidate {
     process: Process,
     /// Whether it is a zombie: it has neither root nor executable any more.
     zombie: bool,
-    /// Whether it is pid 1 of a pid namespace inside this one.
+    /// Whether it is pid 1 of its pid namespace, and that is one inside this one.
     pid_1: bool,
+    /// How deep its pid namespace lies inside this one; 0 is this one.
+    pid_level: u32,
+}
+
+/// A first process with the depth of its pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct First {
+    pub(super) process: Process,
+    /// 0: this `/proc`'s own pid namespace.
+    pub(super) pid_level: u32,
+}
+
+impl From<Candidate> for First {
+    fn from(candidate: Candidate) -> First {
+        First { process: candidate.process, pid_level: candidate.pid_level }
+    }
 }
 
 /// The first of these processes: the one the engine reported, if it is among them; otherwise [`choose`] among all.
 /// `None` where all have ended.
-pub(super) fn process(pids: &[u32], reported: Option<u32>) -> Option<Process> {
+pub(super) fn process(pids: &[u32], reported: Option<u32>) -> Option<First> {
     let reported = reported.filter(|pid| pids.binary_search(pid).is_ok()).and_then(candidate);
     if let Some(candidate) = reported.filter(|candidate| !candidate.zombie) {
-        return Some(candidate.process);
+        return Some(candidate.into());
     }
     choose(pids.iter().filter_map(|pid| candidate(*pid)))
 }
@@ -25,9 +41,9 @@ pub(super) fn process(pids: &[u32], reported: Option<u32>) -> Option<Process> {
 /// The longest running pid 1, or where the container has no pid namespace of its own (`--pid=host`) the longest running
 /// process. What `docker exec` starts, and pid 1 of pid namespaces inside the container, run for less long; start times
 /// count in ticks of 10 ms, so within one tick the lower pid is taken to be older.
-fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<Process> {
+fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<First> {
     let alive = candidates.filter(|candidate| !candidate.zombie);
-    alive.min_by_key(|c| (!c.pid_1, c.process.start, c.process.pid)).map(|c| c.process)
+    alive.min_by_key(|c| (!c.pid_1, c.process.start, c.process.pid)).map(First::from)
 }
 
 fn candidate(pid: u32) -> Option<Candidate> {
@@ -39,6 +55,7 @@ fn candidate(pid: u32) -> Option<Candidate> {
         process: Process { pid, start: stat.starttime },
         zombie: matches!(stat.state, 'Z' | 'X' | 'x'),
         pid_1: ns_pids.len() > 1 && ns_pids.last() == Some(&1),
+        pid_level: u32::try_from(ns_pids.len().saturating_sub(1)).ok()?,
     })
 }
 
@@ -47,11 +64,11 @@ mod tests {
     use super::*;
 
     fn c(pid: u32, start: u64, pid_1: bool) -> Candidate {
-        Candidate { process: Process { pid, start }, zombie: false, pid_1 }
+        Candidate { process: Process { pid, start }, zombie: false, pid_1, pid_level: 0 }
     }
 
     fn chosen(candidates: &[Candidate]) -> Option<u32> {
-        choose(candidates.iter().cloned()).map(|process| process.pid)
+        choose(candidates.iter().cloned()).map(|first| first.process.pid)
     }
 
     #[test]

@@ -76,24 +76,11 @@ fn answer(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Ve
             head = parse_head(&bytes)?;
         }
         match &head {
-            Some(Head { body, framing: Framing::Length(length) }) => {
-                if bytes.len() >= body.saturating_add(*length) {
-                    return Ok(bytes.get(*body..body + length).unwrap_or_default().to_vec());
+            Some(head) => {
+                if let Some(body) = head.body_of(&bytes, n == 0)? {
+                    return Ok(body);
                 }
             }
-            Some(Head { body, framing: Framing::Chunked }) => {
-                // Decoding again from the start on each read would be quadratic: wait for the last chunk's end.
-                let framed = bytes.get(*body..).unwrap_or_default();
-                if (framed.ends_with(b"\r\n") || n == 0)
-                    && let Some(decoded) = unchunk(framed)?
-                {
-                    return Ok(decoded);
-                }
-            }
-            Some(Head { body, framing: Framing::UntilEnd }) if n == 0 => {
-                return Ok(bytes.get(*body..).unwrap_or_default().to_vec());
-            }
-            Some(Head { framing: Framing::UntilEnd, .. }) => {}
             None if bytes.len() > LARGEST_HEAD => return Err(io::Error::other("an answer that is no HTTP")),
             None => {}
         }
@@ -109,6 +96,20 @@ struct Head {
     framing: Framing,
 }
 
+impl Head {
+    /// The body, once all of it is among the bytes of the answer; `ended` where no more will come.
+    fn body_of(&self, bytes: &[u8], ended: bool) -> io::Result<Option<Vec<u8>>> {
+        let framed = bytes.get(self.body..).unwrap_or_default();
+        match self.framing {
+            Framing::Length(length) => Ok(framed.get(..length).map(<[u8]>::to_vec)),
+            // Decoding again from the start on each read would be quadratic: wait for the end of a chunk.
+            Framing::Chunked if ended || framed.ends_with(b"\r\n") => unchunk(framed),
+            Framing::Chunked => Ok(None),
+            Framing::UntilEnd => Ok(ended.then(|| framed.to_vec())),
+        }
+    }
+}
+
 enum Framing {
     Length(usize),
     Chunked,
@@ -119,7 +120,9 @@ enum Framing {
 fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(body) = response.parse(bytes).map_err(|e| io::Error::other(format!("no HTTP: {e}")))? else {
+    let httparse::Status::Complete(body) =
+        response.parse(bytes).map_err(|e| io::Error::other(format!("no HTTP: {e}")))?
+    else {
         return Ok(None);
     };
     let status = response.code.unwrap_or(0);

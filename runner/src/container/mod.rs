@@ -92,7 +92,7 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
         .into_iter()
         .filter_map(|group| {
             let reported = group.reported_init(&tasks);
-            let init = first::process(&group.own, reported).or_else(|| first::process(&group.inner, None))?;
+            let first = first::process(&group.own, reported).or_else(|| first::process(&group.inner, None))?;
             let (runtime, described) = match names.remove(&group.identity.id) {
                 Some(_) if group.identity.nested => (group.identity.runtime, Described::default()),
                 Some(found) => found,
@@ -107,9 +107,10 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
                     image: described.image,
                     labels: described.labels,
                     pod: described.pod,
-                    init_pid: init.pid,
+                    init_pid: first.process.pid,
+                    pid_level: first.pid_level,
                 },
-                init,
+                init: first.process,
             })
         })
         .collect();
@@ -149,7 +150,9 @@ impl Group {
             return None;
         }
         match self.identity.runtime {
-            Runtime::Docker | Runtime::Containerd | Runtime::Unknown => tasks.get(self.identity.id.as_str())?.init_pid(),
+            Runtime::Docker | Runtime::Containerd | Runtime::Unknown => {
+                tasks.get(self.identity.id.as_str())?.init_pid()
+            }
             Runtime::Podman => podman::init_pid(&self.identity.id),
             Runtime::CriO => crio::init_pid(&self.identity.id),
             Runtime::Lxc | Runtime::Nspawn => None,
@@ -231,7 +234,10 @@ fn drop_forged(mut groups: Vec<Group>, notes: &mut Vec<String>) -> Vec<Group> {
     groups.retain(|group| {
         let first = seen.insert(group.identity.id.clone());
         if !first {
-            notes.push(format!("the cgroup {} bears the id of another container and is not listed", group.identity.path));
+            notes.push(format!(
+                "the cgroup {} bears the id of another container and is not listed",
+                group.identity.path
+            ));
         }
         first
     });
@@ -263,7 +269,7 @@ fn ask_engines(
     // Paths that tell no engine (--cgroup-parent), and pods whose engine is docker, are for whoever knows the id.
     let open: Vec<&str> = ids(Runtime::Unknown).into_iter().chain(without_task).collect();
     let of_docker = ids(Runtime::Docker);
-    if !of_docker.is_empty() || (!open.is_empty() && docker::has_socket(docker_host)) {
+    if !of_docker.is_empty() || (!open.is_empty() && docker::is_here(docker_host)) {
         add(Runtime::Docker, docker::describe(docker_host, &of_docker, &open, notes));
     }
     let of_podman = ids(Runtime::Podman);

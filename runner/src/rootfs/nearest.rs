@@ -14,7 +14,17 @@ const MOST_ENTRIES: usize = 10_000;
 const MOST_NEAREST: usize = 3;
 /// Where programs usually are: the name is looked for there too.
 const USUAL: [&str; 11] = [
-    "/app", "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin", "/opt", "/opt/bin", "/srv", "/usr/local/sbin", "/",
+    "/app",
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/sbin",
+    "/sbin",
+    "/opt",
+    "/opt/bin",
+    "/srv",
+    "/usr/local/sbin",
+    "/",
 ];
 
 /// The error for a path that cannot be found.
@@ -38,7 +48,12 @@ pub(super) fn not_found(root: &Root, path: &str) -> OpenError {
     for usual in USUAL.iter().filter(|usual| **usual != folder) {
         let names = entries(root, usual);
         let exact = names.contains(base).then(|| base.to_owned());
-        nearest.extend(exact.into_iter().chain(nearest_names(base, names.iter().map(String::as_str), 1)).map(|name| join(usual, &name)));
+        nearest.extend(
+            exact
+                .into_iter()
+                .chain(nearest_names(base, names.iter().map(String::as_str), 1))
+                .map(|name| join(usual, &name)),
+        );
     }
     // The same name elsewhere says more than another name; otherwise the order found.
     nearest.sort_by_key(|path| path.rsplit('/').next() != Some(base));

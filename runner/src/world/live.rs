@@ -174,7 +174,8 @@ impl Files {
         let id = match shared {
             Some(id) => id,
             None => {
-                let id = u32::try_from(self.opened.len()).map_err(|_| OpenError::Other("too many open files".to_owned()))?;
+                let id =
+                    u32::try_from(self.opened.len()).map_err(|_| OpenError::Other("too many open files".to_owned()))?;
                 self.opened.push(Some(OpenedFile {
                     file: Arc::clone(file.file()),
                     containers: vec![container],
