@@ -6,6 +6,7 @@
 pub mod codes;
 pub mod debuginfo;
 pub mod diagnostic;
+pub mod emit;
 pub mod ir;
 pub mod source;
 pub mod syntax;
