@@ -1,3 +1,4 @@
-//! Owns what becomes of a checked program: one folder per engine, IR in, the engine's own form out.
+//! Owns the typed IR → what engines take. One folder per engine; none knows another, and none does I/O.
 
 pub mod bpf;
+pub mod stap;

@@ -1,0 +1,323 @@
+//! Owns expressions: from the IR to SystemTap's, which are the same long and string values. Operands that are not
+//! single tokens or calls stand in parentheses.
+
+use super::body::{Body, Form, Scope};
+use super::library::Part;
+use super::quote;
+use crate::debuginfo::facts::Register;
+use crate::ir::{BinaryOp, CompareOp, Context, Expr, ExprKind, Target, TargetStep, Ty, UnaryOp, UpdateOp};
+
+/// DWARF's numbers of x86-64's general registers, by the names stap's `register()` takes.
+const REGISTERS: [&str; 16] = [
+    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+];
+
+/// A number in an expression; the least one has no literal of its own.
+pub(super) fn int(value: i64) -> String {
+    if value == i64::MIN { "(-9223372036854775807 - 1)".to_owned() } else { value.to_string() }
+}
+
+/// A number as a global's initial value, which is one literal.
+pub(super) fn global_int(value: i64) -> String {
+    if value == i64::MIN { "0x8000000000000000".to_owned() } else { value.to_string() }
+}
+
+impl Body<'_, '_> {
+    /// An expression as an operand.
+    fn operand(&mut self, expr: &Expr) -> String {
+        let text = self.expr(expr);
+        let alone = match &expr.kind {
+            ExprKind::Int(value) => *value >= 0,
+            ExprKind::Str(_)
+            | ExprKind::Local(_)
+            | ExprKind::Global(_)
+            | ExprKind::MapGet(..)
+            | ExprKind::Context(_)
+            | ExprKind::Register(_)
+            | ExprKind::Load { .. }
+            | ExprKind::UserString(_) => true,
+            ExprKind::Target(_) => text.starts_with('$') || text.starts_with("ctp_user_string("),
+            ExprKind::MapHas(..)
+            | ExprKind::ModuleAddress(_)
+            | ExprKind::Extend { .. }
+            | ExprKind::Unary(..)
+            | ExprKind::Binary(..)
+            | ExprKind::Compare(..)
+            | ExprKind::Logic { .. }
+            | ExprKind::Ternary(..)
+            | ExprKind::Concat(_)
+            | ExprKind::Update { .. } => false,
+        };
+        if alone { text } else { format!("({text})") }
+    }
+
+    /// An expression.
+    pub(super) fn expr(&mut self, expr: &Expr) -> String {
+        match &expr.kind {
+            ExprKind::Int(value) => int(*value),
+            ExprKind::Str(bytes) => self.string(bytes, expr),
+            ExprKind::Local(index) => self.local(*index),
+            ExprKind::Global(index) => self.global(*index),
+            ExprKind::MapGet(map, keys) => format!("{}[{}]", self.global(*map), self.list(keys)),
+            ExprKind::MapHas(map, keys) => format!("[{}] in {}", self.list(keys), self.global(*map)),
+            ExprKind::Context(context) => self.context(*context, expr),
+            ExprKind::Target(target) => self.target(target, expr),
+            ExprKind::Register(register) => self.register(*register, expr),
+            ExprKind::ModuleAddress(address) => self.module_address(*address, expr),
+            ExprKind::Load { address, size, signed } => self.load(address, *size, *signed, expr),
+            ExprKind::Extend { value, bits, signed } => self.extend(value, *bits, *signed),
+            ExprKind::UserString(address) => {
+                self.emitter.library.uses(Part::UserString);
+                format!("ctp_user_string({})", self.expr(address))
+            }
+            ExprKind::Unary(op, value) => {
+                let sign = match op {
+                    UnaryOp::Neg => "-",
+                    UnaryOp::BitNot => "~",
+                    UnaryOp::Not => "!",
+                };
+                format!("{sign}{}", self.operand(value))
+            }
+            ExprKind::Binary(op, left, right) => self.binary(*op, left, right, expr),
+            ExprKind::Compare(op, left, right) => {
+                let sign = match op {
+                    CompareOp::Eq => "==",
+                    CompareOp::Ne => "!=",
+                    CompareOp::Lt => "<",
+                    CompareOp::Le => "<=",
+                    CompareOp::Gt => ">",
+                    CompareOp::Ge => ">=",
+                };
+                format!("{} {sign} {}", self.operand(left), self.operand(right))
+            }
+            ExprKind::Logic { and, left, right } => {
+                format!("{} {} {}", self.operand(left), if *and { "&&" } else { "||" }, self.operand(right))
+            }
+            ExprKind::Ternary(condition, then, otherwise) => {
+                format!("{} ? {} : {}", self.operand(condition), self.operand(then), self.operand(otherwise))
+            }
+            ExprKind::Concat(parts) => {
+                let list: Vec<String> = parts.iter().map(|part| self.operand(part)).collect();
+                let all = list.join(" . ");
+                if !self.can_be_cut(expr) {
+                    return all;
+                }
+                self.emitter.library.uses(Part::Cut);
+                format!("ctp_cut({all})")
+            }
+            ExprKind::Update { .. } => self.update(expr),
+        }
+    }
+
+    /// Keys, separated by commas.
+    pub(super) fn list(&mut self, keys: &[Expr]) -> String {
+        keys.iter().map(|key| self.expr(key)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a string may be longer than the limit, and so cut.
+    pub(super) fn can_be_cut(&self, expr: &Expr) -> bool {
+        self.most(expr) > self.emitter.options.strlen as usize
+    }
+
+    /// The most bytes a string can have.
+    fn most(&self, expr: &Expr) -> usize {
+        let over = self.emitter.options.strlen as usize + 1;
+        match &expr.kind {
+            ExprKind::Str(bytes) => bytes.len(),
+            // TASK_COMM_LEN is 16 with the NUL; numbers have no length.
+            ExprKind::Context(Context::Comm) => 15,
+            ExprKind::Context(_) => 0,
+            ExprKind::Concat(parts) => parts.iter().map(|part| self.most(part)).fold(0, usize::saturating_add),
+            ExprKind::Ternary(_, then, otherwise) => self.most(then).max(self.most(otherwise)),
+            ExprKind::Int(_)
+            | ExprKind::Local(_)
+            | ExprKind::Global(_)
+            | ExprKind::MapGet(..)
+            | ExprKind::MapHas(..)
+            | ExprKind::Target(_)
+            | ExprKind::Register(_)
+            | ExprKind::ModuleAddress(_)
+            | ExprKind::Load { .. }
+            | ExprKind::Extend { .. }
+            | ExprKind::UserString(_)
+            | ExprKind::Unary(..)
+            | ExprKind::Binary(..)
+            | ExprKind::Compare(..)
+            | ExprKind::Logic { .. }
+            | ExprKind::Update { .. } => over,
+        }
+    }
+
+    fn string(&mut self, bytes: &[u8], expr: &Expr) -> String {
+        let limit = self.emitter.options.strlen as usize + 1;
+        match quote::string(bytes.get(..limit).unwrap_or(bytes)) {
+            Some(text) => text,
+            None => {
+                self.emitter.refuse(expr.span, "a string with a NUL byte in it", "its strings end at a NUL");
+                String::new()
+            }
+        }
+    }
+
+    /// A value of the traced program: by name where the point belongs to the function, else as it is computed.
+    fn target(&mut self, target: &Target, expr: &Expr) -> String {
+        match self.scope {
+            Scope::Site { form: Form::Address(_), .. } => self.expr(&target.value),
+            Scope::Site { form: Form::Named, .. } | Scope::Plain { .. } => self.named(target, expr),
+        }
+    }
+
+    fn named(&mut self, target: &Target, expr: &Expr) -> String {
+        let why = "its names hold letters, digits and `_` only";
+        if !quote::is_identifier(&target.variable) {
+            self.emitter.refuse(expr.span, format!("the variable name `{}`", target.variable), why);
+        }
+        let mut out = format!("${}", target.variable);
+        for step in &target.steps {
+            match step {
+                TargetStep::Member(name) => {
+                    if !quote::is_identifier(name) {
+                        self.emitter.refuse(expr.span, format!("the member name `{name}`"), why);
+                    }
+                    out.push_str("->");
+                    out.push_str(name);
+                }
+                TargetStep::Index(index) => out.push_str(&format!("[{}]", self.expr(index))),
+                TargetStep::Deref => out.push_str("[0]"),
+                TargetStep::Text => {
+                    self.emitter.library.uses(Part::UserString);
+                    out = format!("ctp_user_string({out})");
+                }
+            }
+        }
+        out
+    }
+
+    fn register(&mut self, register: Register, expr: &Expr) -> String {
+        match REGISTERS.get(usize::from(register.0)) {
+            Some(name) => format!("register(\"{name}\")"),
+            None => {
+                self.emitter.refuse(expr.span, "this register", "only general registers can be read");
+                String::new()
+            }
+        }
+    }
+
+    fn module_address(&mut self, address: u64, expr: &Expr) -> String {
+        match self.scope {
+            Scope::Site { form: Form::Address(site), .. } => {
+                let away = address.wrapping_sub(site).cast_signed();
+                if away < 0 { format!("uaddr() - {}", away.unsigned_abs()) } else { format!("uaddr() + {away}") }
+            }
+            Scope::Site { form: Form::Named, .. } | Scope::Plain { .. } => {
+                self.emitter.refuse(expr.span, "this address of the program", "it depends on the point");
+                String::new()
+            }
+        }
+    }
+
+    fn load(&mut self, address: &Expr, size: u8, signed: bool, expr: &Expr) -> String {
+        if !matches!(size, 1 | 2 | 4 | 8) {
+            self.emitter.refuse(expr.span, "a value of this size", "it loads 1, 2, 4 or 8 bytes");
+        }
+        format!("user_{}int{}({})", if signed { "" } else { "u" }, u16::from(size) * 8, self.expr(address))
+    }
+
+    fn extend(&mut self, value: &Expr, bits: u8, signed: bool) -> String {
+        let bits = bits.clamp(1, 63);
+        let value = self.operand(value);
+        if signed {
+            let by = 64 - bits;
+            format!("({value} << {by}) >> {by}")
+        } else {
+            format!("{value} & {:#x}", (1u64 << bits) - 1)
+        }
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, expr: &Expr) -> String {
+        let sign = match op {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::ModUnsigned => {
+                self.emitter.refuse(expr.span, "an unsigned remainder", "its numbers are signed");
+                "%"
+            }
+            BinaryOp::And => "&",
+            BinaryOp::Or => "|",
+            BinaryOp::Xor => "^",
+            BinaryOp::Shl => "<<",
+            BinaryOp::Shr => ">>",
+            BinaryOp::ShrLogical => ">>>",
+        };
+        let shift = matches!(op, BinaryOp::Shl | BinaryOp::Shr | BinaryOp::ShrLogical);
+        let left = self.operand(left);
+        let right = match (&right.kind, shift) {
+            (ExprKind::Int(by), true) => (by & 63).to_string(),
+            (_, true) => format!("({} & 63)", self.operand(right)),
+            (_, false) => self.operand(right),
+        };
+        format!("{left} {sign} {right}")
+    }
+
+    fn context(&mut self, context: Context, expr: &Expr) -> String {
+        match context {
+            Context::Pid => "pid()".to_owned(),
+            Context::Tid => "tid()".to_owned(),
+            Context::NsPid => self.ns_id(Part::NsPid, "ctp_ns_pid", expr),
+            Context::NsTid => self.ns_id(Part::NsTid, "ctp_ns_tid", expr),
+            Context::Comm => "execname()".to_owned(),
+            Context::Container => self.which(Part::ContainerName, expr, |c| c.display_name().to_owned()),
+            Context::ContainerId => self.which(Part::ContainerId, expr, |c| c.id.clone()),
+            Context::Now => "ktime_get_ns()".to_owned(),
+            Context::Uid => {
+                self.emitter.library.uses(Part::Uid);
+                "ctp_uid()".to_owned()
+            }
+            Context::Gid => {
+                self.emitter.library.uses(Part::Gid);
+                "ctp_gid()".to_owned()
+            }
+            Context::Cpu => "cpu()".to_owned(),
+            Context::ProbeFunction => match self.scope {
+                Scope::Site { function, .. } => self.string(function.as_bytes(), expr),
+                Scope::Plain { .. } => {
+                    self.emitter.refuse(expr.span, "`probefunc()` here", "no function is hit");
+                    String::new()
+                }
+            },
+            Context::ProbePoint => match self.scope {
+                Scope::Site { point, .. } | Scope::Plain { point } => self.string(point.as_bytes(), expr),
+            },
+        }
+    }
+
+    /// The value before or after a change of a global, as an expression.
+    fn update(&mut self, expr: &Expr) -> String {
+        let ExprKind::Update { global, keys, op, value, before } = &expr.kind else { return String::new() };
+        let name = self.global(*global);
+        let step = match (&value.kind, op, expr.ty) {
+            (ExprKind::Int(step), UpdateOp::Add, Ty::Int) => Some(*step),
+            _ => None,
+        };
+        if *before && step.is_none() {
+            self.emitter.refuse(expr.span, "the value before this change", "only `++` and `--` give it");
+        }
+        if keys.is_empty() {
+            return match (op, step, before) {
+                (UpdateOp::Add, Some(1), true) => format!("{name}++"),
+                (UpdateOp::Add, Some(-1), true) => format!("{name}--"),
+                (UpdateOp::Add, Some(1), false) => format!("++{name}"),
+                (UpdateOp::Add, Some(-1), false) => format!("--{name}"),
+                (UpdateOp::Add, Some(step), true) => format!("({name} += {}) - {}", int(step), self.operand(value)),
+                (UpdateOp::Add, _, _) => format!("{name} += {}", self.operand(value)),
+                (UpdateOp::Set, _, _) => format!("{name} = {}", self.operand(value)),
+            };
+        }
+        let Some(function) = self.emitter.library.update(*global, *op) else { return String::new() };
+        let call = format!("{function}({}, {})", self.list(keys), self.expr(value));
+        if *before { format!("{call} - {}", self.operand(value)) } else { call }
+    }
+}

@@ -1,0 +1,150 @@
+//! Owns the comments of a script: what it is, how it is compiled and run by hand, where it is right, and the lines of
+//! the program that each probe comes from.
+
+use super::quote::{comment, shell};
+use super::{Script, Slot};
+use crate::debuginfo::facts::{AddressRule, SiteKind};
+use crate::ir::{File, Program, Site};
+use crate::source::{Sources, Span};
+use crate::world::Container;
+
+/// The head comment.
+pub(super) fn head(program: &Program, sources: &Sources, script: &Script) -> String {
+    let mut lines = vec![format!("Made by ctp build from {}.", names(sources)), String::new()];
+    for want in &script.containers {
+        if let Some(container) = program.container(want.container) {
+            let image = container.image.as_ref().map(|image| format!(", image {image}")).unwrap_or_default();
+            lines.push(format!("container {} ({}{image})", container.display_name(), container.id));
+        }
+    }
+    for slot in &script.files {
+        if let Some(file) = program.file(slot.file) {
+            let id = file.build_id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            lines.push(format!("{} stands for {} in it, build id {id}", slot.path, file.path));
+        }
+    }
+    if script.files.is_empty() {
+        let defines = script.defines.join(" ");
+        lines.extend([String::new(), "Run as root, with systemtap and the headers of the kernel:".to_owned()]);
+        lines.push(format!("    stap {defines} SCRIPT.stp"));
+    } else {
+        commands(&mut lines, program, script);
+    }
+    let mut out = String::new();
+    for line in lines {
+        out.push_str(&comment_line(&line));
+    }
+    out.push('\n');
+    out
+}
+
+fn names(sources: &Sources) -> String {
+    let names: Vec<&str> = sources.iter().map(|(_, source)| source.name()).collect();
+    if names.is_empty() { "a program".to_owned() } else { names.join(", ") }
+}
+
+/// What a person types. The files are held open and named through /proc/PID/fd, so that the module, which looks the
+/// path up by itself, finds the very inode in whatever mount namespace the container has.
+fn commands(lines: &mut Vec<String>, program: &Program, script: &Script) {
+    let module = module_name(program);
+    let defines = script.defines.join(" ");
+    lines.extend([
+        String::new(),
+        "Compile and run, in one bash, as root, with systemtap and the headers of the kernel; this text is SCRIPT.stp:"
+            .to_owned(),
+        String::new(),
+        "    SR=$(mktemp -d); mkdir -p $SR/run/ctp $SR/boot /run/ctp".to_owned(),
+    ]);
+    for (slot, descriptor) in script.files.iter().zip(10u32..) {
+        let from = opened(program, slot);
+        lines.push(format!("    exec {descriptor}<{}", shell(&from)));
+        lines.push(format!("    cp /proc/$$/fd/{descriptor} $SR{0}; ln -sfn /proc/$$/fd/{descriptor} {0}", slot.path));
+    }
+    let stap = format!("stap -r /lib/modules/$(uname -r)/build --sysroot=$SR {defines}");
+    lines.push(format!("    {stap} -p4 -m {module} SCRIPT.stp"));
+    let wants: Vec<String> = script
+        .containers
+        .iter()
+        .filter_map(|want| {
+            let cgroup = program.container(want.container)?.cgroup.as_ref()?;
+            let (id, level) = (&want.id_parameter, &want.level_parameter);
+            Some(format!(" {id}=$(stat -c %i {}) {level}={}", shell(&cgroup.folder), cgroup.level))
+        })
+        .collect();
+    lines.push(format!("    staprun {module}.ko{}", wants.concat()));
+    for (slot, descriptor) in script.files.iter().zip(10u32..) {
+        lines.push(format!("    rm {}; exec {descriptor}<&-", slot.path));
+    }
+    lines.push(String::new());
+    lines.push("Ctrl-C ends it. The same stap line with -p2 in place of -p4 -m … prints the addresses as pc=;".to_owned());
+    lines.push("meant are:".to_owned());
+    for (index, slot) in script.files.iter().enumerate() {
+        let points: Vec<String> =
+            script.points.iter().filter(|p| p.slot == index).map(|p| format!("{:#x}", p.address)).collect();
+        for (line, chunk) in points.chunks(10).enumerate() {
+            let name = if line == 0 { slot.path.as_str() } else { "" };
+            lines.push(format!("    {name:12} {}", chunk.join(" ")));
+        }
+    }
+    lines.extend(
+        [
+            "",
+            "Right with stap 5.6 on kernels 6.12 and 7.2 (seen to run, containers on overlayfs, late processes too).",
+            "stap 4.8: compiles up to -p2; its module finds no file on overlayfs and says nothing. stap 5.0 to 5.2 do not",
+            "compile for 6.12. Debian 13 (6.12) runs it with systemtap 5.6 from Debian's next release.",
+        ]
+        .map(str::to_owned),
+    );
+}
+
+/// The path by which a file of a container is opened on the host: of the first container that it is probed in.
+fn opened(program: &Program, slot: &Slot) -> String {
+    let path = program.file(slot.file).map_or("", |file: &File| file.path.as_str());
+    let pid = program
+        .sites()
+        .find(|(_, site)| site.file == slot.file)
+        .and_then(|(_, site)| program.container(*site.containers.first()?))
+        .map_or(0, |container: &Container| container.init_pid);
+    format!("/proc/{pid}/root{path}")
+}
+
+/// A module name that differs by build: at most 12 characters of `[a-z0-9_]`.
+fn module_name(program: &Program) -> String {
+    let id = program.files.first().and_then(|file| file.build_id.as_ref()).map(ToString::to_string);
+    format!("ctp_{}", id.as_deref().and_then(|id| id.get(..8)).unwrap_or("script"))
+}
+
+/// The lines of the program that a span covers, as comments.
+pub(super) fn source_lines(sources: &Sources, span: Span) -> String {
+    let Some(source) = sources.get(span.source) else { return String::new() };
+    let (first, last) = (source.line_column(span.start).line, source.line_column(span.end).line);
+    let mut out = String::new();
+    for line in first..=last.min(first.saturating_add(200)) {
+        out.push_str(&comment_line(&format!("{}:{line}: {}", source.name(), source.line(line).trim_end())));
+    }
+    out
+}
+
+/// What stands at a site, as a comment.
+pub(super) fn site(program: &Program, site: &Site) -> String {
+    let path = program.file(site.file).map_or("", |file| file.path.as_str());
+    let place = match &site.kind {
+        SiteKind::OutOfLine => String::new(),
+        SiteKind::Symbol => " (by symbol)".to_owned(),
+        SiteKind::Inlined { into, call } => {
+            let call = call.as_ref().map(|line| format!(" at {line}")).unwrap_or_default();
+            format!(", inlined into {into}{call}")
+        }
+    };
+    let rule = match site.rule {
+        AddressRule::LowPc | AddressRule::InlineEntry | AddressRule::Symbol => "",
+        AddressRule::PrologueEnd | AddressRule::SecondLine => ", behind the prologue",
+        AddressRule::StackCheck => ", behind the stack check",
+    };
+    comment_line(&format!("{path}: {} at {:#x}{place}{rule}", site.function, site.address))
+}
+
+fn comment_line(text: &str) -> String {
+    let text = comment(text);
+    if text.is_empty() { "//\n".to_owned() } else { format!("// {text}\n") }
+}

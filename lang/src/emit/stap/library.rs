@@ -1,0 +1,315 @@
+//! Owns the functions and counters that a generated script brings along, each only where it is used. The task's
+//! structures are read by `@cast` from kernel headers: no debug info of the kernel, no guru mode.
+
+use std::collections::BTreeSet;
+
+use super::names::Names;
+use super::{Options, Want, quote};
+use crate::ir::{EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
+use crate::value::TRUNCATED;
+
+/// A part of the library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// The cgroup id of the task's ancestor cgroup at a level.
+    Cg,
+    /// Which container the task is in.
+    Container,
+    /// A container's name.
+    ContainerName,
+    /// A container's id.
+    ContainerId,
+    /// The depth of a container's pid namespace.
+    PidLevel,
+    /// Process id at a level of pid namespaces.
+    NsPid,
+    /// Thread id at a level of pid namespaces.
+    NsTid,
+    /// User id in the host's user namespace.
+    Uid,
+    /// Group id in the host's user namespace.
+    Gid,
+    /// `true` and `false`.
+    Bool,
+    /// A string as it is shown: marked where it was cut.
+    Text,
+    /// Cuts a string at the limit.
+    Cut,
+    /// Text of the target.
+    UserString,
+    /// Counts values shown as `<fault>`.
+    Faults,
+    /// Counts runs stopped by a fault.
+    Stopped,
+    /// Counts updates that found a map full.
+    Full,
+}
+
+/// What of the library a script uses, and under which names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Library {
+    used: BTreeSet<Part>,
+    enums: Vec<(String, bool)>,
+    /// For each global: names of the functions that add and set, and whether they are used.
+    updates: Vec<[(String, bool); 2]>,
+}
+
+const TASK: &str = "@cast(task_current(), \"task_struct\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
+const PID: &str = "@cast(ctp_pid, \"pid\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
+const CGROUP: &str = "@cast(ctp_cgroup, \"cgroup\", \"kernel<linux/sched.h><linux/cgroup.h>\")";
+
+impl Library {
+    /// Takes every name that the library may need.
+    pub(super) fn new(names: &mut Names, program: &Program) -> Library {
+        for name in [
+            "cg", "container", "container_name", "container_id", "pid_level", "ns_pid", "ns_tid", "bool", "text", "cut",
+            "user_string", "uid", "gid", "faults", "stopped", "full", "value", "who", "cgroup", "pid",
+        ] {
+            names.own(name);
+        }
+        (1..=16).for_each(|i| drop(names.own(&format!("key{i}"))));
+        let enums =
+            program.enums.iter().map(|e| (names.own(&format!("enum_{}", e.name.as_deref().unwrap_or(""))), false));
+        let enums = enums.collect();
+        let updates = program
+            .globals
+            .iter()
+            .map(|g| ["add_to", "set"].map(|verb| (names.own(&format!("{verb}_{}", g.name)), false)))
+            .collect();
+        Library { used: BTreeSet::new(), enums, updates }
+    }
+
+    /// Says that a part is used.
+    pub(super) fn uses(&mut self, part: Part) {
+        self.used.insert(part);
+    }
+
+    /// A string value as it is shown.
+    pub(super) fn text_of(&mut self, value: &str) -> String {
+        self.uses(Part::Text);
+        format!("ctp_text({value})")
+    }
+
+    /// A statement that counts one event.
+    pub(super) fn count(&mut self, part: Part) -> String {
+        self.uses(part);
+        format!("{} <<< 1", counter(part))
+    }
+
+    /// The name of the function that shows an enumeration; `None` for one that is not in the program.
+    pub(super) fn enumeration(&mut self, index: EnumIndex) -> Option<String> {
+        let (name, used) = self.enums.get_mut(index.0 as usize)?;
+        *used = true;
+        Some(name.clone())
+    }
+
+    /// The name of the function that changes a map; `None` for a global that is not in the program.
+    pub(super) fn update(&mut self, global: GlobalIndex, op: UpdateOp) -> Option<String> {
+        self.uses(Part::Full);
+        let place = match op {
+            UpdateOp::Add => 0,
+            UpdateOp::Set => 1,
+        };
+        let (name, used) = self.updates.get_mut(global.0 as usize)?.get_mut(place)?;
+        *used = true;
+        Some(name.clone())
+    }
+
+    /// What is said at the end about what was lost; on stderr, as staprun's warnings are.
+    pub(super) fn end_lines(&self) -> Vec<String> {
+        [
+            (Part::Faults, "values could not be read and were shown as <fault>"),
+            (Part::Stopped, "runs of a probe were stopped by a value that could not be read, or a division by zero"),
+            (Part::Full, "updates of maps were dropped: the map was full"),
+        ]
+        .into_iter()
+        .filter(|(part, _)| self.used.contains(part))
+        .map(|(part, text)| {
+            let name = counter(part);
+            format!("if (@count({name})) warn(sprintf(\"%d {text}\", @count({name})))")
+        })
+        .collect()
+    }
+
+    /// The text of all parts used.
+    pub(super) fn text(&self, program: &Program, globals: &[String], wants: &[Want], options: &Options) -> String {
+        let has = |part| self.used.contains(&part);
+        let mut out = String::new();
+        if has(Part::Cg) {
+            out.push_str("\n// Which tasks count; given when the module is loaded.\n");
+            for want in wants {
+                out.push_str(&format!("global {} = 0, {} = 0\n", want.id_parameter, want.level_parameter));
+            }
+        }
+        let counters: Vec<&str> =
+            [Part::Faults, Part::Stopped, Part::Full].into_iter().filter(|p| has(*p)).map(counter).collect();
+        if !counters.is_empty() {
+            out.push_str(&format!("\n// What was lost, counted without a lock.\nglobal {}\n", counters.join(", ")));
+        }
+        self.task_functions(&mut out, program, wants);
+        self.string_functions(&mut out, options.strlen);
+        self.enum_functions(&mut out, program);
+        self.update_functions(&mut out, program, globals);
+        out
+    }
+
+    fn task_functions(&self, out: &mut String, program: &Program, wants: &[Want]) {
+        let has = |part| self.used.contains(&part);
+        if has(Part::Cg) {
+            out.push_str("\n// The id of the cgroup that holds this task at a depth: its own, or the one above it there.\n");
+            out.push_str("function ctp_cg:long (level:long) {\n    try {\n");
+            out.push_str("        ctp_cgroup = @cast(task_current(), \"task_struct\", \"kernel<linux/sched.h><linux/cgroup.h>\")->cgroups->dfl_cgrp\n");
+            out.push_str(&format!("        if ({CGROUP}->level < level) return 0\n"));
+            out.push_str(&format!("        return @defined({CGROUP}->ancestors) ? {CGROUP}->ancestors[level]->kn->id\n"));
+            out.push_str(&format!("                                          : {CGROUP}->ancestor_ids[level]\n"));
+            out.push_str("    } catch { return 0 }\n}\n");
+        }
+        if has(Part::Container) {
+            out.push_str("\n// Which container this task is in, counted from 1; 0: none of them.\nfunction ctp_container:long () {\n");
+            for (number, want) in (1u32..).zip(wants) {
+                let (id, level) = (&want.id_parameter, &want.level_parameter);
+                out.push_str(&format!("    if (ctp_cg({level}) == {id}) return {number}\n"));
+            }
+            out.push_str("    return 0\n}\n");
+        }
+        let containers: Vec<(i64, String)> =
+            (1i64..).zip(&program.containers).map(|(n, c)| (n, c.display_name().to_owned())).collect();
+        if has(Part::ContainerName) {
+            out.push_str(&choice("ctp_container_name", "string", "who", &strings(&containers), "\"\""));
+        }
+        if has(Part::ContainerId) {
+            let ids: Vec<(i64, String)> = (1i64..).zip(&program.containers).map(|(n, c)| (n, c.id.clone())).collect();
+            out.push_str(&choice("ctp_container_id", "string", "who", &strings(&ids), "\"\""));
+        }
+        if has(Part::PidLevel) {
+            let levels: Vec<(i64, String)> =
+                (1i64..).zip(&program.containers).map(|(n, c)| (n, c.pid_level.to_string())).collect();
+            out.push_str(&choice("ctp_pid_level", "long", "who", &levels, "0"));
+        }
+        for (part, name, what, task) in [
+            (Part::NsPid, "ctp_ns_pid", "process", "->group_leader"),
+            (Part::NsTid, "ctp_ns_tid", "thread", ""),
+        ] {
+            if has(part) {
+                out.push_str(&format!(
+                    "\n// The {what} id as a pid namespace at this depth below the host's sees it; 0: not at all.\n\
+                     function {name}:long (level:long) {{\n    try {{\n        ctp_pid = {TASK}{task}->thread_pid\n        \
+                     if ({PID}->level < level) return 0\n        return {PID}->numbers[level]->nr\n    \
+                     }} catch {{ return 0 }}\n}}\n"
+                ));
+            }
+        }
+        for (part, name, member) in [(Part::Uid, "ctp_uid", "uid"), (Part::Gid, "ctp_gid", "gid")] {
+            if has(part) {
+                out.push_str(&format!(
+                    "\n// As the host's user namespace numbers it; stap's own {member}() asks the task's.\n\
+                     function {name}:long () {{\n    return @cast(task_current(), \"task_struct\", \
+                     \"kernel<linux/sched.h><linux/cred.h>\")->cred->{member}->val\n}}\n"
+                ));
+            }
+        }
+    }
+
+    fn string_functions(&self, out: &mut String, strlen: u32) {
+        let has = |part| self.used.contains(&part);
+        if has(Part::Bool) {
+            out.push_str(
+                "\nfunction ctp_bool:string (value:long) {\n    \
+                 return value == 0 ? \"false\" : value == 1 ? \"true\" : sprintf(\"%d\", value)\n}\n",
+            );
+        }
+        if has(Part::Cut) || has(Part::UserString) {
+            out.push_str(&format!(
+                "\n// Strings hold {strlen} bytes; one byte more says that there was more.\n\
+                 function ctp_cut:string (text:string) {{\n    \
+                 return strlen(text) > {strlen} ? substr(text, 0, {strlen}) . \"+\" : text\n}}\n"
+            ));
+        }
+        if has(Part::UserString) {
+            out.push_str(&format!(
+                "function ctp_user_string:string (address:long) {{\n    \
+                 return ctp_cut(user_string_n(address, {}))\n}}\n",
+                u64::from(strlen) + 1
+            ));
+        }
+        if has(Part::Text) {
+            out.push_str(&format!(
+                "\n// A string as it is shown: marked where it was cut.\nfunction ctp_text:string (text:string) {{\n    \
+                 return strlen(text) > {strlen} ? substr(text, 0, {strlen}) . \"{TRUNCATED}\" : text\n}}\n"
+            ));
+        }
+    }
+
+    fn enum_functions(&self, out: &mut String, program: &Program) {
+        for ((name, used), names) in self.enums.iter().zip(&program.enums) {
+            if *used {
+                // The first of several names of one value counts: the first `if` wins.
+                out.push_str(&choice(name, "string", "value", &strings(&names.names), "sprintf(\"%d\", value)"));
+            }
+        }
+    }
+
+    fn update_functions(&self, out: &mut String, program: &Program, globals: &[String]) {
+        for ((global, map), [add, set]) in program.globals.iter().zip(globals).zip(&self.updates) {
+            let GlobalKind::Map { keys, value, .. } = &global.kind else { continue };
+            for ((name, used), operator) in [(add, "+="), (set, "=")] {
+                if !used {
+                    continue;
+                }
+                let types = keys.iter().zip(1..).map(|(ty, i)| format!("key{i}:{}", stap_type(*ty)));
+                let parameters: Vec<String> = types.chain([format!("value:{}", stap_type(*value))]).collect();
+                let arguments: Vec<String> = (1..=keys.len()).map(|i| format!("key{i}")).collect();
+                out.push_str(&format!(
+                    "\nfunction {name}:{} ({}) {{\n    \
+                     try {{ return {map}[{}] {operator} value }} catch {{ ctp_full <<< 1 }}\n    return value\n}}\n",
+                    stap_type(*value),
+                    parameters.join(", "),
+                    arguments.join(", "),
+                ));
+            }
+        }
+    }
+}
+
+fn counter(part: Part) -> &'static str {
+    match part {
+        Part::Faults => "ctp_faults",
+        Part::Stopped => "ctp_stopped",
+        Part::Full
+        | Part::Cg
+        | Part::Container
+        | Part::ContainerName
+        | Part::ContainerId
+        | Part::PidLevel
+        | Part::NsPid
+        | Part::NsTid
+        | Part::Uid
+        | Part::Gid
+        | Part::Bool
+        | Part::Text
+        | Part::Cut
+        | Part::UserString => "ctp_full",
+    }
+}
+
+fn stap_type(ty: Ty) -> &'static str {
+    match ty {
+        Ty::Int => "long",
+        Ty::Str => "string",
+    }
+}
+
+/// Values with their names as string literals; a name that cannot be one is left out.
+fn strings(names: &[(i64, String)]) -> Vec<(i64, String)> {
+    names.iter().filter_map(|(value, name)| Some((*value, quote::string(name.as_bytes())?))).collect()
+}
+
+/// A function that gives an expression for each of some numbers.
+fn choice(name: &str, ty: &str, parameter: &str, cases: &[(i64, String)], otherwise: &str) -> String {
+    let mut out = format!("\nfunction {name}:{ty} ({parameter}:long) {{\n");
+    for (value, result) in cases {
+        out.push_str(&format!("    if ({parameter} == {}) return {result}\n", super::expr::int(*value)));
+    }
+    out.push_str(&format!("    return {otherwise}\n}}\n"));
+    out
+}

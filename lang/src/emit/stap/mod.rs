@@ -1,0 +1,351 @@
+//! Owns the way from the typed IR to a SystemTap script in the link form: compiled against a private copy of the
+//! probed file, matched through a link to a descriptor of it, filtered by cgroup. Starts nothing and reads nothing.
+//!
+//! What decides the form (measured with stap 4.8 and 5.6):
+//! - A function is named (`.function("f").call`, `.inline`) where stap picks the same address by its own prologue
+//!   rule; `$x` then belongs to that function. By address (`.statement(0x…)`) stap takes the innermost scope there,
+//!   which may be another function inlined at the same place: so values at such points are computed from registers
+//!   and memory, never by name.
+//! - Whoever runs stap compares the `pc=` that `stap -p2` prints with [`Script::points`], and names those that differ
+//!   in [`Options::by_address`].
+
+mod body;
+mod expr;
+mod fault;
+mod head;
+mod library;
+mod names;
+mod points;
+mod quote;
+mod show;
+
+use std::collections::BTreeSet;
+
+use crate::codes::Code;
+use crate::diagnostic::Diagnostic;
+use crate::ir::{Constant, ContainerIndex, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty};
+use crate::source::{Sources, Span};
+use body::{Body, Scope};
+use library::Library;
+use names::Names;
+
+/// The folder, in the private root and on the machine, that holds the probed files' slots.
+pub const SLOT_FOLDER: &str = "/run/ctp";
+
+/// Limits and choices of one emission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes a string may hold (`--strlen`).
+    pub strlen: u32,
+    /// Entries a map may hold where its declaration does not say (`--map-size`).
+    pub map_size: u32,
+    /// Link-time addresses at which stap's own choice was found to be another: these are probed by address.
+    pub by_address: BTreeSet<(FileIndex, u64)>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { strlen: 256, map_size: 2048, by_address: BTreeSet::new() }
+    }
+}
+
+/// A script and what its runner must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// The script, printable ASCII.
+    pub text: String,
+    /// The files it probes, each with the slot that stands for it.
+    pub files: Vec<Slot>,
+    /// The containers whose tasks count, each with its module parameters.
+    pub containers: Vec<Want>,
+    /// Every address that must be probed, for the comparison with what `stap -p2` prints.
+    pub points: Vec<Point>,
+    /// Definitions for stap's command line (`-DNAME=VALUE`, `-DNAME`).
+    pub defines: Vec<String>,
+}
+
+/// A file and the path that stands for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The file.
+    pub file: FileIndex,
+    /// `/run/ctp/tN`: in the private root a copy of the file, on the machine a link to a descriptor of it.
+    pub path: String,
+}
+
+/// A container and the module parameters that say which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The container.
+    pub container: ContainerIndex,
+    /// Takes the cgroup id: `want_cg`.
+    pub id_parameter: String,
+    /// Takes the depth of that cgroup below the root of its hierarchy: `want_level`.
+    pub level_parameter: String,
+}
+
+/// An address that the script probes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    /// Which of [`Script::files`].
+    pub slot: usize,
+    /// Link-time address, what stap prints as `pc=`.
+    pub address: u64,
+}
+
+/// The script of a program.
+///
+/// # Errors
+/// One diagnostic (`E0302`) for each construct that SystemTap cannot express.
+pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<Script, Vec<Diagnostic>> {
+    let mut emitter = Emitter::new(program, sources, options);
+    emitter.containers_can_be_told();
+    let mut probes = String::new();
+    for probe in &program.probes {
+        emitter.probe(&mut probes, probe);
+    }
+    emitter.end(&mut probes);
+    if !emitter.diagnostics.is_empty() {
+        return Err(emitter.diagnostics);
+    }
+    emitter.points.sort();
+    emitter.points.dedup();
+    let mut script = Script {
+        text: String::new(),
+        files: emitter.slots(),
+        containers: emitter.wants.clone(),
+        points: std::mem::take(&mut emitter.points),
+        defines: emitter.defines(),
+    };
+    let mut text = head::head(program, sources, &script);
+    text.push_str(&emitter.globals_text());
+    text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
+    text.push_str(&probes);
+    script.text = text;
+    Ok(script)
+}
+
+/// What one emission carries along.
+struct Emitter<'a> {
+    program: &'a Program,
+    sources: &'a Sources,
+    options: &'a Options,
+    names: Names,
+    globals: Vec<String>,
+    wants: Vec<Want>,
+    library: Library,
+    points: Vec<Point>,
+    diagnostics: Vec<Diagnostic>,
+    /// The longest string that some statement builds, in bytes.
+    longest: usize,
+}
+
+impl<'a> Emitter<'a> {
+    fn new(program: &'a Program, sources: &'a Sources, options: &'a Options) -> Emitter<'a> {
+        let mut names = Names::default();
+        let library = Library::new(&mut names, program);
+        let globals: Vec<String> = program.globals.iter().map(|global| names.user(&global.name)).collect();
+        let single = program.containers.len() == 1;
+        let wants = (0u32..)
+            .zip(&program.containers)
+            .map(|(index, _)| {
+                let suffix = if single { String::new() } else { (index + 1).to_string() };
+                Want {
+                    container: ContainerIndex(index),
+                    id_parameter: format!("want_cg{suffix}"),
+                    level_parameter: format!("want_level{suffix}"),
+                }
+            })
+            .collect();
+        let longest = options.strlen as usize + crate::value::TRUNCATED.len() + 1;
+        let diagnostics = Vec::new();
+        Emitter { program, sources, options, names, globals, wants, library, points: vec![], diagnostics, longest }
+    }
+
+    /// Says that SystemTap cannot do something, once per place.
+    fn refuse(&mut self, span: Span, what: impl Into<String>, why: impl Into<String>) {
+        let diagnostic = Diagnostic::new(Code::E0302, span, format!("SystemTap cannot express {}", what.into()))
+            .label("here")
+            .note(why)
+            .help("the embedded engine can: `ctp run --engine bpf`");
+        if !self.diagnostics.contains(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Every container needs a cgroup of its own: that is what a task is known by.
+    fn containers_can_be_told(&mut self) {
+        let program = self.program;
+        let Some(probe) = program.probes.first() else { return };
+        for container in program.containers.iter().filter(|container| container.cgroup.is_none()) {
+            let what = format!("probes in container `{}`", container.display_name());
+            self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+        }
+    }
+
+    fn probe(&mut self, out: &mut String, probe: &Probe) {
+        out.push('\n');
+        out.push_str(&head::source_lines(self.sources, probe.span));
+        match &probe.kind {
+            ProbeKind::Begin(handler) => self.plain(out, "begin", probe, handler),
+            ProbeKind::End(handler) => self.plain(out, "end", probe, handler),
+            ProbeKind::Every { period, handler } => {
+                let point = self.timer(*period, probe.span);
+                self.plain(out, &point, probe, handler);
+            }
+            ProbeKind::Sites(variants) => points::emit(self, out, probe, variants),
+        }
+    }
+
+    fn plain(&mut self, out: &mut String, point: &str, probe: &Probe, handler: &Handler) {
+        let lines = Body::new(self, Scope::Plain { point: &probe.point }).handler(handler);
+        write_probe(out, &[point.to_owned()], &lines);
+    }
+
+    /// stap 4.8 and 5.x take 100 µs to 86,400 s.
+    fn timer(&mut self, period: u64, span: Span) -> String {
+        if !(100_000..=86_400_000_000_000).contains(&period) {
+            self.refuse(span, "this period", "SystemTap's timers take 100 us to 24 h");
+        }
+        match period {
+            p if p.is_multiple_of(1_000_000_000) => format!("timer.s({})", p / 1_000_000_000),
+            p if p.is_multiple_of(1_000_000) => format!("timer.ms({})", p / 1_000_000),
+            p if p.is_multiple_of(1_000) => format!("timer.us({})", p / 1_000),
+            p => format!("timer.ns({p})"),
+        }
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        (0u32..)
+            .zip(&self.program.files)
+            .map(|(index, _)| Slot { file: FileIndex(index), path: slot_path(FileIndex(index)) })
+            .collect()
+    }
+
+    fn map_size(&self, size: Option<u32>) -> u32 {
+        size.unwrap_or(self.options.map_size).max(1)
+    }
+
+    /// Limits of stap's runtime (4.8's defaults: strings of 512 bytes, 10,000 actions in `end`) that this program
+    /// exceeds; and that a busy probe is not a reason to stop: what was skipped is reported at the end.
+    fn defines(&self) -> Vec<String> {
+        let mut defines = vec!["-DSTP_NO_OVERLOAD".to_owned(), "-DMAXSKIPPED=1000000000".to_owned()];
+        if self.longest >= 512 {
+            defines.push(format!("-DMAXSTRINGLEN={}", self.longest + 1));
+        }
+        let entries: u64 = self
+            .program
+            .globals
+            .iter()
+            .map(|global| match &global.kind {
+                GlobalKind::Map { size, .. } if global.printed_at_end => u64::from(self.map_size(*size)),
+                GlobalKind::Map { .. } | GlobalKind::Scalar { .. } => 0,
+            })
+            .sum();
+        if entries * 4 + 100 > 10_000 {
+            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", entries * 4 + 100));
+        }
+        defines
+    }
+
+    fn globals_text(&self) -> String {
+        let mut out = String::new();
+        for (global, name) in self.program.globals.iter().zip(&self.globals) {
+            match &global.kind {
+                GlobalKind::Scalar { initial: Constant::Int(0), ty: Ty::Int } => out.push_str(&format!("global {name}")),
+                GlobalKind::Scalar { initial: Constant::Int(n), .. } => {
+                    out.push_str(&format!("global {name} = {}", expr::global_int(*n)));
+                }
+                GlobalKind::Scalar { initial: Constant::Str(bytes), .. } => {
+                    let text = quote::string(bytes).unwrap_or_else(|| "\"\"".to_owned());
+                    out.push_str(&format!("global {name} = {text}"));
+                }
+                GlobalKind::Map { size, .. } => {
+                    out.push_str(&format!("global {name}[{}]", self.map_size(*size)));
+                }
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Prints the globals that nothing reads, then what was lost. Behind the program's own `end` handlers.
+    fn end(&mut self, out: &mut String) {
+        let program = self.program;
+        let mut lines = Vec::new();
+        for (global, name) in program.globals.iter().zip(self.globals.clone()) {
+            self.initial_is_a_string(global);
+            if global.printed_at_end {
+                self.unread(&mut lines, global, &name);
+            }
+        }
+        lines.extend(self.library.end_lines());
+        if !lines.is_empty() {
+            out.push_str("\n// When tracing ends: the globals that nothing reads, and what was lost.\n");
+            // Behind every `end` without a number.
+            write_probe(out, &["end(1000)".to_owned()], &lines);
+        }
+    }
+
+    fn initial_is_a_string(&mut self, global: &Global) {
+        if let GlobalKind::Scalar { initial: Constant::Str(bytes), .. } = &global.kind
+            && quote::string(bytes).is_none()
+        {
+            self.refuse(global.span, "a string with a NUL byte in it", "its strings end at a NUL");
+        }
+    }
+
+    fn unread(&mut self, lines: &mut Vec<String>, global: &Global, name: &str) {
+        let mut format = String::new();
+        // A name of the language: never a NUL in it.
+        quote::format(&mut format, global.name.as_bytes());
+        match &global.kind {
+            GlobalKind::Scalar { ty, .. } => {
+                let (conversion, value) = self.quoted(*ty, name);
+                lines.push(format!("printf(\"{format} = {conversion}\\n\", {value})"));
+            }
+            GlobalKind::Map { keys, value, .. } => {
+                let names: Vec<String> = (1..=keys.len()).map(|i| format!("ctp_key{i}")).collect();
+                let (conversions, shown): (Vec<_>, Vec<_>) =
+                    keys.iter().zip(&names).map(|(ty, key)| self.quoted(*ty, key)).unzip();
+                let (conversion, last) = self.quoted(*value, "ctp_value");
+                lines.push(format!("foreach (ctp_value = [{}] in {name}-)", names.join(", ")));
+                lines.push(format!(
+                    "    printf(\"{format}[{}] = {conversion}\\n\", {}, {last})",
+                    conversions.join(", "),
+                    shown.join(", ")
+                ));
+            }
+        }
+    }
+
+    /// Conversion and argument of a value as a map's lines show it: numbers bare, strings quoted.
+    fn quoted(&mut self, ty: Ty, value: &str) -> (&'static str, String) {
+        match ty {
+            Ty::Int => ("%d", value.to_owned()),
+            Ty::Str => {
+                // Every byte may become four characters.
+                self.longest = self.longest.max(4 * (self.options.strlen as usize + 16));
+                ("%s", format!("string_quoted({})", self.library.text_of(value)))
+            }
+        }
+    }
+}
+
+/// The path of a file's slot.
+fn slot_path(file: FileIndex) -> String {
+    format!("{SLOT_FOLDER}/t{}", file.0)
+}
+
+/// A probe with its points, one a line, and the lines of its body.
+fn write_probe(out: &mut String, points: &[String], body: &[String]) {
+    out.push_str("probe ");
+    out.push_str(&points.join(",\n      "));
+    out.push_str(" {\n");
+    for line in body {
+        out.push_str("    ");
+        out.push_str(line);
+        out.push('\n');
+    }
+    out.push_str("}\n");
+}

@@ -1,0 +1,190 @@
+//! Owns which probe points stand for a program's sites: functions by name where stap finds the same addresses,
+//! addresses otherwise.
+
+use std::sync::Arc;
+
+use super::body::{Body, Form, Scope};
+use super::{Emitter, Point, head, quote, slot_path, write_probe};
+use crate::debuginfo::facts::{AddressRule, SiteKind};
+use crate::ir::{ContainerIndex, FileIndex, Probe, Site, Variant};
+
+/// Sites that one probe point by name covers.
+struct Group<'p> {
+    file: FileIndex,
+    function: Arc<str>,
+    containers: Arc<[ContainerIndex]>,
+    inlined: bool,
+    members: Vec<(&'p Variant, &'p Site)>,
+}
+
+/// One `probe` of the script.
+struct Block {
+    points: Vec<Named>,
+    comments: Vec<String>,
+    body: Vec<String>,
+}
+
+/// A probe point.
+#[derive(Clone, PartialEq, Eq)]
+enum Named {
+    /// A function's own code, its inlined instances, or both.
+    Function { file: FileIndex, function: Arc<str>, call: bool, inline: bool },
+    /// An address.
+    Statement { file: FileIndex, address: u64 },
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Named::Function { file, function, call, inline } => {
+                write!(f, "process(\"{}\").function(\"{function}\")", slot_path(*file))?;
+                f.write_str(match (call, inline) {
+                    (true, false) => ".call",
+                    (false, true) => ".inline",
+                    (true, true) | (false, false) => "",
+                })
+            }
+            Named::Statement { file, address } => {
+                write!(f, "process(\"{}\").statement({address:#x})", slot_path(*file))
+            }
+        }
+    }
+}
+
+/// Writes the probes of all sites of a probe of the program.
+pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, variants: &[Variant]) {
+    let mut blocks: Vec<Block> = Vec::new();
+    for group in groups(variants) {
+        for (_, site) in &group.members {
+            emitter.points.push(Point { slot: site.file.0 as usize, address: site.address });
+        }
+        match by_name(emitter, probe, &group) {
+            Some(block) => add(&mut blocks, block),
+            None => {
+                for (variant, site) in &group.members {
+                    let block = by_address(emitter, probe, variant, site);
+                    add(&mut blocks, block);
+                }
+            }
+        }
+    }
+    for (index, block) in blocks.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        block.comments.iter().for_each(|line| out.push_str(line));
+        let points: Vec<String> = block.points.iter().map(ToString::to_string).collect();
+        write_probe(out, &points, &block.body);
+    }
+}
+
+/// Sites of one function of one file, its own code apart from inlined instances, in the order they come.
+fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for variant in variants {
+        for site in &variant.sites {
+            let inlined = match site.kind {
+                SiteKind::Inlined { .. } => true,
+                SiteKind::OutOfLine | SiteKind::Symbol => false,
+            };
+            let same = groups.iter_mut().find(|g| {
+                g.file == site.file && g.function == site.function && g.inlined == inlined && g.containers == site.containers
+            });
+            match same {
+                Some(group) => group.members.push((variant, site)),
+                None => groups.push(Group {
+                    file: site.file,
+                    function: site.function.clone(),
+                    containers: site.containers.clone(),
+                    inlined,
+                    members: vec![(variant, site)],
+                }),
+            }
+        }
+    }
+    groups
+}
+
+/// The block that names the function, where that is right: stap picks the same addresses (so the rule by which ours
+/// were found is one it has), its name is a plain one, and all its sites run the same.
+fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Option<Block> {
+    let plain = quote::is_identifier(&group.function);
+    let known = group.members.iter().all(|(_, site)| match site.rule {
+        AddressRule::LowPc
+        | AddressRule::PrologueEnd
+        | AddressRule::SecondLine
+        | AddressRule::InlineEntry
+        | AddressRule::Symbol => !emitter.options.by_address.contains(&(site.file, site.address)),
+        AddressRule::StackCheck => false,
+    });
+    if !plain || !known {
+        return None;
+    }
+    // What the attempt would bring along is taken back if it fails.
+    let (library, refused, longest) = (emitter.library.clone(), emitter.diagnostics.len(), emitter.longest);
+    let mut bodies = group.members.iter().map(|(variant, _)| {
+        let scope = Scope::Site {
+            point: &probe.point,
+            function: &group.function,
+            containers: &group.containers,
+            form: Form::Named,
+        };
+        Body::new(emitter, scope).handler(&variant.handler)
+    });
+    let body = bodies.next()?;
+    let same = bodies.all(|other| other == body);
+    if !same || emitter.diagnostics.len() > refused {
+        emitter.library = library;
+        emitter.longest = longest;
+        emitter.diagnostics.truncate(refused);
+        return None;
+    }
+    let point = Named::Function {
+        file: group.file,
+        function: group.function.clone(),
+        call: !group.inlined,
+        inline: group.inlined,
+    };
+    Some(Block { points: vec![point], comments: comments(emitter, group), body })
+}
+
+fn by_address(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant, site: &Site) -> Block {
+    let scope = Scope::Site {
+        point: &probe.point,
+        function: &site.function,
+        containers: &site.containers,
+        form: Form::Address(site.address),
+    };
+    let body = Body::new(emitter, scope).handler(&variant.handler);
+    let point = Named::Statement { file: site.file, address: site.address };
+    Block { points: vec![point], comments: vec![head::site(emitter.program, site)], body }
+}
+
+fn comments(emitter: &Emitter<'_>, group: &Group<'_>) -> Vec<String> {
+    group.members.iter().map(|(_, site)| head::site(emitter.program, site)).collect()
+}
+
+/// Adds a block to the one that runs the same, if there is one; a function's own code and its inlined instances then
+/// become one point.
+fn add(blocks: &mut Vec<Block>, new: Block) {
+    let Some(block) = blocks.iter_mut().find(|block| block.body == new.body) else {
+        return blocks.push(new);
+    };
+    block.comments.extend(new.comments);
+    for point in new.points {
+        let both = block.points.iter_mut().find_map(|known| match (known, &point) {
+            (
+                Named::Function { file, function, call, inline },
+                Named::Function { file: other_file, function: other, call: other_call, inline: other_inline },
+            ) if file == other_file && function == other => Some((call, inline, *other_call, *other_inline)),
+            (Named::Function { .. } | Named::Statement { .. }, Named::Function { .. } | Named::Statement { .. }) => None,
+        });
+        match both {
+            Some((call, inline, other_call, other_inline)) => {
+                *call |= other_call;
+                *inline |= other_inline;
+            }
+            None => block.points.push(point),
+        }
+    }
+}

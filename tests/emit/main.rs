@@ -1,0 +1,9 @@
+//! Scripts for SystemTap, held against SystemTap itself: what `stap -p2` says a script probes is what was meant.
+
+mod programs;
+mod sample;
+mod stap;
+
+mod hostile;
+mod points;
+mod values;

@@ -1,0 +1,93 @@
+//! The real stap, as the head comment of a script has it: a private root with the probed file in its slot.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A private root; gone when dropped.
+pub(crate) struct Root(PathBuf);
+
+impl Root {
+    /// A root whose `/run/ctp/t0`, `t1`, … are copies of these files.
+    pub(crate) fn with(files: &[&Path]) -> Root {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("root-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(folder.join("run/ctp")).expect("the root can be made");
+        std::fs::create_dir_all(folder.join("boot")).expect("the root can be made");
+        for (index, file) in files.iter().enumerate() {
+            std::fs::copy(file, folder.join(format!("run/ctp/t{index}"))).expect("the file can be copied");
+        }
+        Root(folder)
+    }
+
+    /// Runs stap up to a pass; its output, both streams.
+    pub(crate) fn stap(&self, script: &str, arguments: &[&str]) -> Answer {
+        let file = self.0.join("script.stp");
+        std::fs::write(&file, script).expect("the script can be written");
+        let output = Command::new("stap")
+            .arg("-r")
+            .arg(build_tree())
+            .arg(format!("--sysroot={}", self.0.display()))
+            .args(arguments)
+            .arg(&file)
+            .env_remove("DEBUGINFOD_URLS")
+            .output()
+            .expect("stap is installed");
+        Answer {
+            ok: output.status.success(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // What is left over lies in the target folder and harms nothing.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// What stap said.
+pub(crate) struct Answer {
+    pub(crate) ok: bool,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Answer {
+    /// The addresses after `pc=` that a slot is probed at, in order.
+    pub(crate) fn addresses(&self, slot: &str) -> Vec<u64> {
+        let process = format!("process(\"{slot}\")");
+        let mut found: Vec<u64> = self
+            .out
+            .lines()
+            .filter(|line| line.starts_with(&process))
+            .filter_map(|line| {
+                let (_, behind) = line.split_once("/* pc=")?;
+                let digits = behind.split_whitespace().next()?.rsplit("0x").next()?;
+                u64::from_str_radix(digits, 16).ok()
+            })
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Fails unless stap accepted the script.
+    pub(crate) fn accepted(self, script: &str) -> Answer {
+        assert!(self.ok, "stap refused:\n{}\n{}\n{script}", self.err, self.out);
+        self
+    }
+}
+
+/// The build tree of an installed kernel: stap needs some kernel's headers, not those of the one that runs.
+fn build_tree() -> PathBuf {
+    let trees = std::fs::read_dir("/lib/modules").expect("kernel headers are installed");
+    let mut trees: Vec<PathBuf> = trees
+        .filter_map(|entry| Some(entry.ok()?.path().join("build")))
+        .filter(|tree| tree.join(".config").exists())
+        .collect();
+    trees.sort();
+    trees.pop().expect("linux-headers are installed")
+}
