@@ -108,7 +108,8 @@ impl Diagnostic {
 pub fn nearest_names<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<String> {
     let wanted_lower = wanted.to_lowercase();
     let wanted_chars = wanted.chars().count();
-    let allowed = (wanted_chars / 3).max(1);
+    // One letter turned into another is a typo in a word, but another name in a name of one or two letters.
+    let allowed = (wanted_chars / 3).max(usize::from(wanted_chars > 2));
     let mut scored: Vec<(usize, &str)> = candidates
         .into_iter()
         .filter(|candidate| *candidate != wanted)

@@ -2,8 +2,11 @@
 
 pub mod cli;
 pub mod container;
+pub mod engine;
 pub mod error;
 pub mod output;
+pub mod plan;
 pub mod report;
 pub mod rootfs;
+pub mod session;
 pub mod world;

@@ -8,6 +8,7 @@ use ctp_lang::diagnostic::{Diagnostic, Severity};
 use ctp_lang::render::{self, Report};
 use ctp_lang::source::Sources;
 
+use crate::engine;
 use crate::error::Failure;
 use crate::output::escape::escape;
 
@@ -87,4 +88,29 @@ fn as_report(failure: &Failure) -> Report {
     }
     let helps = diagnostic.help().map(|help| help.to_string()).into_iter().filter(|help| !help.is_empty()).collect();
     Report { severity: Severity::Error, code, message: failure.to_string(), notes, helps }
+}
+
+/// Draws a failure of a tracing engine, at its place in the source where it has one; with the verifier's log where
+/// `verbose` asks for it.
+pub fn engine_failure(failure: &engine::Failure, sources: &Sources, verbose: bool, color: Color) -> u8 {
+    let mut notes = failure.notes.clone();
+    let mut helps = failure.helps.clone();
+    match &failure.log {
+        Some(log) if verbose => notes.push(format!("the verifier's log:\n{log}")),
+        Some(_) => helps.push("`-v` shows the verifier's log".to_owned()),
+        None => {}
+    }
+    match failure.span {
+        Some(span) => {
+            let mut diagnostic = Diagnostic::new(failure.code, span, failure.message.clone());
+            (diagnostic.notes, diagnostic.helps) = (notes, helps);
+            diagnostics(sources, &[diagnostic], color);
+        }
+        None => {
+            let message = failure.message.clone();
+            let report = Report { severity: Severity::Error, code: failure.code, message, notes, helps };
+            let _ = std::io::stderr().write_all(render::rich_report(&report, color.on_stderr()).as_bytes());
+        }
+    }
+    EXIT_SYSTEM
 }

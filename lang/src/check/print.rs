@@ -327,8 +327,9 @@ fn is_read(expr: &Expr) -> bool {
 fn count_problem(wanted: usize, values: &[ast::Expr], format: Span, whole: Span) -> Diagnostic {
     let says = if wanted == 1 { "1 conversion".to_owned() } else { format!("{wanted} conversions") };
     let has = if values.len() == 1 { "1 value".to_owned() } else { format!("{} values", values.len()) };
+    let follow = if values.len() == 1 { "follows" } else { "follow" };
     let span = values.get(wanted).map_or(whole, |extra| extra.span);
-    let problem = Diagnostic::new(Code::E0202, span, format!("the format has {says}, but {has} follow it"));
+    let problem = Diagnostic::new(Code::E0202, span, format!("the format has {says}, but {has} {follow} it"));
     let problem = problem.also(format, says);
     if values.len() > wanted {
         problem.help("take the value out, or add %d or %s for it")

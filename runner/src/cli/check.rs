@@ -9,6 +9,7 @@ use ctp_lang::render;
 use super::load::load;
 use crate::error::Failure;
 use crate::report::{self, Color};
+use crate::container::Settings;
 use crate::world::live::LiveWorld;
 
 /// Check a program against the containers that run, attaching nothing
@@ -42,8 +43,9 @@ pub enum Format {
 pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
     let loaded = load(&check_args.files, &check_args.script)?;
     let mut diagnostics = loaded.diagnostics;
-    let (_, found) = check(&loaded.sources, &loaded.files, &LiveWorld::default());
+    let (_, found) = check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()));
     diagnostics.extend(found);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     let text = match check_args.format {
         Format::Rich => render::rich(&loaded.sources, &diagnostics, color.on_stdout()),
         Format::Short => render::short(&loaded.sources, &diagnostics),

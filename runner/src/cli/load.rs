@@ -5,7 +5,7 @@ use std::io::Read as _;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::ast::File;
-use ctp_lang::syntax::parse;
+use ctp_lang::syntax::{decode, parse};
 
 use crate::error::Failure;
 
@@ -42,10 +42,10 @@ pub fn load(paths: &[String], scripts: &[String]) -> Result<Loaded, Failure> {
 impl Loaded {
     fn add(&mut self, name: &str, bytes: &[u8]) {
         let source = self.sources.add(name, String::from_utf8_lossy(bytes).into_owned());
-        match parse::decode(source, bytes) {
+        match decode(source, bytes) {
             Err(diagnostic) => self.diagnostics.push(*diagnostic),
             Ok(text) => {
-                let (file, diagnostics) = parse::parse(source, &text);
+                let (file, diagnostics) = parse(source, &text);
                 self.files.push(file);
                 self.diagnostics.extend(diagnostics);
             }

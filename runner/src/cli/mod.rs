@@ -10,6 +10,7 @@ mod size;
 use clap::{Parser, Subcommand};
 
 use crate::report::{self, Color};
+use crate::container::Settings;
 use crate::world::live::LiveWorld;
 
 /// Trace functions of programs in containers, from the host.
@@ -54,7 +55,7 @@ pub fn main() -> u8 {
         Command::Check(check) => check::run(&check, color),
         Command::Build(build) => build::run(&build, color),
         Command::Ps(ps) => {
-            let world = LiveWorld::default();
+            let world = LiveWorld::new(Settings::from_env());
             match ps::run(ps, &world, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()) {
                 Ok(code) => Ok(code),
                 // A reader that has seen enough (`ctp ps | head`) is no failure.

@@ -89,6 +89,11 @@ pub(super) fn stopped(docker_host: Option<&str>) -> Option<Vec<(String, String)>
     Some(stopped.take(20).collect())
 }
 
+/// Whether docker knows a container, running or not; `None` where it cannot be asked.
+pub(super) fn knows(docker_host: Option<&str>, id: &str) -> Option<bool> {
+    list(docker_host).ok().map(|list| list.iter().any(|summary| summary.id == id))
+}
+
 fn list(docker_host: Option<&str>) -> Result<Vec<Summary>, String> {
     let socket = socket(docker_host)?;
     let failed = |e: io::Error| format!("docker did not answer at {} ({e})", socket.display());

@@ -132,6 +132,19 @@ pub fn stopped_notes(settings: &Settings) -> Vec<String> {
     vec![format!("docker knows containers that do not run: {list}")]
 }
 
+/// Whether the engine of a container that does not run still knows it: `None` where it cannot be asked.
+pub fn still_known(settings: &Settings, container: &Container) -> Option<bool> {
+    match container.runtime {
+        Runtime::Docker => docker::knows(settings.docker_host.as_deref(), &container.id),
+        Runtime::Podman
+        | Runtime::Containerd
+        | Runtime::CriO
+        | Runtime::Lxc
+        | Runtime::Nspawn
+        | Runtime::Unknown => None,
+    }
+}
+
 /// The processes of one container.
 struct Group {
     identity: Identity,

@@ -1,0 +1,76 @@
+//! Owns `--plan`: what would be attached where, for people. Attaches nothing.
+
+use std::fmt::Write as _;
+
+use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
+use ctp_lang::ir::{ContainerIndex, Probe, ProbeKind, Program, Site};
+
+use crate::output::escape::escape;
+
+/// The plan of a program: a paragraph for each probe.
+pub fn text(program: &Program) -> String {
+    let mut out = String::new();
+    for probe in &program.probes {
+        let _ = writeln!(out, "{}", escape(&probe.point));
+        paragraph(&mut out, program, probe);
+    }
+    out
+}
+
+fn paragraph(out: &mut String, program: &Program, probe: &Probe) {
+    match &probe.kind {
+        ProbeKind::Begin(_) => out.push_str("  runs in ctp, when tracing starts\n"),
+        ProbeKind::End(_) => out.push_str("  runs in ctp, when tracing ends\n"),
+        ProbeKind::Every { period, .. } => {
+            let _ = writeln!(out, "  runs in ctp, every {} ms", period / 1_000_000);
+        }
+        ProbeKind::Sites(variants) => {
+            let mut sites: Vec<&Site> = variants.iter().flat_map(|variant| &variant.sites).collect();
+            sites.sort_by_key(|site| (site.file, site.address));
+            let mut file = None;
+            for site in sites {
+                if file != Some(site.file) {
+                    file = Some(site.file);
+                    heading(out, program, site);
+                }
+                let _ = writeln!(
+                    out,
+                    "    {:#x} (file offset {:#x}) {}: {}; {}",
+                    site.address,
+                    site.file_offset,
+                    escape(site.function.as_bytes()),
+                    escape(kind(&site.kind)),
+                    rule(site.rule)
+                );
+            }
+        }
+    }
+}
+
+fn heading(out: &mut String, program: &Program, site: &Site) {
+    let Some(file) = program.file(site.file) else { return };
+    let name = |index: &ContainerIndex| program.container(*index).map(|container| escape(container.display_name()));
+    let containers: Vec<String> = site.containers.iter().filter_map(name).collect();
+    let build = file.build_id.as_ref().map_or_else(|| "no build id".to_owned(), |id| format!("build id {id}"));
+    let _ = writeln!(out, "  {} in {} ({build})", escape(&file.path), containers.join(", "));
+}
+
+fn kind(kind: &SiteKind) -> String {
+    match kind {
+        SiteKind::OutOfLine => "the function itself".to_owned(),
+        SiteKind::Inlined { into, call: Some(line) } => format!("inlined into {into} at {line}"),
+        SiteKind::Inlined { into, call: None } => format!("inlined into {into}"),
+        SiteKind::Symbol => "a symbol without debug info".to_owned(),
+    }
+}
+
+fn rule(rule: AddressRule) -> &'static str {
+    match rule {
+        AddressRule::LowPc => "its first address, where its locations hold",
+        AddressRule::PrologueEnd => "behind its prologue, by the line table's mark",
+        AddressRule::SecondLine => "behind its prologue, at the line table's second row",
+        AddressRule::StackCheck => "behind its stack check",
+        AddressRule::InlineEntry => "the entry of the inlined code",
+        AddressRule::Symbol => "the symbol's address",
+    }
+}

@@ -1,0 +1,371 @@
+//! Owns one run: handlers of `begin`, `every` and `end`, events printed, containers watched, the summary. Knows no
+//! engine's insides.
+
+mod machine;
+mod summary;
+mod targets;
+mod timers;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use ctp_lang::emit::bpf;
+use ctp_lang::interpret::{self, Stop};
+use ctp_lang::ir::{GlobalIndex, GlobalKind, Handler, Probe, ProbeKind, Program};
+use ctp_lang::source::Sources;
+use ctp_lang::value::{sort_entries, write_global};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::engine::bpf::{BpfEngine, StartError};
+use crate::engine::{self, Counters, Engine, Event};
+use crate::error::Failure;
+use crate::output::printer::Printer;
+use crate::report::{self, Color};
+use crate::world::live::LiveWorld;
+use machine::OverEngine;
+use targets::Targets;
+use timers::Timers;
+
+/// How often the containers are looked at.
+const WATCH: Duration = Duration::from_millis(200);
+/// The longest the engine waits for events before the session looks around.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What a run was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When ctp was started.
+    pub started: Instant,
+    /// When to end.
+    pub duration: Option<Duration>,
+    /// After how many events to end.
+    pub events: Option<u64>,
+    /// Whether to wait for containers that stopped.
+    pub follow: bool,
+    /// The string limit.
+    pub strlen: u32,
+    /// Entries of maps whose size is not declared.
+    pub map_size: u32,
+    /// Bytes of the ring buffer.
+    pub ring_size: u32,
+    /// Whether to say only what went wrong.
+    pub quiet: bool,
+    /// Whether to say more.
+    pub verbose: bool,
+    /// When to use colours.
+    pub color: Color,
+    /// The file that output goes to, for messages; standard output where there is none.
+    pub out: Option<String>,
+}
+
+/// A checked program about to run.
+pub struct Session<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// Its texts.
+    pub sources: &'a Sources,
+    /// The machine it was checked against; it holds the descriptors that are probed.
+    pub world: &'a LiveWorld,
+    /// What was asked for.
+    pub options: Options,
+}
+
+/// Why a run goes on or ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    On,
+    End,
+}
+
+impl Session<'_> {
+    /// Runs the program to its end and gives the exit code.
+    ///
+    /// # Errors
+    /// [`Failure`] of the machine, the kernel or the output file.
+    pub fn run(self, printer: Printer) -> Result<u8, Failure> {
+        let signals = signals()?;
+        let options = bpf::Options {
+            strlen: self.options.strlen,
+            map_size: self.options.map_size,
+            ring_size: self.options.ring_size,
+            ..bpf::Options::default()
+        };
+        let opened: HashMap<_, _> =
+            self.program.files.iter().filter_map(|file| Some((file.id, self.world.file(file.id)?))).collect();
+        let started = BpfEngine::start(self.program, &options, &|id| opened.get(&id).map(|opened| opened.file.as_fd()));
+        let engine = match started {
+            Ok(engine) => engine,
+            Err(StartError::Program(diagnostics)) => {
+                report::diagnostics(self.sources, &diagnostics, self.options.color);
+                return Ok(report::exit_code(&diagnostics));
+            }
+            Err(StartError::Machine(failure)) => return Ok(self.engine_failed(&failure)),
+        };
+        let mut running = Running {
+            engine,
+            printer,
+            session: &self,
+            targets: Targets::new(self.program, self.world),
+            written: 0,
+            unwritten: 0,
+            write_error: None,
+            stopped_runs: 0,
+            dropped_updates: 0,
+        };
+        let done = running.trace(&signals);
+        let code = match done {
+            Ok(()) => 0,
+            Err(failure) => self.engine_failed(&failure),
+        };
+        match running.write_error {
+            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                if running.unwritten > 0 {
+                    report::notice(&format!("{} not written", summary::counted(running.unwritten, "record")));
+                }
+                let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
+                Err(Failure::File { action: "write", path, source: error })
+            }
+            Some(_) | None => Ok(code),
+        }
+    }
+
+    /// Draws a failure of the engine, at its place in the source where it has one.
+    fn engine_failed(&self, failure: &engine::Failure) -> u8 {
+        report::engine_failure(failure, self.sources, self.options.verbose, self.options.color)
+    }
+}
+
+/// A session at work.
+struct Running<'s> {
+    engine: BpfEngine,
+    printer: Printer,
+    session: &'s Session<'s>,
+    targets: Targets<'s>,
+    /// Events printed.
+    written: u64,
+    /// Events that could not be printed because writing failed.
+    unwritten: u64,
+    write_error: Option<std::io::Error>,
+    /// Runs of `begin`, `end` or `every` that a fault stopped.
+    stopped_runs: u64,
+    /// Updates of those that a full map dropped.
+    dropped_updates: u64,
+}
+
+impl Running<'_> {
+    fn trace(&mut self, signals: &SignalFd) -> Result<(), Box<engine::Failure>> {
+        let program = self.session.program;
+        let mut next = Next::On;
+        for probe in &program.probes {
+            if let (ProbeKind::Begin(handler), Next::On) = (&probe.kind, next) {
+                next = self.handler(probe, handler)?;
+            }
+        }
+        let attached = Instant::now();
+        self.say_attached();
+        if next == Next::On {
+            self.events(signals, attached)?;
+        }
+        self.engine.stop()?;
+        // What was in the buffer when the probes went away still counts.
+        while self.hand_over(Duration::ZERO, None)?.0 > 0 {}
+        for probe in &program.probes {
+            if let ProbeKind::End(handler) = &probe.kind {
+                self.handler(probe, handler)?;
+            }
+        }
+        self.unread_globals()?;
+        self.flush();
+        let counters = self.engine.counters()?;
+        self.say_summary(&counters, attached.elapsed());
+        Ok(())
+    }
+
+    /// Prints events and runs timers until something ends the run.
+    fn events(&mut self, signals: &SignalFd, start: Instant) -> Result<(), Box<engine::Failure>> {
+        let program = self.session.program;
+        let periods = program.probes.iter().enumerate().filter_map(|(index, probe)| match &probe.kind {
+            ProbeKind::Every { period, .. } => Some((index, Duration::from_nanos(*period))),
+            ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Sites(_) => None,
+        });
+        let mut timers = Timers::new(start, periods);
+        let has_sites = program.sites().next().is_some();
+        if !has_sites && timers.next().is_none() {
+            // Nothing can fire any more.
+            return Ok(());
+        }
+        let end = self.session.options.duration.map(|duration| start + duration);
+        let mut watch = start + WATCH;
+        loop {
+            let now = Instant::now();
+            let until = [timers.next(), end, has_sites.then_some(watch)].into_iter().flatten().min();
+            let wait = until.map_or(LONGEST_WAIT, |until| until.saturating_duration_since(now)).min(LONGEST_WAIT);
+            let (_, exited) = self.hand_over(wait, Some(signals.as_fd()))?;
+            self.flush();
+            let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
+            if exited || interrupted || self.write_error.is_some() || self.enough() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            for due in timers.take_due(now) {
+                if let Some(probe) = program.probes.get(due)
+                    && let ProbeKind::Every { handler, .. } = &probe.kind
+                    && self.handler(probe, handler)? == Next::End
+                {
+                    return Ok(());
+                }
+            }
+            self.flush();
+            if end.is_some_and(|end| end <= now) {
+                return Ok(());
+            }
+            if has_sites && watch <= now {
+                watch = now + WATCH;
+                let said = self.targets.look(&mut self.engine, self.session.options.follow)?;
+                said.lines.iter().for_each(|line| report::notice(line));
+                if said.all_gone && timers.next().is_none() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn enough(&self) -> bool {
+        self.session.options.events.is_some_and(|most| self.written >= most)
+    }
+
+    /// Takes events from the engine and prints them: how many came, and whether `exit()` ran.
+    fn hand_over(&mut self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<(u64, bool), Box<engine::Failure>> {
+        let mut events = Vec::new();
+        let exited = self.engine.poll(wait, wake, &mut |event| events.push(event))?;
+        let count = events.len() as u64;
+        for event in events {
+            self.event(event);
+        }
+        Ok((count, exited))
+    }
+
+    fn event(&mut self, event: Event) {
+        if event.prints.is_empty() || self.enough() {
+            return;
+        }
+        if self.write_error.is_some() {
+            self.unwritten += 1;
+            return;
+        }
+        for printed in event.prints {
+            let Some(print) = self.engine.print(printed.print) else { continue };
+            let done = self.printer.print(print, printed.values, &self.session.program.enums);
+            self.note_write(done);
+        }
+        self.written += 1;
+    }
+
+    /// Runs a handler of `begin`, `end` or `every`.
+    fn handler(&mut self, probe: &Probe, handler: &Handler) -> Result<Next, Box<engine::Failure>> {
+        let mut machine = OverEngine {
+            engine: &mut self.engine,
+            program: self.session.program,
+            point: &probe.point,
+            string_limit: self.session.options.strlen as usize,
+            failure: None,
+            dropped: 0,
+        };
+        let ran = interpret::run(handler, &self.session.program.enums, &mut machine);
+        let (failure, dropped) = (machine.failure.take(), machine.dropped);
+        self.dropped_updates += dropped;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        match ran {
+            Ok(run) => {
+                let done = self.printer.bytes(&run.output);
+                self.note_write(done);
+                Ok(if run.exit { Next::End } else { Next::On })
+            }
+            Err(Stop::Fault(_) | Stop::DivisionByZero(_) | Stop::NotHere(_)) => {
+                self.stopped_runs += 1;
+                Ok(Next::On)
+            }
+        }
+    }
+
+    /// Prints the globals that are written and never read.
+    fn unread_globals(&mut self) -> Result<(), Box<engine::Failure>> {
+        for (index, global) in (0u32..).map(GlobalIndex).zip(&self.session.program.globals) {
+            if !global.printed_at_end {
+                continue;
+            }
+            let mut text = Vec::new();
+            match &global.kind {
+                GlobalKind::Scalar { .. } => write_global(&mut text, &global.name, &[], &self.engine.get(index, &[])?),
+                GlobalKind::Map { .. } => {
+                    let mut entries = self.engine.entries(index)?;
+                    sort_entries(&mut entries);
+                    for (key, value) in &entries {
+                        write_global(&mut text, &global.name, key, value);
+                    }
+                }
+            }
+            let done = self.printer.bytes(&text);
+            self.note_write(done);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if self.write_error.is_none() {
+            let done = self.printer.flush();
+            self.note_write(done);
+        }
+    }
+
+    fn note_write(&mut self, done: std::io::Result<()>) {
+        if let Err(error) = done {
+            self.write_error.get_or_insert(error);
+        }
+    }
+
+    fn say_attached(&self) {
+        let points = self.session.program.sites().count() as u64;
+        if self.session.options.quiet || points == 0 {
+            return;
+        }
+        let names = self.targets.names();
+        report::notice(&format!(
+            "attached {} in {} ({}) in {} ms",
+            summary::counted(points, "point"),
+            summary::counted(names.len() as u64, "container"),
+            names.join(", "),
+            self.session.options.started.elapsed().as_millis()
+        ));
+    }
+
+    fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
+        let trouble = counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched > 0);
+        if self.session.program.sites().next().is_some() && (!self.session.options.quiet || trouble) {
+            for line in summary::lines(self.session.program, counters, self.written, elapsed) {
+                report::notice(&line);
+            }
+        }
+        if self.stopped_runs > 0 {
+            let runs = summary::counted(self.stopped_runs, "run");
+            report::notice(&format!("{runs} of begin, every or end stopped by a division by zero"));
+        }
+        if self.dropped_updates > 0 {
+            let updates = summary::counted(self.dropped_updates, "update");
+            report::notice(&format!("{updates} by begin, every or end dropped by a full map"));
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP as a descriptor: they end the run in order.
+fn signals() -> Result<SignalFd, Failure> {
+    let mut set = SigSet::empty();
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().for_each(|signal| set.add(signal));
+    let failed = |error: nix::Error| Failure::Environment { what: format!("cannot wait for signals: {error}"), help: None };
+    set.thread_block().map_err(failed)?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(failed)
+}
