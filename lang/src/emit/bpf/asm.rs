@@ -35,10 +35,6 @@ pub(super) struct Assembled {
 pub(super) struct TooFar;
 
 impl Asm {
-    pub(super) fn len(&self) -> usize {
-        self.insns.len()
-    }
-
     /// What follows comes from `span`.
     pub(super) fn at(&mut self, span: Span) {
         match self.spans.last_mut() {
