@@ -35,10 +35,6 @@ pub(super) struct Assembled {
 pub(super) struct TooFar;
 
 impl Asm {
-    pub(super) fn len(&self) -> usize {
-        self.insns.len()
-    }
-
     /// What follows comes from `span`.
     pub(super) fn at(&mut self, span: Span) {
         match self.spans.last_mut() {
@@ -164,12 +160,59 @@ impl Asm {
         self.push(EXIT, Reg(0), 0, 0, 0);
     }
 
-    /// Resolves the jumps.
-    pub(super) fn finish(mut self) -> Result<Assembled, TooFar> {
+    /// Which instructions can run: the verifier refuses programs that hold others.
+    fn reachable(&self, targets: &[Option<usize>]) -> Result<Vec<bool>, TooFar> {
+        let mut reached = vec![false; self.insns.len()];
+        let mut open = vec![0];
+        while let Some(at) = open.pop() {
+            match reached.get_mut(at) {
+                Some(seen) if *seen => continue,
+                Some(seen) => *seen = true,
+                None => return Err(TooFar),
+            }
+            let code = self.insns.get(at).map_or(EXIT, |insn| insn.code);
+            if let Some(target) = targets.get(at).copied().flatten() {
+                open.push(target);
+            }
+            match code {
+                EXIT | JA => {}
+                LD_IMM64 => {
+                    if let Some(second) = reached.get_mut(at + 1) {
+                        *second = true;
+                    }
+                    open.push(at + 2);
+                }
+                _ => open.push(at + 1),
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Resolves the jumps, and leaves out what cannot run.
+    pub(super) fn finish(self) -> Result<Assembled, TooFar> {
+        let mut targets = vec![None; self.insns.len()];
         for (at, label) in &self.jumps {
             let target = self.labels.get(label.0).copied().flatten().ok_or(TooFar)?;
-            let distance = i64::try_from(target).map_err(|_| TooFar)? - i64::try_from(*at).map_err(|_| TooFar)? - 1;
-            if let Some(insn) = self.insns.get_mut(*at) {
+            if let Some(slot) = targets.get_mut(*at) {
+                *slot = Some(target);
+            }
+        }
+        let reached = self.reachable(&targets)?;
+        // The new position of each instruction, and of the end.
+        let mut moved = Vec::with_capacity(reached.len() + 1);
+        let mut kept = 0usize;
+        for reached in &reached {
+            moved.push(kept);
+            kept += usize::from(*reached);
+        }
+        moved.push(kept);
+        let new = |at: usize| moved.get(at).copied().ok_or(TooFar);
+        let mut insns = Vec::with_capacity(kept);
+        for (at, insn) in self.insns.iter().enumerate().filter(|(at, _)| reached.get(*at) == Some(&true)) {
+            let mut insn = *insn;
+            if let Some(target) = targets.get(at).copied().flatten() {
+                let signed = |n: usize| i64::try_from(n).map_err(|_| TooFar);
+                let distance = signed(new(target)?)? - signed(new(at)?)? - 1;
                 match i16::try_from(distance) {
                     Ok(near) => insn.off = near,
                     // `gotol` of the fourth instruction set (kernel 6.6): BPF_JMP32 | BPF_JA, distance in `imm`.
@@ -180,8 +223,13 @@ impl Asm {
                     Err(_) => return Err(TooFar),
                 }
             }
+            insns.push(insn);
         }
-        Ok(Assembled { insns: self.insns, maps: self.maps, spans: self.spans })
+        let alive = |at: usize| reached.get(at) == Some(&true);
+        let maps = self.maps.iter().filter(|(at, _)| alive(*at));
+        let maps = maps.map(|(at, map)| Ok((new(*at)?, *map))).collect::<Result<_, TooFar>>()?;
+        let spans = self.spans.iter().map(|(at, span)| Ok((new(*at)?, *span))).collect::<Result<_, TooFar>>()?;
+        Ok(Assembled { insns, maps, spans })
     }
 }
 
@@ -199,7 +247,10 @@ mod tests {
         asm.store(Width::W, FP, -4, R0); // *(u32 *)(r10 - 4) = r0
         asm.signed(Alu::Div, R0, R1); // r0 s/= r1
         asm.atomic(ATOMIC_ADD | ATOMIC_FETCH, R1, 8, R0); // r0 = atomic_fetch_add((u64 *)(r1 + 8), r0)
-        let bytes: Vec<[u8; 8]> = asm.finish().unwrap().insns.into_iter().map(Insn::to_bytes).collect();
+        asm.exit();
+        let mut insns = asm.finish().unwrap().insns;
+        insns.truncate(6);
+        let bytes: Vec<[u8; 8]> = insns.into_iter().map(Insn::to_bytes).collect();
         assert_eq!(
             bytes,
             [
@@ -224,6 +275,18 @@ mod tests {
         let insns = asm.finish().unwrap().insns;
         assert_eq!(insns[0].off, 2);
         assert_eq!(insns.len(), 5);
+    }
+
+    #[test]
+    fn what_cannot_run_is_left_out() {
+        let mut asm = Asm::default();
+        let end = asm.label();
+        asm.jump(end);
+        asm.imm(R1, 1);
+        asm.place(end);
+        asm.exit();
+        let insns = asm.finish().unwrap().insns;
+        assert_eq!((insns.len(), insns[0].off), (3, 0));
     }
 
     #[test]

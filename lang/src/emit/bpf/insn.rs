@@ -26,14 +26,13 @@ impl Insn {
 
 /// A register, r0–r10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reg(pub u8);
+pub(super) struct Reg(pub(super) u8);
 
 pub(super) const R0: Reg = Reg(0);
 pub(super) const R1: Reg = Reg(1);
 pub(super) const R2: Reg = Reg(2);
 pub(super) const R3: Reg = Reg(3);
 pub(super) const R4: Reg = Reg(4);
-pub(super) const R5: Reg = Reg(5);
 /// The program's context (`struct pt_regs`).
 pub(super) const CTX: Reg = Reg(6);
 /// The site id.

@@ -1,0 +1,125 @@
+//! Owns which tasks count at which link: groups of containers, the filter's entries, and the links themselves, one for
+//! each file that programs attach to.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use ctp_lang::codes::Code;
+use ctp_lang::emit::bpf::map::{FilterKey, FilterValue};
+use ctp_lang::emit::bpf::{Compiled, SiteId};
+use ctp_lang::ir::{ContainerIndex, FileIndex};
+use ctp_lang::world::Container;
+
+use super::abi::ANY;
+use super::load::failure;
+use super::sys::{self, Map};
+use crate::engine::{Failure, Outcome};
+
+/// Sets of containers for which links count; the index is the group's number.
+#[derive(Debug, Default)]
+pub(super) struct Groups(Vec<Vec<ContainerIndex>>);
+
+impl Groups {
+    fn number(&mut self, mut containers: Vec<ContainerIndex>) -> u32 {
+        containers.sort_unstable();
+        containers.dedup();
+        let index = self.0.iter().position(|known| *known == containers).unwrap_or_else(|| {
+            self.0.push(containers);
+            self.0.len() - 1
+        });
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// Makes the tasks of a container's cgroup count in all groups the container is in.
+    pub(super) fn add(&self, filter: &Map, index: ContainerIndex, container: &Container) -> Outcome<()> {
+        let Some(cgroup) = &container.cgroup else {
+            return Err(Box::new(Failure::new(
+                Code::E0407,
+                format!("container `{}` has no cgroup of its own", container.display_name()),
+            )));
+        };
+        let value = FilterValue { container: index.0, pid_level: container.pid_level }.to_bytes();
+        for (group, members) in (0u32..).zip(&self.0) {
+            if members.contains(&index) {
+                let key = FilterKey { cgroup: cgroup.id, group }.to_bytes();
+                filter
+                    .set(&key, &value, ANY)
+                    .map_err(|error| failure(Code::E0404, "cannot add a container to the filter", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the tasks of a cgroup count no more.
+    pub(super) fn remove(&self, filter: &Map, cgroup: u64) -> Outcome<()> {
+        for (group, _) in (0u32..).zip(&self.0) {
+            filter
+                .remove(&FilterKey { cgroup, group }.to_bytes())
+                .map_err(|error| failure(Code::E0404, "cannot remove a container from the filter", &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What one link attaches: where, and with which cookies.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Index of the program.
+    pub(super) program: usize,
+    /// A file through which the inode is reached.
+    pub(super) file: FileIndex,
+    pub(super) offsets: Vec<u64>,
+    pub(super) cookies: Vec<u64>,
+}
+
+/// Plans one link per program and inode: `same` gives files that are known to share one inode one representative. Sites
+/// of one handler at one offset of one inode become one, which counts for all their containers.
+pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -> (Vec<Plan>, Groups) {
+    let mut groups = Groups::default();
+    let program_of = |file: FileIndex| compiled.programs.iter().position(|program| program.files.contains(&file));
+    // By program, inode, offset, variant: site and containers.
+    let mut merged: BTreeMap<(usize, FileIndex, u64, usize), (SiteId, Vec<ContainerIndex>)> = BTreeMap::new();
+    for (id, site) in (0u32..).map(SiteId).zip(&compiled.sites) {
+        let Some(program) = program_of(site.file) else { continue };
+        let key = (program, same(site.file), site.file_offset, site.variant);
+        let (_, containers) = merged.entry(key).or_insert_with(|| (id, Vec::new()));
+        containers.extend(site.containers.iter().copied());
+    }
+    let mut plans: Vec<Plan> = Vec::new();
+    for ((program, file, offset, _), (site, containers)) in merged {
+        let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
+        match plans.last_mut() {
+            Some(plan) if plan.program == program && plan.file == file => {
+                plan.offsets.push(offset);
+                plan.cookies.push(cookie);
+            }
+            Some(_) | None => plans.push(Plan { program, file, offsets: vec![offset], cookies: vec![cookie] }),
+        }
+    }
+    (plans, groups)
+}
+
+/// Attaches through the descriptor that was checked.
+pub(super) fn attach(plan: &Plan, program: BorrowedFd<'_>, file: BorrowedFd<'_>, path: &str) -> Outcome<OwnedFd> {
+    let through = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
+    sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies)
+        .map_err(|error| failure(Code::E0404, &format!("cannot attach to `{path}`"), &error))
+}
+
+/// Closes links, each of which takes the kernel some milliseconds, from several threads.
+pub(super) fn detach(links: Vec<OwnedFd>) {
+    const THREADS: usize = 16;
+    if links.len() < 2 {
+        return drop(links);
+    }
+    let share = links.len().div_ceil(THREADS).max(1);
+    let mut links = links;
+    std::thread::scope(|scope| {
+        while !links.is_empty() {
+            let part = links.split_off(links.len().saturating_sub(share));
+            scope.spawn(move || drop(part));
+        }
+    });
+}

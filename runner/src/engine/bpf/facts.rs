@@ -1,0 +1,67 @@
+//! Owns what this kernel can do, as far as programs depend on it.
+
+use ctp_lang::emit::bpf::{KernelFacts, Needs, PidOffsets};
+
+use super::btf::{self, Found, Wanted};
+
+/// Where the kernel describes its own types.
+pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+const COPY_STR: &str = "bpf_copy_from_user_str";
+const PID_MEMBERS: [(&str, &str); 5] = [
+    ("task_struct", "thread_pid"),
+    ("task_struct", "signal"),
+    ("signal_struct", "pids"),
+    ("pid", "level"),
+    ("pid", "numbers"),
+];
+/// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
+const TGID: u32 = 8;
+
+/// Adds what a program needs to what is looked for.
+pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
+    if needs.copy_from_user_str {
+        wanted.functions.push(COPY_STR);
+    }
+    if needs.pids {
+        wanted.members.extend(PID_MEMBERS);
+    }
+}
+
+/// What was found. A kernel without BTF has none of it.
+pub(super) fn facts(found: &Found) -> KernelFacts {
+    let member = |structure, name| found.members.get(&(structure, name)).copied();
+    let pids = || {
+        Some(PidOffsets {
+            task_pid: member("task_struct", "thread_pid")?,
+            task_signal: member("task_struct", "signal")?,
+            signal_tgid: member("signal_struct", "pids")?.checked_add(TGID)?,
+            pid_level: member("pid", "level")?,
+            pid_numbers: member("pid", "numbers")?,
+        })
+    };
+    KernelFacts { copy_from_user_str: found.functions.get(COPY_STR).copied(), pids: pids() }
+}
+
+/// Looks for what is wanted; a kernel that does not describe itself has nothing.
+pub(super) fn look(wanted: &Wanted) -> Found {
+    if wanted.functions.is_empty() && wanted.members.is_empty() {
+        return Found::default();
+    }
+    btf::find(VMLINUX, wanted).unwrap_or_default()
+}
+
+/// Version of the running kernel: major, minor.
+pub(super) fn kernel_version() -> Option<(u32, u32)> {
+    let name = nix::sys::utsname::uname().ok()?;
+    let release = name.release().to_str()?;
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// How many cpus there can be: per-cpu maps hold one value for each (/sys/devices/system/cpu/possible, e.g. `0-7`).
+pub(super) fn possible_cpus() -> std::io::Result<usize> {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last = text.trim().rsplit([',', '-']).next().and_then(|number| number.parse::<usize>().ok());
+    last.map(|last| last + 1).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidData))
+}

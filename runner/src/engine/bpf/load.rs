@@ -1,0 +1,156 @@
+//! Owns creating maps and loading programs, and saying why the kernel would not.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use ctp_lang::codes::Code;
+use ctp_lang::emit::bpf::BpfProgram;
+use ctp_lang::emit::bpf::map::{MapKind, MapSpec};
+
+use super::abi::*;
+use super::facts::kernel_version;
+use super::sys::{self, Kind, Map};
+use super::{btf, facts};
+use crate::engine::{Failure, Outcome};
+
+/// A failure of a system call of the engine, with its way out.
+pub(super) fn failure(code: Code, what: &str, error: &io::Error) -> Box<Failure> {
+    let (code, help) = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            (Code::E0401, Some("run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"))
+        }
+        Some(libc::ENOMEM) => (Code::E0407, Some("free memory, or use a smaller --ring-size or --map-size")),
+        Some(libc::ENOSYS) => (Code::E0402, Some("eBPF needs a kernel built with CONFIG_BPF_SYSCALL")),
+        Some(_) | None => (code, None),
+    };
+    let failure = Failure::new(code, format!("{what}: {error}"));
+    Box::new(match help {
+        Some(help) => failure.help(help),
+        None => failure,
+    })
+}
+
+/// Creates the maps; one without entries is left out.
+pub(super) fn create_maps(specs: &[MapSpec]) -> Outcome<Vec<Option<Map>>> {
+    specs.iter().map(create_map).collect()
+}
+
+fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
+    let fail = |error: io::Error| failure(Code::E0407, &format!("cannot make the map `{}`", spec.name), &error);
+    let empty = matches!(spec.kind, MapKind::TaskStorage | MapKind::Constant) && spec.value_size == 0;
+    if empty {
+        return Ok(None);
+    }
+    let mut attr = MapCreate {
+        key_size: spec.key_size,
+        value_size: spec.value_size,
+        max_entries: spec.max_entries,
+        map_name: sys::object_name(&spec.name),
+        ..MapCreate::default()
+    };
+    let mut copies = 1;
+    let btf;
+    match spec.kind {
+        MapKind::Hash => attr.map_type = MAP_TYPE_HASH,
+        MapKind::Array => attr.map_type = MAP_TYPE_ARRAY,
+        MapKind::SharedArray => {
+            attr.map_type = MAP_TYPE_ARRAY;
+            attr.map_flags = F_MMAPABLE;
+        }
+        MapKind::Constant => {
+            attr.map_type = MAP_TYPE_ARRAY;
+            attr.map_flags = F_RDONLY_PROG;
+        }
+        MapKind::PerCpuArray => {
+            attr.map_type = MAP_TYPE_PERCPU_ARRAY;
+            copies = facts::possible_cpus().map_err(fail)?;
+        }
+        MapKind::Ring => attr.map_type = MAP_TYPE_RINGBUF,
+        MapKind::TaskStorage => {
+            attr.map_type = MAP_TYPE_TASK_STORAGE;
+            attr.map_flags = F_NO_PREALLOC;
+            btf = sys::load_btf(&btf::storage(spec.value_size)).map_err(fail)?;
+            attr.btf_fd = btf.as_raw_fd().cast_unsigned();
+            attr.btf_key_type_id = 1;
+            attr.btf_value_type_id = 3;
+        }
+    }
+    let map = Map::create(attr, copies).map_err(fail)?;
+    for (index, value) in (0u32..).zip(&spec.initial) {
+        map.set(&index.to_le_bytes(), value, ANY).map_err(fail)?;
+    }
+    if spec.kind == MapKind::Constant {
+        map.freeze().map_err(fail)?;
+    }
+    Ok(Some(map))
+}
+
+/// The most of the verifier's log that is kept.
+const LOG: usize = 16 << 20;
+
+/// Loads a program; where the kernel refuses it, once more with a log, which tells the instruction and so the source.
+pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>]) -> Outcome<OwnedFd> {
+    let mut insns: Vec<_> = program.insns.clone();
+    for (at, id) in &program.maps {
+        let map = maps.get(id.0 as usize).and_then(Option::as_ref);
+        if let (Some(insn), Some(map)) = (insns.get_mut(*at), map) {
+            insn.imm = map.as_fd().as_raw_fd();
+        }
+    }
+    let bytes: Vec<[u8; 8]> = insns.into_iter().map(ctp_lang::emit::bpf::Insn::to_bytes).collect();
+    let error = match sys::load_program(Kind::Uprobe, "ctp", &bytes, None) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    if kernel_version().is_some_and(|version| version < (6, 6)) {
+        let (major, minor) = kernel_version().unwrap_or_default();
+        return Err(Box::new(
+            Failure::new(Code::E0402, format!("Linux {major}.{minor} has no uprobe_multi links"))
+                .note("the eBPF engine attaches all probes of a file with one link, which Linux 6.6 brought")
+                .help("use --engine stap here"),
+        ));
+    }
+    if matches!(error.raw_os_error(), Some(libc::EPERM)) {
+        return Err(failure(Code::E0403, "the kernel refused the program", &error));
+    }
+    let mut log = vec![0; LOG];
+    match sys::load_program(Kind::Uprobe, "ctp", &bytes, Some(&mut log)) {
+        Ok(fd) => Ok(fd),
+        Err(error) => Err(Box::new(refused(program, &error, &log))),
+    }
+}
+
+/// What the log says: the last instruction it names, and its last line of prose.
+fn refused(program: &BpfProgram, error: &io::Error, log: &[u8]) -> Failure {
+    let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+    let text = String::from_utf8_lossy(log.get(..end).unwrap_or_default()).into_owned();
+    let insn = text
+        .lines()
+        .rev()
+        .find_map(|line| line.split_once(": (").and_then(|(number, _)| number.trim().parse::<usize>().ok()));
+    let reason = text
+        .lines()
+        .rev()
+        .find(|line| {
+            !line.is_empty()
+                && !line.starts_with("processed ")
+                && !line.starts_with("verification time")
+                && !line.starts_with("stack depth")
+                && !line.contains(": (")
+        })
+        .unwrap_or("it gave no reason")
+        .to_owned();
+    let too_large = matches!(error.raw_os_error(), Some(libc::E2BIG)) || reason.contains("too large");
+    let code = if too_large { Code::E0303 } else { Code::E0403 };
+    let mut failure = Failure::new(code, format!("the kernel's verifier refused the program: {reason}"));
+    failure.span = insn.and_then(|insn| program.span(insn));
+    if let Some(insn) = insn {
+        failure = failure.note(format!("at instruction {insn} of {} ({error})", program.insns.len()));
+    }
+    failure.log = Some(text);
+    if too_large {
+        failure.help("split the probe into several, or use fewer strings in it")
+    } else {
+        failure.help("this is a bug of ctp: please report it with the output of -v")
+    }
+}

@@ -1,0 +1,284 @@
+//! Owns the embedded eBPF engine: a compiled program loaded, attached, read and detached. It generates no code (that is
+//! `ctp_lang::emit::bpf`) and opens no file of a container (it attaches through descriptors it is given). Nothing is
+//! pinned: when the process ends, however it ends, the kernel detaches everything.
+
+mod abi;
+mod attach;
+mod btf;
+mod facts;
+mod globals;
+mod load;
+mod ring;
+mod sys;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ctp_lang::codes::Code;
+use ctp_lang::diagnostic::Diagnostic;
+use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, RING, SCALARS};
+use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
+use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, Program};
+use ctp_lang::value::Value;
+use ctp_lang::world::{Container, FileId};
+
+use super::{Counters, Engine, Event, Failure, MapEntry, Outcome, Printed};
+use attach::Groups;
+use load::failure;
+use ring::Ring;
+use sys::{Map, Shared};
+
+/// Why tracing could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The engine cannot do something that the program asks for.
+    Program(Vec<Diagnostic>),
+    /// The machine would not.
+    Machine(Box<Failure>),
+}
+
+impl From<Box<Failure>> for StartError {
+    fn from(failure: Box<Failure>) -> StartError {
+        StartError::Machine(failure)
+    }
+}
+
+/// Compiles the handlers of a program for this kernel.
+///
+/// # Errors
+/// What this engine cannot do.
+pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut wanted = btf::Wanted::default();
+    facts::want(emit::needs(program), &mut wanted);
+    emit::compile(program, options, &facts::facts(&facts::look(&wanted)))
+}
+
+/// The eBPF engine at work.
+#[derive(Debug)]
+pub struct BpfEngine {
+    compiled: Compiled,
+    maps: Vec<Option<Map>>,
+    /// The numbers among the globals; before them, whether `exit()` ran.
+    scalars: Shared,
+    ring: Ring,
+    groups: Groups,
+    links: Vec<OwnedFd>,
+    probes: usize,
+    /// How long the last wait between two looks at the ring was.
+    pause: Duration,
+    /// Records that were none: a bug, or another writer.
+    malformed: u64,
+}
+
+/// Between looks at a ring that is in use.
+const BUSY: Duration = Duration::from_millis(1);
+/// Between looks at a ring in which nothing comes: the most an event waits.
+const IDLE: Duration = Duration::from_millis(8);
+/// Records handed over at a time.
+const BATCH: usize = 4096;
+
+impl BpfEngine {
+    /// Loads and attaches a program. `file` gives the descriptor under which the world keeps a file.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing stays attached then.
+    pub fn start<'a>(
+        program: &Program,
+        options: &Options,
+        file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
+    ) -> Result<BpfEngine, StartError> {
+        let compiled = compile(program, options).map_err(StartError::Program)?;
+        let maps = load::create_maps(&compiled.maps)?;
+        let map = |id: emit::map::MapId| -> Outcome<&Map> {
+            maps.get(id.0 as usize)
+                .and_then(Option::as_ref)
+                .ok_or_else(|| Box::new(Failure::new(Code::E0403, "a map is missing")))
+        };
+        let unshared = |error| failure(Code::E0407, "cannot map memory of the kernel", &error);
+        let size = |id: emit::map::MapId| compiled.maps.get(id.0 as usize);
+        let ring_size = size(RING).map_or(0, |spec| spec.max_entries);
+        let scalars_size = size(SCALARS).map_or(0, |spec| spec.value_size as usize);
+        let ring = Ring::new(map(RING)?, ring_size).map_err(unshared)?;
+        let scalars = map(SCALARS)?.share(scalars_size, 0, true).map_err(unshared)?;
+        let programs =
+            compiled.programs.iter().map(|program| load::load(program, &maps)).collect::<Outcome<Vec<_>>>()?;
+        let (plans, groups) = attach::plan(&compiled, &|file: FileIndex| file);
+        for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
+            groups.add(map(FILTER)?, index, container)?;
+        }
+        let mut links = Vec::new();
+        for plan in &plans {
+            let known = program.file(plan.file);
+            let descriptor = known.and_then(|known| file(known.id));
+            let (Some(known), Some(descriptor), Some(program)) = (known, descriptor, programs.get(plan.program)) else {
+                return Err(Box::new(Failure::new(Code::E0404, "a file to probe is not open any more")).into());
+            };
+            links.push(attach::attach(plan, program.as_fd(), descriptor, &known.path)?);
+        }
+        Ok(BpfEngine {
+            maps,
+            scalars,
+            ring,
+            groups,
+            links,
+            probes: program.probes.len(),
+            pause: BUSY,
+            malformed: 0,
+            compiled,
+        })
+    }
+
+    /// Hands over what is in the ring; returns how many records there were.
+    fn drain(&mut self, event: &mut dyn FnMut(Event)) -> Outcome<usize> {
+        let (compiled, malformed) = (&self.compiled, &mut self.malformed);
+        self.ring
+            .drain(BATCH, &mut |bytes| match compiled.decode(bytes) {
+                Ok(record) => event(Event {
+                    probe: record.probe,
+                    container: record.container,
+                    time: record.time,
+                    pid: record.pid,
+                    tid: record.tid,
+                    prints: record.prints.into_iter().map(|(print, values)| Printed { print, values }).collect(),
+                    exit: record.exit,
+                }),
+                Err(emit::record::Malformed) => *malformed += 1,
+            })
+            .map_err(|error| failure(Code::E0405, "cannot read the ring buffer", &error))
+    }
+
+    fn exited(&self) -> bool {
+        self.scalars.number(0).is_some_and(|exited| exited.load(Ordering::Acquire) != 0)
+    }
+
+    fn map(&self, id: emit::map::MapId) -> Outcome<&Map> {
+        let found = self.maps.get(id.0 as usize).and_then(Option::as_ref);
+        found.ok_or_else(|| Box::new(Failure::new(Code::E0403, "a map is missing")))
+    }
+}
+
+impl Engine for BpfEngine {
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        wake: Option<BorrowedFd<'_>>,
+        event: &mut dyn FnMut(Event),
+    ) -> Outcome<bool> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            // Looked at first: the record of a run with `exit()` is in the ring before the word is set.
+            let exited = self.exited();
+            let records = self.drain(event)?;
+            if records > 0 {
+                self.pause = BUSY;
+                return Ok(exited && records < BATCH);
+            }
+            if exited {
+                return Ok(true);
+            }
+            let left = deadline.map_or(IDLE, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let woken = wait(self.pause.min(left), wake);
+            self.pause = (self.pause * 2).min(IDLE);
+            if woken {
+                self.drain(event)?;
+                return Ok(false);
+            }
+        }
+    }
+
+    fn stop(&mut self) -> Outcome<()> {
+        attach::detach(std::mem::take(&mut self.links));
+        Ok(())
+    }
+
+    fn counters(&self) -> Outcome<Vec<Counters>> {
+        let unreadable = |error: std::io::Error| failure(Code::E0405, "cannot read the counters", &error);
+        let map = self.map(COUNTERS)?;
+        let size = Category::ALL.len() * 8;
+        (0u32..)
+            .take(self.probes)
+            .map(|probe| {
+                let cpus = map.get(&probe.to_le_bytes()).map_err(unreadable)?.unwrap_or_default();
+                let sum = |category: Category| -> u64 {
+                    let at = category as usize * 8;
+                    cpus.chunks_exact(size)
+                        .filter_map(|cpu| Some(u64::from_le_bytes(cpu.get(at..at + 8)?.try_into().ok()?)))
+                        .sum()
+                };
+                Ok(Counters {
+                    records: sum(Category::Records),
+                    aggregated: sum(Category::Aggregated),
+                    filtered: sum(Category::Filtered),
+                    read_faults: sum(Category::ReadFaults),
+                    step_limit: sum(Category::StepLimit),
+                    unmatched: sum(Category::Unmatched),
+                    lost: sum(Category::Lost),
+                    faults_shown: sum(Category::FaultsShown),
+                    map_full: sum(Category::MapFull),
+                })
+            })
+            .collect()
+    }
+
+    fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print> {
+        self.compiled.prints.get(print).map(|layout| &layout.print)
+    }
+
+    fn add_container(&mut self, index: ContainerIndex, container: &Container) -> Outcome<()> {
+        let level = container.cgroup.as_ref().map(|cgroup| cgroup.level);
+        if let Some(level) = level
+            && !self.compiled.levels.contains(&level)
+        {
+            return Err(Box::new(Failure::new(
+                Code::E0404,
+                format!("the cgroup of `{}` lies at another depth than before", container.display_name()),
+            )));
+        }
+        self.groups.add(self.map(FILTER)?, index, container)
+    }
+
+    fn remove_cgroup(&mut self, cgroup: u64) -> Outcome<()> {
+        self.groups.remove(self.map(FILTER)?, cgroup)
+    }
+
+    fn get(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Value> {
+        self.read_global(global, key)
+    }
+
+    fn has(&self, global: GlobalIndex, key: &[Value]) -> Outcome<bool> {
+        self.has_entry(global, key)
+    }
+
+    fn set(&mut self, global: GlobalIndex, key: &[Value], value: &Value) -> Outcome<bool> {
+        self.write_global(global, key, value)
+    }
+
+    fn add(&mut self, global: GlobalIndex, key: &[Value], delta: i64) -> Outcome<Option<i64>> {
+        self.add_to_global(global, key, delta)
+    }
+
+    fn entries(&self, global: GlobalIndex) -> Outcome<Vec<MapEntry>> {
+        self.all_entries(global)
+    }
+}
+
+/// Waits; whether `wake` can be read.
+fn wait(time: Duration, wake: Option<BorrowedFd<'_>>) -> bool {
+    use nix::poll::{PollFd, PollFlags, ppoll};
+    use nix::sys::time::TimeSpec;
+    match wake {
+        None => {
+            std::thread::sleep(time);
+            false
+        }
+        Some(wake) => {
+            let mut fds = [PollFd::new(wake, PollFlags::POLLIN)];
+            // An interrupted wait is a short one.
+            ppoll(&mut fds, Some(TimeSpec::from(time)), None).is_ok_and(|ready| ready > 0)
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Owns what every tracing engine is to the rest of the runner: something that was started for a program, hands over
+//! events, counts hits exactly, holds the globals, and stops. One folder per engine.
+
+pub mod bpf;
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use ctp_lang::codes::Code;
+use ctp_lang::ir::{ContainerIndex, GlobalIndex, ProbeIndex};
+use ctp_lang::source::Span;
+use ctp_lang::value::Value;
+use ctp_lang::world::Container;
+
+/// One run of a handler that had output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Which probe ran.
+    pub probe: ProbeIndex,
+    /// Whose task ran it.
+    pub container: ContainerIndex,
+    /// `CLOCK_MONOTONIC` in ns.
+    pub time: u64,
+    /// Process id on the host.
+    pub pid: u32,
+    /// Thread id on the host.
+    pub tid: u32,
+    /// Outputs in the order they ran.
+    pub prints: Vec<Printed>,
+    /// Whether the run ended with `exit()`.
+    pub exit: bool,
+}
+
+/// An output statement that ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// Which: the engine gives the statement for it ([`Engine::print`]).
+    pub print: usize,
+    /// One value for each value of the statement.
+    pub values: Vec<Value>,
+}
+
+/// What became of the hits of one probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Runs whose output was handed over.
+    pub records: u64,
+    /// Runs without output.
+    pub aggregated: u64,
+    /// Runs that the probe's condition ended.
+    pub filtered: u64,
+    /// Runs that stopped because something could not be read or computed.
+    pub read_faults: u64,
+    /// Runs that stopped in a loop that was too long.
+    pub step_limit: u64,
+    /// Returns whose entry was not seen.
+    pub unmatched: u64,
+    /// Runs for whose output there was no room.
+    pub lost: u64,
+    /// Values shown as `<fault>`; no hits.
+    pub faults_shown: u64,
+    /// Updates that a full map dropped; no hits.
+    pub map_full: u64,
+}
+
+impl Counters {
+    /// All hits: each is in exactly one of the first seven.
+    pub fn hits(&self) -> u64 {
+        self.records
+            + self.aggregated
+            + self.filtered
+            + self.read_faults
+            + self.step_limit
+            + self.unmatched
+            + self.lost
+    }
+}
+
+/// An entry of a map: key, value.
+pub type MapEntry = (Vec<Value>, Value);
+
+/// A failure of the machine, with a place in the source where one is to blame.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Its code, of the group E04 mostly.
+    pub code: Code,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// The place in the source.
+    pub span: Option<Span>,
+    /// Facts that explain it.
+    pub notes: Vec<String>,
+    /// Ways out.
+    pub helps: Vec<String>,
+    /// The verifier's log, for `-v`.
+    pub log: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a place.
+    pub fn new(code: Code, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into(), span: None, notes: Vec::new(), helps: Vec::new(), log: None }
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Failure {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// Adds a way out.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Failure {
+        self.helps.push(text.into());
+        self
+    }
+}
+
+/// A result of an engine.
+pub type Outcome<T> = Result<T, Box<Failure>>;
+
+/// A tracing engine at work.
+pub trait Engine {
+    /// Waits for events, at most `timeout` or until `wake` can be read, and hands over those there are; at most some
+    /// thousands at a time, so that the caller stays responsive. Returns whether `exit()` ran.
+    ///
+    /// # Errors
+    /// [`Failure`] when the engine is broken; what was handed over before stays right.
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        wake: Option<BorrowedFd<'_>>,
+        event: &mut dyn FnMut(Event),
+    ) -> Outcome<bool>;
+
+    /// Detaches: no probe fires afterwards. Events that were not handed over yet still come from [`Engine::poll`].
+    ///
+    /// # Errors
+    /// [`Failure`] when something may still be attached.
+    fn stop(&mut self) -> Outcome<()>;
+
+    /// What became of the hits so far, by probe; final after [`Engine::stop`].
+    ///
+    /// # Errors
+    /// [`Failure`] when they cannot be read.
+    fn counters(&self) -> Outcome<Vec<Counters>>;
+
+    /// The output statement of a number in [`Printed`].
+    fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print>;
+
+    /// Tasks of this cgroup too count as the container's from now on (it restarted).
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no room or its cgroup lies at a level the program does not look at.
+    fn add_container(&mut self, index: ContainerIndex, container: &Container) -> Outcome<()>;
+
+    /// Tasks of this cgroup no longer count (it was removed).
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn remove_cgroup(&mut self, cgroup: u64) -> Outcome<()>;
+
+    /// The value of a scalar (empty key) or of a map's entry; 0 or `""` where there is none.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read.
+    fn get(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Value>;
+
+    /// Whether a map has an entry.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read.
+    fn has(&self, global: GlobalIndex, key: &[Value]) -> Outcome<bool>;
+
+    /// Sets a scalar or a map's entry; false where the map is full.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be written.
+    fn set(&mut self, global: GlobalIndex, key: &[Value], value: &Value) -> Outcome<bool>;
+
+    /// Adds to a scalar (nothing that handlers add meanwhile is lost) or to a map's entry; returns the value before,
+    /// `None` where the map is full.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read or written.
+    fn add(&mut self, global: GlobalIndex, key: &[Value], delta: i64) -> Outcome<Option<i64>>;
+
+    /// All entries of a map, in no order. Entries that only differ in containers of one name are one.
+    ///
+    /// # Errors
+    /// [`Failure`] when they cannot be read.
+    fn entries(&self, global: GlobalIndex) -> Outcome<Vec<MapEntry>>;
+}

@@ -1,0 +1,168 @@
+//! A program that was compiled for a test and runs in a cgroup of its own, as a container would.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ctp_lang::world::{Cgroup, Container, Runtime};
+use object::{Object, ObjectSegment, ObjectSymbol};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+fn unique(what: &str) -> String {
+    format!("ctp-t-{}-{what}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A compiled program.
+pub struct Binary {
+    folder: PathBuf,
+    pub path: PathBuf,
+    pub file: File,
+    bytes: Vec<u8>,
+}
+
+impl Binary {
+    /// Compiles C.
+    pub fn c(source: &str, flags: &[&str]) -> Binary {
+        let folder = std::env::temp_dir().join(unique("bin"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("t.c"), source).unwrap();
+        let path = folder.join("t");
+        let done =
+            Command::new("gcc").args(flags).arg("-o").arg(&path).arg(folder.join("t.c")).arg("-lpthread").status();
+        assert!(done.unwrap().success());
+        Binary::open(folder, path)
+    }
+
+    fn open(folder: PathBuf, path: PathBuf) -> Binary {
+        let file = File::open(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        Binary { folder, path, file, bytes }
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Link-time address and file offset of a function.
+    pub fn function(&self, name: &str) -> (u64, u64) {
+        let object = object::File::parse(self.bytes.as_slice()).unwrap();
+        let address = object.symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address();
+        let segment = object
+            .segments()
+            .find(|segment| (segment.address()..segment.address() + segment.size()).contains(&address))
+            .unwrap();
+        (address, address - segment.address() + segment.file_range().0)
+    }
+
+    /// The function's first bytes in the file.
+    pub fn code(&self, name: &str, length: usize) -> &[u8] {
+        let at = usize::try_from(self.function(name).1).unwrap();
+        &self.bytes[at..at + length]
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A cgroup of its own.
+pub struct OwnCgroup {
+    pub folder: PathBuf,
+    name: String,
+}
+
+fn hierarchy() -> &'static Path {
+    let unified = Path::new("/sys/fs/cgroup/unified");
+    if unified.exists() { unified } else { Path::new("/sys/fs/cgroup") }
+}
+
+impl OwnCgroup {
+    pub fn new(name: &str) -> OwnCgroup {
+        let folder = hierarchy().join(unique(name));
+        fs::create_dir(&folder).unwrap();
+        OwnCgroup { folder, name: name.to_owned() }
+    }
+
+    /// As the runner would see it.
+    pub fn container(&self) -> Container {
+        let id = fs::metadata(&self.folder).unwrap().ino();
+        Container {
+            id: format!("{id:064x}"),
+            name: Some(self.name.clone()),
+            runtime: Runtime::Unknown,
+            image: None,
+            labels: Vec::new(),
+            pod: None,
+            init_pid: 1,
+            cgroup: Some(Cgroup { folder: self.folder.display().to_string(), id, level: 1 }),
+            pid_level: 0,
+        }
+    }
+
+    /// Starts a program in it; it waits for [`Running::go`] if it reads a line first.
+    pub fn start(&self, binary: &Binary, arguments: &[&str]) -> Running {
+        let procs = self.folder.join("cgroup.procs");
+        let mut command = Command::new(&binary.path);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // SAFETY: between fork and exec only open, write and close are called.
+        unsafe { command.pre_exec(move || fs::write(&procs, "0")) };
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Running { child, output }
+    }
+}
+
+impl Drop for OwnCgroup {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            if fs::remove_dir(&self.folder).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// A process under trace.
+pub struct Running {
+    pub child: Child,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Running {
+    /// Lets it go on.
+    pub fn go(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Its next line.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// All that it prints until it ends.
+    pub fn finish(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).unwrap();
+        self.child.wait().unwrap();
+        text
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
