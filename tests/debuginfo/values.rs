@@ -65,8 +65,18 @@ fn check(program: &Program, variant: &Variant) -> BTreeSet<String> {
 fn parameters_are_what_the_program_prints() {
     for variant in &VARIANTS {
         let program = Program::compile("values", variant.compiler, variant.flags, &["values.c"]);
-        let missing = check(&program, variant);
-        println!("{variant:?}: without location: {missing:?}");
+        // Doubles are in vector registers; clang drops what its inlined code does not need in one place any more.
+        let excused = ["mixed a", "mixed c", "inlined b", "once a", "once b"];
+        excuse(variant, &check(&program, variant), &excused);
+    }
+}
+
+/// Holds that only those values had no location, at -O0 none, and gcc's only where they are in vector registers.
+fn excuse(variant: &Variant, missing: &BTreeSet<String>, excused: &[&str]) {
+    let vectors = ["mixed a", "mixed c", "floats f", "floats d"];
+    for value in missing.iter().map(String::as_str) {
+        let known = excused.contains(&value) && variant.flags.contains(&"-O2");
+        assert!(known && (variant.compiler == "clang" || vectors.contains(&value)), "{variant:?}: no {value}");
     }
 }
 
@@ -74,7 +84,6 @@ fn parameters_are_what_the_program_prints() {
 fn split_cloned_and_looping_code_counts_each_call_once() {
     for variant in &VARIANTS {
         let program = Program::compile("shapes", variant.compiler, variant.flags, &["shapes.c"]);
-        let missing = check(&program, variant);
-        println!("{variant:?}: without location: {missing:?}");
+        excuse(variant, &check(&program, variant), &["floats f", "floats d", "cloned unused"]);
     }
 }

@@ -112,6 +112,7 @@ impl<'a> Builder<'_, 'a> {
             let Some(Some((host, code))) = hosts.get(&id) else { continue };
             let site = match instance.inside {
                 None => self.out_of_line(host, code)?,
+                Some(_) if instance.within_itself && self.is_rest(instance.id)? => None,
                 Some(_) => self.inlined(host, code, instance.id)?,
             };
             sites.extend(site);
@@ -195,6 +196,19 @@ impl<'a> Builder<'_, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an instance inlined into one of its own function is the rest of that same call: gcc splits a function in
+    /// two (`f.part.0`), and where it inlines both, "calls" the second from the place that declares the function.
+    /// (A function that calls itself does so from its body, another place.)
+    fn is_rest(&self, id: DieId) -> Result<bool, DebugError> {
+        let (unit, die) = self.debug.die(id)?;
+        let number = |at| -> Result<Option<u64>, DebugError> {
+            Ok(self.debug.inherited(&unit, &die, at)?.and_then(|(_, value)| value.udata_value()))
+        };
+        let line = number(gimli::DW_AT_call_line)?;
+        let same_line = line.is_some() && line == number(gimli::DW_AT_decl_line)?;
+        Ok(same_line && number(gimli::DW_AT_call_column)? == number(gimli::DW_AT_decl_column)?)
     }
 
     fn inlined(&self, host: &Host<'a>, code: &Code, id: DieId) -> Result<Option<Site>, DebugError> {
