@@ -78,8 +78,7 @@ impl Frames {
         let after = self.index.partition_point(|(low, _, _)| *low <= address);
         let (_, _, offset) = self.index.get(after.checked_sub(1)?).filter(|(_, high, _)| address < *high)?;
         let section = self.section();
-        let fde =
-            section.fde_from_offset(&self.bases, EhFrameOffset(*offset), UnwindSection::cie_from_offset).ok()?;
+        let fde = section.fde_from_offset(&self.bases, EhFrameOffset(*offset), UnwindSection::cie_from_offset).ok()?;
         let mut context = gimli::UnwindContext::new();
         let row = fde.unwind_info_for_address(&section, &self.bases, &mut context, address).ok()?;
         rule(row.cfa(), &section)

@@ -85,6 +85,18 @@ impl Code {
     }
 }
 
+impl Code {
+    /// Moves the lowest address of a range of inlined code to where all jumps into the range arrive too, if control
+    /// that comes in at `lowest` always goes on to there. clang lets such a range begin with the padding before a
+    /// loop's head, or with what it moved out of the loop: only the first turn passes that.
+    pub(super) fn common_entry(&self, lowest: u64, high: u64, inside: impl Fn(u64) -> bool) -> u64 {
+        let arrivals = || self.branches.iter().filter(|(from, to)| !inside(*from) && (lowest..high).contains(to));
+        let Some(last) = arrivals().map(|(_, to)| *to).max() else { return lowest };
+        let reached = arrivals().map(|(_, to)| *to).chain([lowest]).all(|from| self.always_reaches(from, last));
+        if reached { last } else { lowest }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +116,15 @@ mod tests {
         assert!(!code.returns_to(0x1005, 0x1005, |_| true));
         assert!(!code.returns_to(0x1000, 0x1000, |from| from > 0x1003));
         assert!(code.always_reaches(0x1000, 0x1003));
+    }
+
+    #[test]
+    fn padding_before_a_loop_is_no_entry() {
+        // 1000: nop (4 bytes); 1004: mov edi, ebx; 1006: dec ebx; 1008: jne 1004; 100a: ret. Inlined: 1000..1006.
+        let code = code(&[0x0f, 0x1f, 0x40, 0x00, 0x89, 0xdf, 0xff, 0xcb, 0x75, 0xfa, 0xc3]);
+        assert_eq!(code.common_entry(0x1000, 0x1006, |at| (0x1000..0x1006).contains(&at)), 0x1004);
+        // A loop of the inlined code itself is no entry.
+        assert_eq!(code.common_entry(0x1000, 0x100a, |at| (0x1000..0x100a).contains(&at)), 0x1000);
     }
 
     #[test]

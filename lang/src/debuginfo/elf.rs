@@ -162,12 +162,7 @@ pub(super) fn read_range(
     Some(bytes.read_at(offset, &mut buffer).map(|()| buffer))
 }
 
-fn read_sections(
-    bytes: &dyn ReadAt,
-    offset: u64,
-    count: u64,
-    names_index: u32,
-) -> Result<Vec<Section>, DebugError> {
+fn read_sections(bytes: &dyn ReadAt, offset: u64, count: u64, names_index: u32) -> Result<Vec<Section>, DebugError> {
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -202,12 +197,7 @@ fn read_sections(
 
 type Notes = Vec<(u64, u64)>;
 
-fn read_segments(
-    bytes: &dyn ReadAt,
-    offset: u64,
-    count: u64,
-    each: u16,
-) -> Result<(Vec<Segment>, Notes), DebugError> {
+fn read_segments(bytes: &dyn ReadAt, offset: u64, count: u64, each: u16) -> Result<(Vec<Segment>, Notes), DebugError> {
     if count == 0 {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -233,10 +223,8 @@ fn read_segments(
 
 /// The build id from note segments, or where they were stripped of, from note sections. A damaged note is no build id.
 fn find_build_id(bytes: &dyn ReadAt, sections: &[Section], notes: &Notes) -> Option<BuildId> {
-    let from_sections = sections
-        .iter()
-        .filter(|section| section.kind == elf::SHT_NOTE.0)
-        .map(|section| (section.offset, section.size));
+    let from_sections =
+        sections.iter().filter(|section| section.kind == elf::SHT_NOTE.0).map(|section| (section.offset, section.size));
     notes.iter().copied().chain(from_sections).find_map(|(offset, size)| {
         let notes = read_range(bytes, offset, size.min(limits::MAX_NOTE_BYTES))?.ok()?;
         build_id_in(&notes)

@@ -5,7 +5,7 @@ use gimli::{DebugAddrIndex, Operation, UnitOffset};
 
 use super::cfi::Cfa;
 use super::compute::Tree;
-use super::facts::{BinaryOp, Compute, Location, Piece, Register, Unavailable, UnaryOp};
+use super::facts::{BinaryOp, Compute, Location, Piece, Register, UnaryOp, Unavailable};
 use super::limits;
 use super::location::{self, Frame};
 use super::types::{self, Scalar};
@@ -179,7 +179,8 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
             return Ok(None);
         }
         let id = self.place.unit.id(base_type);
-        let scalar = types::scalar(self.place.debug, id).ok_or_else(|| unsupported("a typed operation on no integer"))?;
+        let scalar =
+            types::scalar(self.place.debug, id).ok_or_else(|| unsupported("a typed operation on no integer"))?;
         Ok(Some(scalar))
     }
 
@@ -228,10 +229,8 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
             }
         }
         let tree = left.tree.binary(op, right.tree).ok_or_else(too_large)?;
-        let truth = matches!(
-            op,
-            BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
-        );
+        let truth =
+            matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge);
         if truth { self.push(tree) } else { self.push_typed(Self::fitted(tree, ty)?, ty) }
     }
 

@@ -112,6 +112,7 @@ impl<'a> Builder<'_, 'a> {
             let Some(Some((host, code))) = hosts.get(&id) else { continue };
             let site = match instance.inside {
                 None => self.out_of_line(host, code)?,
+                Some(_) if instance.within_itself && self.is_rest(instance.id)? => None,
                 Some(_) => self.inlined(host, code, instance.id)?,
             };
             sites.extend(site);
@@ -142,8 +143,10 @@ impl<'a> Builder<'_, 'a> {
 
     /// Which part of a split function calls enter: not one whose symbol says `.cold`; else the first in DWARF's list.
     fn entry_of_parts(&self, ranges: &[(u64, u64)]) -> Option<u64> {
-        let named = |low: u64| self.symbols.functions().find(|symbol| symbol.address == low && !is_fragment(symbol.name));
-        let fragment = |low: u64| self.symbols.functions().any(|symbol| symbol.address == low && is_fragment(symbol.name));
+        let named =
+            |low: u64| self.symbols.functions().find(|symbol| symbol.address == low && !is_fragment(symbol.name));
+        let fragment =
+            |low: u64| self.symbols.functions().any(|symbol| symbol.address == low && is_fragment(symbol.name));
         let starts = || ranges.iter().map(|(low, _)| *low);
         starts()
             .find(|low| named(*low).is_some())
@@ -195,6 +198,19 @@ impl<'a> Builder<'_, 'a> {
         Ok(())
     }
 
+    /// Whether an instance inlined into one of its own function is the rest of that same call: gcc splits a function in
+    /// two (`f.part.0`), and where it inlines both, "calls" the second from the place that declares the function.
+    /// (A function that calls itself does so from its body, another place.)
+    fn is_rest(&self, id: DieId) -> Result<bool, DebugError> {
+        let (unit, die) = self.debug.die(id)?;
+        let number = |at| -> Result<Option<u64>, DebugError> {
+            Ok(self.debug.inherited(&unit, &die, at)?.and_then(|(_, value)| value.udata_value()))
+        };
+        let line = number(gimli::DW_AT_call_line)?;
+        let same_line = line.is_some() && line == number(gimli::DW_AT_decl_line)?;
+        Ok(same_line && number(gimli::DW_AT_call_column)? == number(gimli::DW_AT_decl_column)?)
+    }
+
     fn inlined(&self, host: &Host<'a>, code: &Code, id: DieId) -> Result<Option<Site>, DebugError> {
         let debug = self.debug;
         let (unit, die) = debug.die(id)?;
@@ -207,20 +223,21 @@ impl<'a> Builder<'_, 'a> {
             starts().filter(|low| main.contains(low)).min().or_else(|| starts().min())
         };
         let in_host = |address: &u64| host.ranges.iter().any(|(low, high)| (*low..*high).contains(address));
-        let Some(address) = marked.or_else(lowest).filter(in_host) else { return Ok(None) };
         let inside = |from: u64| ranges.iter().any(|(low, high)| (*low..*high).contains(&from));
+        let common = |low: u64| {
+            let high = ranges.iter().find(|(begin, end)| (*begin..*end).contains(&low)).map_or(low, |(_, high)| *high);
+            code.common_entry(low, high, inside)
+        };
+        let Some(entry) = marked.or_else(lowest).filter(in_host) else { return Ok(None) };
+        let address = if marked.is_some() { entry } else { common(entry) };
         let repeats = code.returns_to(address, address, inside);
         let found = variables::find(debug, &unit, &die, address)?;
         let variables = self.variables(host, address, &found)?;
         let into = self.name(&host.unit, &host.die)?;
-        let call = lines::place(
-            debug,
-            &unit,
-            die.attr_value(gimli::DW_AT_call_file),
-            die.attr_value(gimli::DW_AT_call_line),
-        );
+        let call =
+            lines::place(debug, &unit, die.attr_value(gimli::DW_AT_call_file), die.attr_value(gimli::DW_AT_call_line));
         let kind = SiteKind::Inlined { into, call };
-        Ok(self.site(kind, address, address, AddressRule::InlineEntry, repeats, variables))
+        Ok(self.site(kind, address, entry, AddressRule::InlineEntry, repeats, variables))
     }
 
     fn variables(&self, host: &Host<'a>, address: u64, found: &[Found<'a>]) -> Result<Vec<Variable>, DebugError> {

@@ -69,7 +69,9 @@ fn file_name<'a>(debug: &Debug<'a>, unit: &Unit<'a>, index: u64) -> Option<Arc<s
     let mut path = String::new();
     if !name.starts_with('/') {
         let folder = file.directory(header).and_then(|folder| debug.text(unit, folder)).unwrap_or_default();
-        if !folder.starts_with('/') && let Some(base) = unit.unit.comp_dir {
+        if !folder.starts_with('/')
+            && let Some(base) = unit.unit.comp_dir
+        {
             path.push_str(&String::from_utf8_lossy(base.slice()));
             path.push('/');
         }

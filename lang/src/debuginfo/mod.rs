@@ -193,8 +193,7 @@ impl Module {
         }
         let instances = search::instances(debug, &roots)?;
         let cfa_at = |address| self.frames().ok()?.cfa(address);
-        let builder =
-            Builder { debug, bytes: &*self.bytes, elf: &self.elf, symbols: self.symbols()?, cfa_at: &cfa_at };
+        let builder = Builder { debug, bytes: &*self.bytes, elf: &self.elf, symbols: self.symbols()?, cfa_at: &cfa_at };
         builder.functions(&roots, &instances)
     }
 

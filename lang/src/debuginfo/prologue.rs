@@ -9,10 +9,10 @@ use gimli::{LittleEndian, Operation};
 
 use super::code::Code;
 use super::facts::AddressRule;
+use super::facts::VariableKind;
 use super::lines::Row;
 use super::units::{Debug, Die, Unit, Value};
 use super::variables::Found;
-use super::facts::VariableKind;
 
 /// Who made a unit (`DW_AT_producer`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub(super) fn validity<'a>(frame_base: Option<Value<'a>>, unit: &Unit<'a>, die: 
     let encoding = unit.unit.encoding();
     let by_cfa = matches!(frame_base, Some(Value::Exprloc(base))
         if base.0.slice() == [gimli::DW_OP_call_frame_cfa.0]);
-    let mut operations = gimli::Expression(gimli::EndianSlice::new(expression.0.slice(), LittleEndian)).operations(encoding);
+    let mut operations =
+        gimli::Expression(gimli::EndianSlice::new(expression.0.slice(), LittleEndian)).operations(encoding);
     while let Ok(Some(operation)) = operations.next() {
         match operation {
             // At and above the CFA lies the caller's frame: what it pushed is there from the first instruction on.

@@ -70,6 +70,16 @@ pub(super) struct Instance {
     pub(super) id: DieId,
     /// For an inlined instance: the DIE of the out-of-line function around it.
     pub(super) inside: Option<DieId>,
+    /// Whether it is inlined into another instance of the same function.
+    pub(super) within_itself: bool,
+}
+
+/// A function or inlined instance around a DIE.
+struct Around {
+    depth: isize,
+    id: DieId,
+    out_of_line: bool,
+    root: Option<DieId>,
 }
 
 /// The roots (ends of the chain of origins) of all functions a query means, with the names they bear.
@@ -292,48 +302,45 @@ impl<'a> Instances<'_, 'a> {
         let unit = debug.unit(span)?;
         let mut entries = unit.unit.entries_raw(None)?;
         let mut attributes = Vec::new();
-        let mut functions: Vec<(isize, DieId)> = Vec::new();
+        let mut around: Vec<Around> = Vec::new();
         let mut made = Vec::new();
         while !entries.is_empty() {
             let (offset, depth) = (entries.next_offset(), entries.next_depth());
             let Some(abbreviation) = entries.read_abbreviation()? else { continue };
             debug.count_die()?;
             let tag = abbreviation.tag();
-            let function = tag == gimli::DW_TAG_subprogram;
-            if !function && tag != gimli::DW_TAG_inlined_subroutine {
+            let out_of_line = tag == gimli::DW_TAG_subprogram;
+            if !out_of_line && tag != gimli::DW_TAG_inlined_subroutine {
                 entries.skip_attributes(abbreviation.attributes())?;
                 continue;
             }
-            while functions.last().is_some_and(|(outer, _)| *outer >= depth) {
-                functions.pop();
+            while around.last().is_some_and(|outer| outer.depth >= depth) {
+                around.pop();
             }
             entries.read_attributes(abbreviation.attributes(), &mut attributes)?;
-            let id = unit.id(offset);
-            if function {
-                if functions.len() >= limits::MAX_SCOPES {
-                    return Err(over("nested functions", limits::MAX_SCOPES));
-                }
-                functions.push((depth, id));
-            }
             let value = |at| attributes.iter().find(|attribute| attribute.name() == at).map(gimli::Attribute::value);
-            let Some(root) = self.root(&unit, offset, value)? else { continue };
-            if function && root != id {
+            let id = unit.id(offset);
+            let root = self.root(&unit, offset, value)?;
+            let within_itself = root.is_some() && around.last().is_some_and(|outer| outer.root == root);
+            let inside = around.iter().rev().find(|outer| outer.out_of_line).map(|outer| outer.id);
+            if around.len() >= limits::MAX_SCOPES {
+                return Err(over("nested functions", limits::MAX_SCOPES));
+            }
+            around.push(Around { depth, id, out_of_line, root });
+            let Some(root) = root else { continue };
+            if out_of_line && root != id {
                 made.push(id);
             }
             let code = [gimli::DW_AT_low_pc, gimli::DW_AT_ranges, gimli::DW_AT_entry_pc];
-            if !code.into_iter().any(|at| value(at).is_some()) {
+            let inside = if out_of_line { None } else { inside };
+            if !code.into_iter().any(|at| value(at).is_some()) || (!out_of_line && inside.is_none()) {
                 continue;
             }
             self.count += 1;
             if self.count > limits::MAX_SITES {
                 return Err(over("places of these functions", limits::MAX_SITES));
             }
-            let inside = functions.last().map(|(_, id)| *id);
-            if !function && inside.is_none() {
-                continue;
-            }
-            let inside = if function { None } else { inside };
-            self.by_root.entry(root).or_default().push(Instance { id, inside });
+            self.by_root.entry(root).or_default().push(Instance { id, inside, within_itself });
         }
         Ok(made)
     }

@@ -37,7 +37,8 @@ pub(super) fn load(bytes: &dyn ReadAt, elf: &Elf, name: &str) -> Result<Vec<u8>,
         return Ok(Vec::new());
     };
     let raw = read(bytes, section)?;
-    let size: [u8; 8] = raw.get(4..OLD_COMPRESSION_HEADER).and_then(|s| s.try_into().ok()).ok_or_else(|| too_short(name))?;
+    let size: [u8; 8] =
+        raw.get(4..OLD_COMPRESSION_HEADER).and_then(|s| s.try_into().ok()).ok_or_else(|| too_short(name))?;
     let data = raw.get(OLD_COMPRESSION_HEADER..).ok_or_else(|| too_short(name))?;
     if !raw.starts_with(b"ZLIB") {
         return Err(DebugError::Malformed(format!("section {name} does not begin with ZLIB")));

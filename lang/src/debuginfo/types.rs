@@ -125,8 +125,8 @@ fn members<'a>(
     let mut members = Vec::new();
     children(debug, unit, die, |child| {
         let base_class = child.tag() == gimli::DW_TAG_inheritance;
-        let is_static = child.attr_value(gimli::DW_AT_external).is_some()
-            || child.attr_value(gimli::DW_AT_declaration).is_some();
+        let is_static =
+            child.attr_value(gimli::DW_AT_external).is_some() || child.attr_value(gimli::DW_AT_declaration).is_some();
         if !base_class && (child.tag() != gimli::DW_TAG_member || is_static) {
             return Ok(());
         }

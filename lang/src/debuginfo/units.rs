@@ -253,7 +253,9 @@ impl<'a> Debug<'a> {
     /// An address attribute (`DW_AT_low_pc`, `DW_AT_entry_pc`); an offset is from the DIE's or unit's base address.
     pub(super) fn address(&self, unit: &Unit<'a>, die: &Die<'a>, at: DwAt) -> Result<Option<u64>, DebugError> {
         let Some(value) = die.attr_value(at) else { return Ok(None) };
-        if at == gimli::DW_AT_entry_pc && let Some(offset) = value.udata_value() {
+        if at == gimli::DW_AT_entry_pc
+            && let Some(offset) = value.udata_value()
+        {
             // DWARF 5, 2.18: a constant is an offset from the base address of the DIE's own ranges.
             let low = self.ranges(unit, die)?.first().map(|(low, _)| *low);
             return Ok(low.and_then(|low| low.checked_add(offset)));

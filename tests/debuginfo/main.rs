@@ -1,0 +1,5 @@
+//! Debug info read by ctp, held against what the programs print, and against gdb and readelf.
+
+mod build;
+mod oracle;
+mod values;
