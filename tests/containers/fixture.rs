@@ -79,11 +79,10 @@ impl Image {
         let root = host.path().join("root");
         fs::create_dir_all(root.join("app/folder")).unwrap();
         fs::create_dir_all(root.join("usr/bin")).unwrap();
-        fs::create_dir_all(root.join("flip/good")).unwrap();
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/containers/target.c");
         run("gcc", &["-static", "-g", "-O0", source, "-o", root.join("app/test_app").to_str().unwrap()]);
         fs::copy(root.join("app/test_app"), root.join("app/\u{1b}[31mred")).unwrap();
-        for name in ["app/inside", "flip/good/secret", "usr/bin/other"] {
+        for name in ["app/inside", "usr/bin/other"] {
             fs::write(root.join(name), INSIDE).unwrap();
         }
         symlink("/app/inside", root.join("app/link_absolute")).unwrap();
@@ -93,7 +92,7 @@ impl Image {
         symlink(format!("../../../../../../../..{outside}"), root.join("app/out_relative")).unwrap();
         symlink(format!("/proc/1/root{outside}"), root.join("app/out_proc_1")).unwrap();
         symlink(format!("/proc/self/root{outside}"), root.join("app/out_proc_self")).unwrap();
-        symlink(host.path(), root.join("flip/bad")).unwrap();
+        symlink(host.path(), root.join("app/out_folder")).unwrap();
         run("mkfifo", &[root.join("app/fifo").to_str().unwrap()]);
         run("mknod", &[root.join("app/device").to_str().unwrap(), "c", "1", "5"]);
         let name = unique("image");
@@ -216,6 +215,17 @@ pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// The cgroup2 mount, by findmnt(8).
 pub(crate) fn cgroup2() -> PathBuf {
     PathBuf::from(run("findmnt", &["-n", "-t", "cgroup2", "-o", "TARGET"]).lines().next().unwrap())
+}
+
+/// The folders that docker makes for `--cgroup-parent` in each hierarchy and leaves behind, removed when dropped.
+pub(crate) struct Parent(pub(crate) String);
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        for mount in run("findmnt", &["-n", "-t", "cgroup,cgroup2", "-o", "TARGET"]).lines() {
+            let _ = fs::remove_dir(Path::new(mount.trim()).join(&self.0));
+        }
+    }
 }
 
 /// A cgroup made by a test, with a process in it; both go when dropped. Folders above it that were not there go too.

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use ctp::container::{Settings, discover};
 use ctp_lang::world::Runtime;
 
-use crate::fixture::{Docker, Folder, HandMade, cgroup2, list, run, unique, wait_for};
+use crate::fixture::{Docker, Folder, HandMade, Parent, cgroup2, list, run, unique, wait_for};
 
 #[test]
 fn a_docker_container_is_found_as_docker_shows_it() {
@@ -88,6 +88,14 @@ fn a_cgroup_made_to_look_like_another_container_gets_neither_its_name_nor_its_pl
     assert_eq!(found.container.init_pid, web.pid());
     assert_eq!(found.container.cgroup.unwrap().folder, web.cgroup().to_str().unwrap());
     assert!(list().notes.iter().any(|note| note.contains("bears the id of another container")));
+
+    // Docker still knows the name that goes with the id, but that container does not run.
+    run("docker", &["kill", &web.id]);
+    let left = wait_for("the end of the other one", || {
+        let found = list().found.into_iter().find(|found| found.container.id == web.id);
+        found.filter(|found| found.container.init_pid == exec)
+    });
+    assert_eq!(left.container.name, None);
 }
 
 #[test]
@@ -130,8 +138,8 @@ fn a_docker_that_accepts_and_says_nothing_costs_a_second_and_no_container() {
 
 #[test]
 fn a_parent_cgroup_of_ones_own_choice_hides_nothing() {
-    let parent = format!("/{}", unique("parent"));
-    let web = Docker::start(&["--cgroup-parent", &parent], &["/app/test_app"]);
+    let parent = Parent(unique("parent"));
+    let web = Docker::start(&["--cgroup-parent", &format!("/{}", parent.0)], &["/app/test_app"]);
     let without_socket = Settings { docker_host: Some("unix:///nonexistent/docker.sock".to_owned()) };
     for settings in [Settings::from_env(), without_socket] {
         let listing = discover(&settings).unwrap();
@@ -154,7 +162,7 @@ fn a_task_of_containerd_by_its_own_name() {
     ctr(&["task", "rm", "-f", &id]);
     ctr(&["container", "rm", &id]);
     ctr(&["namespace", "rm", &namespace]);
-    let _ = fs::remove_dir(cgroup2().join(&namespace));
+    drop(Parent(namespace));
 
     let found = listing.found.iter().find(|found| found.container.id == id).unwrap_or_else(|| panic!("{listing:#?}"));
     let container = &found.container;

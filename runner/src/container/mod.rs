@@ -299,3 +299,27 @@ fn ask_engines(
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "70408d8058734f1ec80985fbef05ba637778ac5fe040a3c0992f0bfd3c66e92c";
+
+    fn of(file: &str) -> (Vec<String>, bool) {
+        let (identities, v2) = identities(file.as_bytes(), &Known::default());
+        (identities.into_iter().map(|identity| identity.path).collect(), v2)
+    }
+
+    // As docker 20.10 with cgroupfs on a hybrid host writes it; older runc left tasks where the engine's service was.
+    #[test]
+    fn the_v2_path_says_who_it_is_and_a_v1_path_only_where_that_says_nothing() {
+        let docker = format!("/docker/{ID}");
+        assert_eq!(of(&format!("8:pids:/other\n1:cpu:{docker}\n0::{docker}\n")), (vec![docker.clone()], true));
+        assert_eq!(of(&format!("8:pids:/\n4:memory:{docker}\n0::/\n")), (vec![docker.clone()], false));
+        let service = format!("8:pids:{docker}\n0::/system.slice/containerd.service\n");
+        assert_eq!(of(&service), (vec![docker.clone()], false));
+        assert_eq!(of(&format!("11:memory:{docker}\n1:name=systemd:{docker}\n")), (vec![docker], false));
+        assert_eq!(of("1:cpu:/\n0::/user.slice\n"), (vec![], false));
+    }
+}

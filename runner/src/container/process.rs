@@ -113,17 +113,27 @@ fn ns_pids(status: &[u8]) -> Vec<u32> {
 /// # Errors
 /// Where `/proc` itself cannot be read.
 pub fn for_each_cgroup(mut each: impl FnMut(u32, &[u8])) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(4096);
+    let mut buffer = vec![0; 16 << 10];
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        bytes.clear();
-        let Ok(file) = File::open(format!("/proc/{pid}/cgroup")) else { continue };
-        if file.take(1 << 20).read_to_end(&mut bytes).is_ok() {
-            each(pid, &bytes);
+        let Ok(mut file) = File::open(format!("/proc/{pid}/cgroup")) else { continue };
+        if let Ok(bytes) = read_record(&mut file, &mut buffer) {
+            each(pid, bytes);
         }
     }
     Ok(())
+}
+
+/// Reads a file that the kernel writes as one record: unless it fills the buffer, one read(2) gets all of it
+/// (fs/seq_file.c), and with thousands of processes a second one to see the end counts.
+fn read_record<'a>(file: &mut File, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+    let mut length = file.read(buffer)?;
+    while length == buffer.len() && length < 1 << 20 {
+        buffer.resize(2 * length, 0);
+        length += file.read(buffer.get_mut(length..).unwrap_or_default())?;
+    }
+    Ok(buffer.get(..length).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -135,6 +145,16 @@ mod tests {
         // As fs/proc/array.c writes it: newline and backslash of the name escaped, all other bytes raw.
         let status = b"Name:\t\xff\x1b\\nNSpid:\\t1\nUmask:\t0022\nNSpid:\t4772\t12\t1\nKthread:\t0\n";
         assert_eq!(ns_pids(status), [4772, 12, 1]);
+    }
+
+    #[test]
+    fn a_record_longer_than_the_buffer_is_read_whole() {
+        let path = std::env::temp_dir().join(format!("ctp-record-{}", std::process::id()));
+        let content: Vec<u8> = (0..100_u8).cycle().take(50).collect();
+        std::fs::write(&path, &content).unwrap();
+        let mut buffer = vec![0; 16];
+        assert_eq!(read_record(&mut File::open(&path).unwrap(), &mut buffer).unwrap(), content);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
