@@ -31,10 +31,10 @@ enum Expected {
 use Expected::{More, Silent, Text};
 
 impl Builder<'_> {
-    /// Parses text that was skipped again by a strict rule and reports what it lacks; nothing where it holds a place that
-    /// has its diagnostic already.
-    pub(super) fn explain(&self, rule: Rule, span: Span, place: Place) {
-        if self.was_reported(span) || self.is_full() {
+    /// Parses text that was skipped again by a strict rule and reports what it lacks; nothing where `head`, the part that
+    /// the fault lies in, holds a place that has its diagnostic already.
+    pub(super) fn explain(&self, rule: Rule, span: Span, head: Span, place: Place) {
+        if self.was_reported(head) || self.is_full() {
             return;
         }
         let range = span.range();
