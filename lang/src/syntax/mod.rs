@@ -10,5 +10,5 @@ pub use parse::{decode, parse, parse_target};
 /// How deep a program may nest: brackets, statements in statements, operators in one expression.
 pub const MAX_DEPTH: usize = 256;
 
-/// How many bytes a source text may have.
-pub const MAX_SOURCE: usize = 1 << 20;
+/// How many bytes a source text may have: the tree of the densest one then stays under 200 MB.
+pub const MAX_SOURCE: usize = 512 << 10;

@@ -170,38 +170,41 @@ impl Builder<'_> {
             Rule::char => self.char(&pair, span),
             Rule::string => ExprKind::Str(self.string(&pair).bytes),
             Rule::boolean => ExprKind::Bool(pair.as_str() == "true"),
-            Rule::name => {
-                // An unterminated string stands as `___` in the text laid out.
-                let stands_for_string = pair.as_str().bytes().all(|b| b == b'_') && self.was_reported(span);
-                if stands_for_string { ExprKind::Broken } else { ExprKind::Name(pair.as_str().to_owned()) }
-            }
+            Rule::named => self.named(pair, span),
             Rule::target_name => ExprKind::Target(inner_word(pair)),
             Rule::target_all => ExprKind::TargetAll(inner_word(pair)),
             Rule::paren => ExprKind::Paren(Box::new(self.inner_expr(pair))),
-            Rule::call | Rule::at_call => self.call(pair),
+            Rule::at_call => self.at_call(pair),
             Rule::key_tuple => self.key_tuple(pair),
             _ => ExprKind::Broken,
         };
         Expr { kind, span }
     }
 
-    fn call(&self, pair: Pair<'_>) -> ExprKind {
-        let at = pair.as_rule() == Rule::at_call;
+    /// `name` or `name(…)`
+    fn named(&self, pair: Pair<'_>, span: Span) -> ExprKind {
+        let mut parts = pair.into_inner();
+        let Some(name) = parts.next() else { return ExprKind::Broken };
+        if let Some(arguments) = parts.next() {
+            return ExprKind::Call { name: self.ident(&name), arguments: self.exprs(arguments) };
+        }
+        // An unterminated string stands as `___` in the text laid out.
+        let stands_for_string = name.as_str().bytes().all(|b| b == b'_') && self.was_reported(span);
+        if stands_for_string { ExprKind::Broken } else { ExprKind::Name(name.as_str().to_owned()) }
+    }
+
+    /// `@name(…)`
+    fn at_call(&self, pair: Pair<'_>) -> ExprKind {
         let mut name = None;
         let mut arguments = Vec::new();
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::name => name = Some(self.ident(&part)),
                 Rule::at_name => name = part.into_inner().next().map(|p| self.ident(&p)),
                 Rule::arguments => arguments = self.exprs(part),
                 _ => {}
             }
         }
-        match (name, at) {
-            (Some(name), true) => ExprKind::At { name, arguments },
-            (Some(name), false) => ExprKind::Call { name, arguments },
-            (None, _) => ExprKind::Broken,
-        }
+        name.map_or(ExprKind::Broken, |name| ExprKind::At { name, arguments })
     }
 
     fn key_tuple(&self, pair: Pair<'_>) -> ExprKind {

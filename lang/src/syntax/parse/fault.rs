@@ -31,10 +31,10 @@ enum Expected {
 use Expected::{More, Silent, Text};
 
 impl Builder<'_> {
-    /// Parses text that was skipped again by a strict rule and reports what it lacks; nothing where it holds a place that
-    /// has its diagnostic already.
-    pub(super) fn explain(&self, rule: Rule, span: Span, place: Place) {
-        if self.was_reported(span) {
+    /// Parses text that was skipped again by a strict rule and reports what it lacks; nothing where `head`, the part that
+    /// the fault lies in, holds a place that has its diagnostic already.
+    pub(super) fn explain(&self, rule: Rule, span: Span, head: Span, place: Place) {
+        if self.was_reported(head) || self.is_full() {
             return;
         }
         let range = span.range();
@@ -259,7 +259,7 @@ fn name(rule: Rule) -> Expected {
         Rule::statement_end => Text("the end of the statement"),
         Rule::EOI => Silent,
         Rule::stray | Rule::stray_item | Rule::skipped_line | Rule::skipped_head => Silent,
-        Rule::expr | Rule::operand | Rule::paren | Rule::call | Rule::at_call | Rule::key_tuple => Text("an expression"),
+        Rule::expr | Rule::operand | Rule::paren | Rule::named | Rule::at_call | Rule::key_tuple => Text("an expression"),
         Rule::target_name | Rule::target_all | Rule::number | Rule::char | Rule::boolean => Text("an expression"),
         Rule::string => Text("a string"),
         Rule::at_name => Silent,
@@ -322,6 +322,9 @@ fn name(rule: Rule) -> Expected {
         | Rule::infix
         | Rule::operator_ahead
         | Rule::traced
+        | Rule::compound
+        | Rule::word_statement
+        | Rule::prefix_operator
         | Rule::traced_call
         | Rule::traced_paren
         | Rule::traced_suffix

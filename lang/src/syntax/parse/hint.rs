@@ -96,11 +96,11 @@ fn item(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnosti
                 _ => diagnostic.help("the types of parameters and results are `int` and `str`"),
             };
         }
-        if diagnostic.message.contains("`:`") {
-            return diagnostic.help("parameters have types: `fn name(a: int, b: str) -> int { … }`");
-        }
         if found == ":" {
             return diagnostic.help("the result's type stands behind `->`: `fn name(a: int) -> int { … }`");
+        }
+        if diagnostic.message.contains("`:`") {
+            return diagnostic.help("parameters have types: `fn name(a: int, b: str) -> int { … }`");
         }
     }
     if first == "global" && matches!(found, "(" | "{" | ":") {

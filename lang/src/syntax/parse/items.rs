@@ -43,17 +43,14 @@ impl Builder<'_> {
         // A line that begins with a sign behind a broken item is the rest of that item.
         let text = self.text.get(span.range()).unwrap_or("");
         let rest_of_item = self.after_broken.get() && !text.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let block = skipped_block(pair);
         if !rest_of_item {
-            self.explain(Rule::strict_item, span, Place::Item);
+            let head = block.as_ref().map_or(span, |block| Span { end: self.span(block).start, ..span });
+            self.explain(Rule::strict_item, span, head, Place::Item);
         }
         self.after_broken.set(true);
-        for block in pair.into_inner().flat_map(|p| match p.as_rule() {
-            Rule::stray_item => p.into_inner().collect::<Vec<_>>(),
-            _ => vec![p],
-        }) {
-            if block.as_rule() == Rule::block {
-                self.block(block);
-            }
+        if let Some(block) = block {
+            self.block(block);
         }
         ItemKind::Broken
     }
@@ -264,6 +261,16 @@ impl Builder<'_> {
             _ => TypeNameKind::Int,
         };
         TypeName { kind, span }
+    }
+}
+
+/// The braces behind text that recovery skipped.
+pub(super) fn skipped_block(pair: Pair<'_>) -> Option<Pair<'_>> {
+    let last = pair.into_inner().last()?;
+    match last.as_rule() {
+        Rule::block => Some(last),
+        Rule::stray | Rule::stray_item => last.into_inner().find(|p| p.as_rule() == Rule::block),
+        _ => None,
     }
 }
 

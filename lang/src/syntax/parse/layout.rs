@@ -1,7 +1,7 @@
 //! Owns what has to be known of a text before the grammar sees it: comments, which newlines count, how deep brackets
 //! nest and which of them lack their partner. Never builds tree nodes.
 //!
-//! The result is a text of the same length (places stay what they are) in which comments and the newlines inside
+//! The result is a text of the same length (places stay what they are) in which comments, tabs and the newlines inside
 //! `( )` and `[ ]` are spaces. One pass, linear; an unclosed bracket makes it go back a bounded number of times.
 
 use super::super::MAX_DEPTH;
@@ -23,7 +23,8 @@ pub(super) struct Layout {
     pub(super) starts: Vec<usize>,
     /// Faults found here.
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// Bytes a diagnostic was already given for: a statement that holds one is not reported again.
+    /// Bytes a diagnostic was already given for, in order, apart from each other: a statement that holds one is not
+    /// reported again.
     pub(super) reported: Vec<Range<usize>>,
     /// Whether nesting is too deep to go on; then `diagnostics` says so.
     pub(super) too_deep: bool,
@@ -90,9 +91,22 @@ pub(super) fn lay_out(source: SourceId, text: &str) -> Layout {
         comments: scan.comments,
         starts: scan.starts,
         diagnostics: scan.diagnostics,
-        reported: scan.reported,
+        reported: apart(scan.reported),
         too_deep,
     }
+}
+
+/// The ranges in order, those that meet made one.
+fn apart(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|r| r.start);
+    let mut apart: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match apart.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            Some(_) | None => apart.push(range),
+        }
+    }
+    apart
 }
 
 impl Scan<'_> {
@@ -102,6 +116,12 @@ impl Scan<'_> {
 
     fn span(&self, start: usize, end: usize) -> Span {
         Span::new(self.source, start, end)
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < super::MAX_KEPT {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     fn blank(&mut self, range: Range<usize>, with: u8) {
@@ -143,6 +163,11 @@ impl Scan<'_> {
                         }
                     }
                     b':' if self.stack.is_empty() && self.byte(self.at + 1) == b'/' => self.path(),
+                    b'\t' | b'\r' | b'\x0c' => {
+                        let at = self.at;
+                        self.blank(at..at + 1, b' ');
+                        self.at += 1;
+                    }
                     _ if is_word(byte) => self.word(was_first),
                     _ => self.at += 1,
                 }
@@ -192,7 +217,7 @@ impl Scan<'_> {
             Some(n) => self.comment(self.at + 2 + n + 2),
             None => {
                 let open = self.span(self.at, self.at + 2);
-                self.diagnostics.push(
+                self.report(
                     Diagnostic::new(Code::E0003, open, "this comment never ends")
                         .label("begins here")
                         .help("close it with `*/`"),
@@ -212,19 +237,28 @@ impl Scan<'_> {
         self.at = end;
     }
 
-    fn string(&mut self) {
-        let end = self.line_end(self.at);
+    /// The place of the quote that closes the literal begun here, or else of the end of the line.
+    fn literal_end(&self, quote: u8) -> Result<usize, usize> {
         let mut i = self.at + 1;
-        while i < end {
+        while i < self.bytes.len() {
             match self.byte(i) {
-                b'"' => {
-                    self.at = i + 1;
-                    return;
-                }
-                b'\\' => i += 2,
+                b'\n' => return Err(i),
+                b'\\' if self.byte(i + 1) != b'\n' => i += 2,
+                byte if byte == quote => return Ok(i),
                 _ => i += 1,
             }
         }
+        Err(self.bytes.len())
+    }
+
+    fn string(&mut self) {
+        let end = match self.literal_end(b'"') {
+            Ok(close) => {
+                self.at = close + 1;
+                return;
+            }
+            Err(end) => end,
+        };
         // The quote is missing. What closes the statement at the end of the line most likely stood behind it.
         let mut tail = end;
         while tail > self.at + 1
@@ -233,7 +267,7 @@ impl Scan<'_> {
             tail -= 1;
         }
         let span = self.span(self.at, tail);
-        self.diagnostics.push(
+        self.report(
             Diagnostic::new(Code::E0002, span, "this string never ends")
                 .label("no closing `\"` on this line")
                 .help("close it with `\"`; write a line break inside a string as `\\n`"),
@@ -245,20 +279,12 @@ impl Scan<'_> {
     }
 
     fn char(&mut self) {
-        let end = self.line_end(self.at);
-        let mut i = self.at + 1;
-        while i < end {
-            match self.byte(i) {
-                b'\'' => {
-                    self.at = i + 1;
-                    return;
-                }
-                b'\\' => i += 2,
-                _ => i += 1,
-            }
+        if let Ok(close) = self.literal_end(b'\'') {
+            self.at = close + 1;
+            return;
         }
         let span = self.span(self.at, self.at + 1);
-        self.diagnostics.push(
+        self.report(
             Diagnostic::new(Code::E0002, span, "this character never ends")
                 .label("no closing `'` on this line")
                 .help("write one character between single quotes, `'c'`; text goes between double quotes"),
@@ -324,7 +350,8 @@ impl Scan<'_> {
         if self.stack.len() >= MAX_DEPTH {
             let span = self.span(self.at, self.at + 1);
             let first = self.stack.first().map_or(span, |o| self.span(o.at, o.at + 1));
-            self.diagnostics.push(super::too_deep(span).also(first, "the outermost one opens here"));
+            self.diagnostics.truncate(super::MAX_KEPT - 1);
+            self.report(super::too_deep(span).also(first, "the outermost one opens here"));
             return false;
         }
         let line = self.bytes.get(self.line_start..self.at).unwrap_or_default();
@@ -353,7 +380,7 @@ impl Scan<'_> {
                 None => {
                     let span = self.span(self.at, self.at + 1);
                     if !self.broken_line {
-                        self.diagnostics.push(
+                        self.report(
                             Diagnostic::new(Code::E0001, span, "this `}` closes nothing")
                                 .label("no `{` is open here")
                                 .help("remove it, or add the `{` it belongs to"),
@@ -375,7 +402,7 @@ impl Scan<'_> {
                     let (at, open, want) = (inner.at, char::from(inner.byte), partner_of(inner.byte));
                     let span = self.span(at, at + 1);
                     let here = self.span(self.at, self.at + 1);
-                    self.diagnostics.push(
+                    self.report(
                         Diagnostic::new(Code::E0001, span, format!("this `{open}` is never closed"))
                             .also(here, format!("expected `{want}` before this")),
                     );
@@ -427,7 +454,7 @@ impl Scan<'_> {
         } else {
             diagnostic
         };
-        self.diagnostics.push(diagnostic);
+        self.report(diagnostic);
         self.reported.push(at..end.max(at + 1));
         rewind.is_some()
     }
@@ -443,7 +470,7 @@ impl Scan<'_> {
         let last = self.stack.last().map_or(0, |o| o.at);
         let at = self.suspect.filter(|&at| at > outermost).unwrap_or(last);
         let word = if found_at < self.bytes.len() { self.at.max(found_at) } else { found_at };
-        self.diagnostics.push(
+        self.report(
             Diagnostic::new(Code::E0001, self.span(at, at + 1), "this `{` is never closed")
                 .also(self.span(found_at, word), found)
                 .help("add the missing `}`"),

@@ -40,6 +40,9 @@ const CALL_LIMIT: NonZeroUsize = NonZeroUsize::new(400_000_000).unwrap();
 /// How many diagnostics one text gets.
 const MAX_DIAGNOSTICS: usize = 100;
 
+/// How many are kept until they are sorted and cut to [`MAX_DIAGNOSTICS`].
+const MAX_KEPT: usize = 1000;
+
 /// Makes text of the bytes of a source file; E0009 at the first byte that is no text.
 ///
 /// The diagnostic's place counts in the bytes given; draw it over [`String::from_utf8_lossy`] of them cut there.
@@ -132,7 +135,8 @@ pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
         let left = diagnostics.len() - MAX_DIAGNOSTICS;
         diagnostics.truncate(MAX_DIAGNOSTICS);
         if let Some(last) = diagnostics.last_mut() {
-            last.notes.push(format!("{left} more are not shown"));
+            let more = if left + MAX_DIAGNOSTICS >= MAX_KEPT { format!("{left} and more") } else { format!("{left} more") };
+            last.notes.push(format!("{more} are not shown"));
         }
     }
     (file, diagnostics)
@@ -230,13 +234,22 @@ impl<'t> Builder<'t> {
     }
 
     fn report(&self, diagnostic: Diagnostic) {
-        self.diagnostics.borrow_mut().push(diagnostic);
+        if !self.is_full() {
+            self.diagnostics.borrow_mut().push(diagnostic);
+        }
+    }
+
+    /// Whether there are so many diagnostics that more will not be shown.
+    fn is_full(&self) -> bool {
+        self.diagnostics.borrow().len() >= MAX_KEPT
     }
 
     /// Whether a diagnostic was already given for a byte in `span`.
     fn was_reported(&self, span: Span) -> bool {
         let range = span.range();
-        self.reported.iter().any(|r| r.start < range.end && range.start < r.end)
+        // They are in order and apart from each other.
+        let next = self.reported.partition_point(|r| r.end <= range.start);
+        self.reported.get(next).is_some_and(|r| r.start < range.end)
     }
 
     /// Runs `build` one level deeper, `levels` for a chain; `None` with a diagnostic where that is too deep.

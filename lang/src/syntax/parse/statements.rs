@@ -2,6 +2,7 @@
 
 use super::super::ast::{BinaryOp, Block, Expr, ExprKind, Foreach, Ident, Order, Stmt, StmtKind, UnaryOp};
 use super::fault::Place;
+use super::items::skipped_block;
 use super::{Builder, Pair, Rule};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
@@ -232,18 +233,16 @@ impl Builder<'_> {
 
     /// Reports a statement that recovery skipped, and the faults in its body.
     fn broken_statement(&self, pair: Pair<'_>, span: Span, behind_line_end: bool) -> StmtKind {
-        self.operator_begins_line.set(behind_line_end);
-        self.explain(Rule::strict_statement, span, Place::Statement);
-        self.operator_begins_line.set(false);
         // What stands in the braces of `emit` or of unknown words is no code.
         let text = self.text.get(span.range()).unwrap_or("");
         let word = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
-        let code = matches!(word, "if" | "else" | "while" | "for" | "foreach") && !self.was_reported(span);
-        let inner = pair.into_inner().flat_map(|p| match p.as_rule() {
-            Rule::stray => p.into_inner().collect::<Vec<_>>(),
-            _ => vec![p],
-        });
-        for block in inner.filter(|p| code && p.as_rule() == Rule::block) {
+        let code = matches!(word, "if" | "elif" | "elsif" | "elseif" | "else" | "while" | "for" | "foreach");
+        let block = skipped_block(pair).filter(|_| code);
+        let head = block.as_ref().map_or(span, |block| Span { end: self.span(block).start, ..span });
+        self.operator_begins_line.set(behind_line_end);
+        self.explain(Rule::strict_statement, span, head, Place::Statement);
+        self.operator_begins_line.set(false);
+        if let Some(block) = block {
             self.block(block);
         }
         StmtKind::Broken

@@ -1,0 +1,7 @@
+probe begin {
+  f()
+  /* a comment without an end hides the rest
+  #~ E0003 this comment never ends
+
+  g(
+}

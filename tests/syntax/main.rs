@@ -1,0 +1,112 @@
+//! Runs every case of `cases/syntax`: programs whose faults are written beside them.
+//!
+//! `#~ E0002 never ends` behind a line expects a diagnostic with that code there whose message holds that text; on a line
+//! of its own it speaks of the line above. `#~ help: text` behind that expects a way out of the diagnostic before it.
+//! A diagnostic that no such comment expects fails the case, and so does one expected that does not come.
+
+mod hostile;
+
+use ctp_lang::render;
+use ctp_lang::source::Sources;
+use ctp_lang::syntax;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+struct Expected {
+    line: usize,
+    code: String,
+    text: String,
+    helps: Vec<String>,
+}
+
+fn expectations(text: &str) -> Vec<Expected> {
+    let mut expected: Vec<Expected> = Vec::new();
+    let mut spoken_of = 0;
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some((before, said)) = line.split_once("#~ ") else {
+            spoken_of = number;
+            continue;
+        };
+        if !before.trim().is_empty() {
+            spoken_of = number;
+        }
+        let said = said.trim();
+        match said.strip_prefix("help: ") {
+            Some(help) => expected.last_mut().expect("`#~ help:` stands behind a diagnostic").helps.push(help.to_owned()),
+            None => {
+                let (code, text) = said.split_once(' ').expect("`#~ CODE text`");
+                expected.push(Expected { line: spoken_of, code: code.to_owned(), text: text.to_owned(), helps: Vec::new() });
+            }
+        }
+    }
+    expected
+}
+
+/// What is wrong with a case; empty for nothing.
+fn run(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).expect("a case is text");
+    let mut sources = Sources::default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let id = sources.add(name, text.as_str());
+    let (_, diagnostics) = syntax::parse(id, &text);
+    let mut expected = expectations(&text);
+    let mut wrong = String::new();
+    for diagnostic in &diagnostics {
+        let line = sources.get(id).map_or(0, |s| s.line_column(diagnostic.primary.span.start).line as usize);
+        let found = expected.iter().position(|e| {
+            e.line == line && e.code == diagnostic.code.as_str() && diagnostic.message.contains(&e.text)
+        });
+        match found.map(|index| expected.remove(index)) {
+            Some(e) => {
+                for help in e.helps.iter().filter(|help| !diagnostic.helps.iter().any(|h| h.contains(*help))) {
+                    let _ = writeln!(wrong, "{}:{line}: no help `{help}` in {:?}", path.display(), diagnostic.helps);
+                }
+            }
+            None => {
+                let drawn = render::short(&sources, std::slice::from_ref(diagnostic));
+                let _ = writeln!(wrong, "not expected: {drawn}");
+            }
+        }
+    }
+    for e in expected {
+        let _ = writeln!(wrong, "{}:{}: expected {} {}", path.display(), e.line, e.code, e.text);
+    }
+    wrong
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/syntax");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("the folder of cases").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_case() {
+    let cases = cases();
+    assert!(cases.len() >= 15, "cases are missing: {cases:?}");
+    let mut wrong = String::new();
+    for path in cases {
+        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("ctp"), "{} is run by nothing", path.display());
+        wrong.push_str(&run(&path));
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn a_fault_nobody_expects_fails_its_case() {
+    let folder = std::env::temp_dir().join(format!("ctp-syntax-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let case = folder.join("case.ctp");
+    for (text, fails) in [
+        ("probe begin { x = ) }\n", true),
+        ("probe begin { x = 1 }  #~ E0001 nothing is wrong here\n", true),
+        ("probe begin { x = ) }  #~ E0001 expected an expression\n", false),
+        ("probe begin { x = ) }  #~ E0001 expected an expression\n#~ help: none such\n", true),
+    ] {
+        std::fs::write(&case, text).unwrap();
+        assert_eq!(!run(&case).is_empty(), fails, "{text}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
