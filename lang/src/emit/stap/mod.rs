@@ -89,7 +89,8 @@ pub struct Want {
 pub struct Point {
     /// Which of [`Script::files`].
     pub slot: usize,
-    /// Link-time address, what stap prints as `pc=`.
+    /// Link-time address. stap prints it as `pc=.dynamic+0x…`; of an ET_EXEC file as `pc=.absolute+0x…`, less the
+    /// lowest address of the file's segments.
     pub address: u64,
 }
 
