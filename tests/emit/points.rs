@@ -2,11 +2,11 @@
 
 use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
 use ctp_lang::emit::stap::{Options, emit};
-use ctp_lang::ir::Show;
+use ctp_lang::ir::{FileIndex, Program, Show, Variant};
 
-use crate::programs::{in_memory, print, probe, program, shown, site, sources, words};
+use crate::programs::{handler, in_memory, in_register, print, probe, program, shown, site, sources, variants, words};
 use crate::sample::Sample;
-use crate::stap::Root;
+use crate::stap::{Answer, Root};
 
 const HELLO: &str = "probe container(\"web\"):/app/test_app.fn(\"my_function\") {\n    printf(\"Entered my_function with argument: %d\\n\", $arg)\n}\n";
 
@@ -28,8 +28,98 @@ fn hello_probes_where_gdb_breaks() {
             words("\n"),
         ])];
         let script = emit(&program(vec![probe(sites, body)]), &sources(HELLO), &Options::default()).expect("a script");
-        let answer = Root::with(&[&sample.path]).stap(&script.text, &["-p2"]).accepted(&script.text);
+        assert!(script.points.iter().map(|point| point.address).eq(meant.iter().copied()));
+        let answer = Root::with(&[&sample.path]).stap(&script.text, &["-p2", "-v"]).accepted(&script.text);
         assert_eq!(answer.addresses("/run/ctp/t0"), meant, "{compiler} {options:?}");
         assert!(answer.out.contains("function(\"my_function@"), "{}", answer.out);
     }
+}
+
+fn inlined(into: &str) -> SiteKind {
+    SiteKind::Inlined { into: into.to_owned(), call: None }
+}
+
+/// The script of a program for a sample, and what stap makes of it.
+fn translated(program: &Program, options: &Options, sample: &Sample) -> (String, Answer) {
+    let script = emit(program, &sources(HELLO), options).expect("a script");
+    let answer = Root::with(&[&sample.path]).stap(&script.text, &["-p2", "-v"]).accepted(&script.text);
+    let meant: Vec<u64> = script.points.iter().map(|point| point.address).collect();
+    assert_eq!(answer.addresses("/run/ctp/t0"), meant, "{}", script.text);
+    (script.text, answer)
+}
+
+#[test]
+fn a_function_and_its_inlined_instances_are_one_point() {
+    for compiler in ["gcc", "clang"] {
+        let sample = Sample::build(compiler, &["-O2"]);
+        let sites: Vec<_> = sample
+            .breakpoints("small")
+            .into_iter()
+            .map(|pc| site("small", pc, inlined("main"), AddressRule::InlineEntry))
+            .collect();
+        assert_eq!(sites.len(), 2, "small is called twice");
+        let own = sample.breakpoints("my_function");
+        let mut both = sites.clone();
+        both.extend(own.iter().map(|pc| site("my_function", *pc, SiteKind::OutOfLine, AddressRule::PrologueEnd)));
+        let body = vec![print(vec![words("called\n")])];
+        let (text, _) = translated(&program(vec![probe(both, body)]), &Options::default(), &sample);
+        assert!(text.contains("process(\"/run/ctp/t0\").function(\"small\").inline,\n"), "{text}");
+        assert!(text.contains("process(\"/run/ctp/t0\").function(\"my_function\").call {"), "{text}");
+        assert_eq!(text.matches("\nprobe ").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_name_is_of_the_function_meant_where_two_begin_at_one_address() {
+    // clang: outer and inner, both inlined into wrapper, begin at the same instruction, and each has its `x`.
+    let sample = Sample::build("clang", &["-O2"]);
+    let mut values = Vec::new();
+    for function in ["outer", "inner"] {
+        let pc = sample.breakpoints(function);
+        let sites = pc.iter().map(|pc| site(function, *pc, inlined("wrapper"), AddressRule::InlineEntry)).collect();
+        let body = vec![print(vec![shown(in_register("x", 5), Show::Signed), words("\n")])];
+        let (_, answer) = translated(&program(vec![probe(sites, body)]), &Options::default(), &sample);
+        values.push(answer.getter("x").expect("stap reads x").to_owned());
+    }
+    assert!(!values[0].contains("100"), "outer's x is q: {values:?}");
+    assert!(values[1].contains("100"), "inner's x is q + 100: {values:?}");
+}
+
+#[test]
+fn instances_with_different_code_go_by_address_and_compute_their_values() {
+    let sample = Sample::build("gcc", &["-O2"]);
+    let at = sample.breakpoints("small");
+    let variant = |pc: u64, register: u16| Variant {
+        sites: vec![site("small", pc, inlined("main"), AddressRule::InlineEntry)],
+        handler: handler(vec![print(vec![shown(in_register("x", register), Show::Signed), words("\n")])]),
+    };
+    let lone = Variant {
+        sites: vec![site("small", at[1], inlined("main"), AddressRule::InlineEntry)],
+        handler: handler(vec![print(vec![words("<optimized out>\n")])]),
+    };
+    let (text, _) = translated(&program(vec![variants(vec![variant(at[0], 3), lone])]), &Options::default(), &sample);
+    assert!(text.contains("(register(\"rbx\") << 32) >> 32"), "{text}");
+    assert!(!text.contains("$x\""), "{text}");
+}
+
+#[test]
+fn an_address_that_stap_would_not_choose_is_probed_as_it_is() {
+    let sample = Sample::build("gcc", &["-O0"]);
+    let first = sample.symbol("my_function");
+    let chosen = sample.breakpoints("my_function");
+    assert_ne!(chosen, [first], "gdb and stap skip the prologue");
+    let sites = vec![site("my_function", first, SiteKind::OutOfLine, AddressRule::LowPc)];
+    let body = vec![print(vec![shown(in_register("arg", 5), Show::Signed), words("\n")])];
+    let options = Options { by_address: [(FileIndex(0), first)].into(), ..Options::default() };
+    let (text, _) = translated(&program(vec![probe(sites, body)]), &options, &sample);
+    assert!(text.contains(".statement("), "{text}");
+    assert!(text.contains("register(\"rdi\")"), "{text}");
+}
+
+#[test]
+fn a_program_without_debug_info_is_probed_by_symbol() {
+    let sample = Sample::build("gcc", &["-O2", "-g0"]);
+    let pc = sample.symbol("my_function");
+    let sites = vec![site("my_function", pc, SiteKind::Symbol, AddressRule::Symbol)];
+    translated(&program(vec![probe(sites, vec![print(vec![words("called\n")])])]), &Options::default(), &sample);
 }

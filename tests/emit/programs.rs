@@ -63,7 +63,12 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
 
 /// A probe of sites that all run the same.
 pub(crate) fn probe(sites: Vec<Site>, body: Vec<Stmt>) -> Probe {
-    variants(vec![Variant { sites, handler: Handler { locals: vec![], condition: None, body } }])
+    variants(vec![Variant { sites, handler: handler(body) }])
+}
+
+/// A handler without locals and condition.
+pub(crate) fn handler(body: Vec<Stmt>) -> Handler {
+    Handler { locals: vec![], condition: None, body }
 }
 
 /// A probe of several variants.

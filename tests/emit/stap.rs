@@ -31,6 +31,7 @@ impl Root {
             .arg(format!("--sysroot={}", self.0.display()))
             .args(arguments)
             .arg(&file)
+            .envs(arguments.contains(&"-p1").then_some(("SYSTEMTAP_TAPSET", "/nonexistent")))
             .env_remove("DEBUGINFOD_URLS")
             .output()
             .expect("stap is installed");
@@ -57,7 +58,8 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The addresses after `pc=` that a slot is probed at, in order.
+    /// The link-time addresses that a slot is probed at, in order: behind `pc=.dynamic+`, or behind `pc=.absolute+`
+    /// less the 0x400000 where x86-64 programs begin that are no PIE.
     pub(crate) fn addresses(&self, slot: &str) -> Vec<u64> {
         let process = format!("process(\"{slot}\")");
         let mut found: Vec<u64> = self
@@ -65,13 +67,20 @@ impl Answer {
             .lines()
             .filter(|line| line.starts_with(&process))
             .filter_map(|line| {
-                let (_, behind) = line.split_once("/* pc=")?;
-                let digits = behind.split_whitespace().next()?.rsplit("0x").next()?;
-                u64::from_str_radix(digits, 16).ok()
+                let (base, digits) = line.split_once("/* pc=")?.1.split_whitespace().next()?.split_once("+0x")?;
+                let base = if base == ".absolute" { 0x40_0000 } else { 0 };
+                Some(base + u64::from_str_radix(digits, 16).ok()?)
             })
             .collect();
         found.sort_unstable();
         found
+    }
+
+    /// What stap's `-p2 -v` says a variable of the program is, by the function that it makes for it.
+    pub(crate) fn getter(&self, variable: &str) -> Option<&str> {
+        let name = format!("__dwarf_tvar_get_{variable}_");
+        let (_, rest) = self.out.split_once(&name)?;
+        rest.split_once("{ return ")?.1.split_once(" }").map(|(value, _)| value)
     }
 
     /// Fails unless stap accepted the script.

@@ -7,7 +7,7 @@ use super::names::Names;
 use super::show::{self, Conversion};
 use super::{Emitter, quote};
 use crate::ir::{
-    ContainerIndex, Expr, ExprKind, GlobalIndex, Handler, LocalIndex, Piece, Print, Show, Shown, Stmt, TargetStep, Ty,
+    ContainerIndex, Context, Expr, ExprKind, GlobalIndex, Handler, LocalIndex, Piece, Print, Show, Shown, Stmt, TargetStep, Ty,
     UpdateOp,
 };
 use crate::source::Span;
@@ -16,8 +16,9 @@ use crate::world::Container;
 /// How values of the traced program are got at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// By their names: the point names the function.
-    Named,
+    /// By their names: the point names the function. Where stap may fail to read a location (seen with 4.8 and clang's
+    /// frame bases), and the point is one address, also as they are computed at this one.
+    Named(Option<u64>),
     /// As they are computed at this link-time address.
     Address(u64),
 }
@@ -77,7 +78,9 @@ impl<'e, 'a> Body<'e, 'a> {
             self.line(format!("if (!({text})) next"));
         }
         self.block(&handler.body, false);
-        self.flush();
+        if !matches!(handler.body.last(), Some(Stmt::Next | Stmt::Exit)) {
+            self.flush();
+        }
         if stops {
             self.depth -= 1;
             let count = self.emitter.library.count(Part::Stopped);
@@ -165,7 +168,7 @@ impl<'e, 'a> Body<'e, 'a> {
     /// A value computed for its effect.
     fn effect(&mut self, expr: &Expr) {
         let ExprKind::Update { global, keys, op, value, .. } = &expr.kind else {
-            // Nothing but an update has an effect; what can fault still does, as SystemTap drops no such value.
+            // Nothing but an update has an effect. stap drops values that nothing uses, and with them their faults.
             let text = self.expr(expr);
             let name = self.names.own("value");
             return self.line(format!("{name} = {text}"));
@@ -192,7 +195,11 @@ impl<'e, 'a> Body<'e, 'a> {
     /// An expression, in a local of its own where it must be computed here.
     fn value(&mut self, expr: &Expr, hoist: bool) -> String {
         let text = self.expr(expr);
-        if !hoist || matches!(expr.kind, ExprKind::Int(_) | ExprKind::Str(_)) {
+        let fixed = matches!(
+            expr.kind,
+            ExprKind::Int(_) | ExprKind::Str(_) | ExprKind::Context(Context::ProbeFunction | Context::ProbePoint)
+        );
+        if !hoist || fixed {
             return text;
         }
         let name = self.temporary(expr);
@@ -284,10 +291,11 @@ impl<'e, 'a> Body<'e, 'a> {
     fn converted(&mut self, shown: &Shown, ways: Show, value: String) -> (Option<String>, String, String) {
         match show::conversion(ways, shown.spec, self.emitter.options.strlen) {
             Conversion::Direct(conversion) => (None, conversion, value),
-            Conversion::Zero(other, zero) => {
+            Conversion::Nested { outer, inner } => (None, outer, format!("sprintf(\"{inner}\", {value})")),
+            Conversion::Zero { outer, other, zero } => {
                 let name = self.names.own("number");
                 let argument = format!("({name} ? sprintf(\"{other}\", {name}) : sprintf(\"{zero}\", {name}))");
-                (Some(format!("{name} = {value}")), "%s".to_owned(), argument)
+                (Some(format!("{name} = {value}")), outer, argument)
             }
             Conversion::Named(conversion) => {
                 let argument = match ways {

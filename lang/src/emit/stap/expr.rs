@@ -163,11 +163,12 @@ impl Body<'_, '_> {
     fn target(&mut self, target: &Target, expr: &Expr) -> String {
         match self.scope {
             Scope::Site { form: Form::Address(_), .. } => self.expr(&target.value),
-            Scope::Site { form: Form::Named, .. } | Scope::Plain { .. } => self.named(target, expr),
+            Scope::Site { form: Form::Named(also), .. } => self.named(target, also.is_some(), expr),
+            Scope::Plain { .. } => self.named(target, false, expr),
         }
     }
 
-    fn named(&mut self, target: &Target, expr: &Expr) -> String {
+    fn named(&mut self, target: &Target, compute: bool, expr: &Expr) -> String {
         let why = "its names hold letters, digits and `_` only";
         if !quote::is_identifier(&target.variable) {
             self.emitter.refuse(expr.span, format!("the variable name `{}`", target.variable), why);
@@ -184,11 +185,21 @@ impl Body<'_, '_> {
                 }
                 TargetStep::Index(index) => out.push_str(&format!("[{}]", self.expr(index))),
                 TargetStep::Deref => out.push_str("[0]"),
-                TargetStep::Text => {
-                    self.emitter.library.uses(Part::UserString);
-                    out = format!("ctp_user_string({out})");
-                }
+                // Always the last one.
+                TargetStep::Text => {}
             }
+        }
+        let text = target.steps.iter().any(|step| matches!(step, TargetStep::Text));
+        let inner = match &target.value.kind {
+            ExprKind::UserString(address) if text => address,
+            _ => &target.value,
+        };
+        if compute && super::fault::can_fault(inner) {
+            out = format!("@defined({out}) ? {out} : {}", self.operand(inner));
+        }
+        if text {
+            self.emitter.library.uses(Part::UserString);
+            out = format!("ctp_user_string({out})");
         }
         out
     }
@@ -205,11 +216,11 @@ impl Body<'_, '_> {
 
     fn module_address(&mut self, address: u64, expr: &Expr) -> String {
         match self.scope {
-            Scope::Site { form: Form::Address(site), .. } => {
+            Scope::Site { form: Form::Address(site) | Form::Named(Some(site)), .. } => {
                 let away = address.wrapping_sub(site).cast_signed();
                 if away < 0 { format!("uaddr() - {}", away.unsigned_abs()) } else { format!("uaddr() + {away}") }
             }
-            Scope::Site { form: Form::Named, .. } | Scope::Plain { .. } => {
+            Scope::Site { form: Form::Named(None), .. } | Scope::Plain { .. } => {
                 self.emitter.refuse(expr.span, "this address of the program", "it depends on the point");
                 String::new()
             }
@@ -220,7 +231,8 @@ impl Body<'_, '_> {
         if !matches!(size, 1 | 2 | 4 | 8) {
             self.emitter.refuse(expr.span, "a value of this size", "it loads 1, 2, 4 or 8 bytes");
         }
-        format!("user_{}int{}({})", if signed { "" } else { "u" }, u16::from(size) * 8, self.expr(address))
+        // Without `_error`, stap's functions give 0 for what cannot be read.
+        format!("user_{}int{}_error({})", if signed { "" } else { "u" }, u16::from(size) * 8, self.expr(address))
     }
 
     fn extend(&mut self, value: &Expr, bits: u8, signed: bool) -> String {

@@ -256,12 +256,12 @@ impl Library {
                 if !used {
                     continue;
                 }
-                let types = keys.iter().zip(1..).map(|(ty, i)| format!("key{i}:{}", stap_type(*ty)));
-                let parameters: Vec<String> = types.chain([format!("value:{}", stap_type(*value))]).collect();
-                let arguments: Vec<String> = (1..=keys.len()).map(|i| format!("key{i}")).collect();
+                let types = keys.iter().zip(1..).map(|(ty, i)| format!("ctp_key{i}:{}", stap_type(*ty)));
+                let parameters: Vec<String> = types.chain([format!("ctp_value:{}", stap_type(*value))]).collect();
+                let arguments: Vec<String> = (1..=keys.len()).map(|i| format!("ctp_key{i}")).collect();
                 out.push_str(&format!(
                     "\nfunction {name}:{} ({}) {{\n    \
-                     try {{ return {map}[{}] {operator} value }} catch {{ ctp_full <<< 1 }}\n    return value\n}}\n",
+                     try {{ return {map}[{}] {operator} ctp_value }} catch {{ ctp_full <<< 1 }}\n    return ctp_value\n}}\n",
                     stap_type(*value),
                     parameters.join(", "),
                     arguments.join(", "),

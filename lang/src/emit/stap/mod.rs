@@ -89,7 +89,8 @@ pub struct Want {
 pub struct Point {
     /// Which of [`Script::files`].
     pub slot: usize,
-    /// Link-time address, what stap prints as `pc=`.
+    /// Link-time address. stap prints it as `pc=.dynamic+0x…`; of an ET_EXEC file as `pc=.absolute+0x…`, less the
+    /// lowest address of the file's segments.
     pub address: u64,
 }
 
@@ -273,10 +274,12 @@ impl<'a> Emitter<'a> {
     fn end(&mut self, out: &mut String) {
         let program = self.program;
         let mut lines = Vec::new();
+        // Locals of one `probe`: each map has its own, as they differ in type.
+        let mut locals = self.names.clone();
         for (global, name) in program.globals.iter().zip(self.globals.clone()) {
             self.initial_is_a_string(global);
             if global.printed_at_end {
-                self.unread(&mut lines, global, &name);
+                self.unread(&mut lines, &mut locals, global, &name);
             }
         }
         lines.extend(self.library.end_lines());
@@ -295,7 +298,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn unread(&mut self, lines: &mut Vec<String>, global: &Global, name: &str) {
+    fn unread(&mut self, lines: &mut Vec<String>, locals: &mut Names, global: &Global, name: &str) {
         let mut format = String::new();
         // A name of the language: never a NUL in it.
         quote::format(&mut format, global.name.as_bytes());
@@ -305,11 +308,12 @@ impl<'a> Emitter<'a> {
                 lines.push(format!("printf(\"{format} = {conversion}\\n\", {value})"));
             }
             GlobalKind::Map { keys, value, .. } => {
-                let names: Vec<String> = (1..=keys.len()).map(|i| format!("ctp_key{i}")).collect();
+                let names: Vec<String> = keys.iter().map(|_| locals.own("key")).collect();
+                let held = locals.own("value");
                 let (conversions, shown): (Vec<_>, Vec<_>) =
                     keys.iter().zip(&names).map(|(ty, key)| self.quoted(*ty, key)).unzip();
-                let (conversion, last) = self.quoted(*value, "ctp_value");
-                lines.push(format!("foreach (ctp_value = [{}] in {name}-)", names.join(", ")));
+                let (conversion, last) = self.quoted(*value, &held);
+                lines.push(format!("foreach ({held} = [{}] in {name}-)", names.join(", ")));
                 lines.push(format!(
                     "    printf(\"{format}[{}] = {conversion}\\n\", {}, {last})",
                     conversions.join(", "),

@@ -120,6 +120,18 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
     if !plain || !known {
         return None;
     }
+    let also = match group.members.as_slice() {
+        [(_, site)] => match site.rule {
+            AddressRule::PrologueEnd => Some(site.address),
+            // gcc's frame base is the CFA, which stap reads; instances inlined have their caller's.
+            AddressRule::LowPc
+            | AddressRule::SecondLine
+            | AddressRule::StackCheck
+            | AddressRule::InlineEntry
+            | AddressRule::Symbol => None,
+        },
+        _ => None,
+    };
     // What the attempt would bring along is taken back if it fails.
     let (library, refused, longest) = (emitter.library.clone(), emitter.diagnostics.len(), emitter.longest);
     let mut bodies = group.members.iter().map(|(variant, _)| {
@@ -127,7 +139,7 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
             point: &probe.point,
             function: &group.function,
             containers: &group.containers,
-            form: Form::Named,
+            form: Form::Named(also),
         };
         Body::new(emitter, scope).handler(&variant.handler)
     });

@@ -1,8 +1,8 @@
 //! Owns how a value of an output statement is written: the conversion of SystemTap's printf that gives the same
 //! characters as `value::write_value`.
 //!
-//! Where stap's printf differs from C's (its runtime's vsprintf.c): `0` counts even with a precision, and `%#x` of 0
-//! has a prefix.
+//! Where stap's printf differs from C's (its runtime's vsprintf.c, its parser): `0` counts even with a precision,
+//! `%#x` of 0 has a prefix, flags come in the order `#`, `+` or blank, `0`, and none goes with `-`.
 
 use crate::ir::{Show, Spec};
 use crate::value::FAULT;
@@ -12,8 +12,22 @@ use crate::value::FAULT;
 pub(super) enum Conversion {
     /// By this conversion, of the value itself.
     Direct(String),
-    /// By the first conversion where the value is not 0, by the second where it is.
-    Zero(String, String),
+    /// By the inner conversion, and its text by the outer one.
+    Nested {
+        /// Of a string.
+        outer: String,
+        /// Of the value.
+        inner: String,
+    },
+    /// By `other` where the value is not 0, by `zero` where it is, and that text by the outer one.
+    Zero {
+        /// Of a string.
+        outer: String,
+        /// Of the value.
+        other: String,
+        /// Of 0.
+        zero: String,
+    },
     /// By this conversion of a string, which a function makes from the value.
     Named(String),
     /// By this conversion; the text cut at the string limit is marked, unless `precision` has cut it before.
@@ -28,10 +42,12 @@ pub(super) enum Conversion {
 /// The conversion for a way of showing.
 pub(super) fn conversion(show: Show, spec: Spec, strlen: u32) -> Conversion {
     match show {
+        Show::Signed if spec.left && (spec.plus || spec.space) => nested(spec, "d", true, false),
         Show::Signed => Conversion::Direct(number(spec, "d", true, false)),
         Show::Unsigned => Conversion::Direct(number(spec, "u", false, false)),
         Show::Hex { upper } => prefixed(spec, if upper { "X" } else { "x" }),
         Show::Octal => prefixed(spec, "o"),
+        Show::Pointer if spec.left => nested(spec, "x", false, true),
         Show::Pointer => Conversion::Direct(number(spec, "x", false, true)),
         Show::Char => Conversion::Direct(padded(spec, None, "c")),
         Show::Bool | Show::Enum(_) => Conversion::Named(padded(spec, None, "s")),
@@ -45,27 +61,34 @@ pub(super) fn conversion(show: Show, spec: Spec, strlen: u32) -> Conversion {
 }
 
 fn prefixed(spec: Spec, letter: &str) -> Conversion {
-    let plain = number(spec, letter, false, false);
     if !spec.alternate {
-        return Conversion::Direct(plain);
+        return Conversion::Direct(number(spec, letter, false, false));
     }
-    Conversion::Zero(number(spec, letter, false, true), plain)
+    let (outer, inner) = if spec.left { (padded(spec, None, "s"), unpadded(spec)) } else { ("%s".to_owned(), spec) };
+    Conversion::Zero { outer, other: number(inner, letter, false, true), zero: number(inner, letter, false, false) }
+}
+
+fn nested(spec: Spec, letter: &str, signed: bool, alternate: bool) -> Conversion {
+    let inner = number(unpadded(spec), letter, signed, alternate);
+    Conversion::Nested { outer: padded(spec, None, "s"), inner }
+}
+
+fn unpadded(spec: Spec) -> Spec {
+    Spec { left: false, zero: false, width: None, ..spec }
 }
 
 fn number(spec: Spec, letter: &str, signed: bool, alternate: bool) -> String {
-    let mut out = String::from("%");
-    if spec.left {
-        out.push('-');
-    } else if spec.zero && spec.precision.is_none() {
-        out.push('0');
+    let mut out = String::from(if spec.left { "%-" } else { "%" });
+    if alternate {
+        out.push('#');
     }
     if signed && spec.plus {
         out.push('+');
     } else if signed && spec.space {
         out.push(' ');
     }
-    if alternate {
-        out.push('#');
+    if spec.zero && !spec.left && spec.precision.is_none() {
+        out.push('0');
     }
     limits(&mut out, spec.width, spec.precision);
     out + letter
@@ -113,7 +136,7 @@ mod tests {
         assert_eq!(conversion(Show::Signed, spec, 256), Conversion::Direct("%+8.3d".into()));
         assert_eq!(conversion(Show::Unsigned, spec, 256), Conversion::Direct("%8.3u".into()));
         let hex = Spec { alternate: true, zero: true, width: Some(8), ..Spec::default() };
-        let wanted = Conversion::Zero("%0#8x".into(), "%08x".into());
+        let wanted = Conversion::Zero { outer: "%s".into(), other: "%#08x".into(), zero: "%08x".into() };
         assert_eq!(conversion(Show::Hex { upper: false }, hex, 256), wanted);
     }
 
