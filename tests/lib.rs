@@ -1,1 +1,13 @@
-//! What the tests share.
+//! What the tests share: programs, images and containers to trace, and ctp itself. Everything that is made here has a
+//! name of its own and is removed when the test ends.
+
+#[path = "fixtures/binary.rs"]
+pub mod binary;
+#[path = "fixtures/ctp.rs"]
+pub mod ctp;
+#[path = "fixtures/docker.rs"]
+pub mod docker;
+#[path = "fixtures/process.rs"]
+pub mod process;
+#[path = "fixtures/unique.rs"]
+pub mod unique;

@@ -1,0 +1,14 @@
+//! Live containers traced by ctp: what it prints against what the traced programs printed themselves.
+
+mod end;
+mod errors;
+mod examples;
+mod identity;
+mod inlined;
+mod maps;
+mod nodebug;
+mod options;
+mod select;
+mod texts;
+mod twins;
+mod types;
