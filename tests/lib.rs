@@ -1,6 +1,8 @@
 //! What the tests share: programs, images and containers to trace, and ctp itself. Everything that is made here has a
 //! name of its own and is removed when the test ends.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 #[path = "fixtures/binary.rs"]
 pub mod binary;
 #[path = "fixtures/ctp.rs"]
@@ -11,3 +13,4 @@ pub mod docker;
 pub mod process;
 #[path = "fixtures/unique.rs"]
 pub mod unique;
+

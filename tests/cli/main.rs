@@ -3,3 +3,6 @@
 mod layout;
 mod programs;
 mod usage;
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+

@@ -12,3 +12,6 @@ mod select;
 mod texts;
 mod twins;
 mod types;
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
