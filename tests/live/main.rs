@@ -1,5 +1,7 @@
 //! Live containers traced by ctp: what it prints against what the traced programs printed themselves.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod end;
 mod errors;
 mod examples;
@@ -12,6 +14,3 @@ mod select;
 mod texts;
 mod twins;
 mod types;
-
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
