@@ -10,6 +10,7 @@ mod inlined;
 mod maps;
 mod nodebug;
 mod options;
+mod pages;
 mod select;
 mod texts;
 mod twins;
