@@ -8,6 +8,7 @@
 
 mod asm;
 mod context;
+mod disassemble;
 mod env;
 mod expr;
 mod frame;
@@ -270,18 +271,18 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
     let levels = levels(program)?;
-    let env =
-        Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
+    let env = Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
 
     let mut prints: Vec<PrintLayout> = Vec::new();
     let mut first_prints = Vec::new();
     for (probe, variant, _) in variants(program) {
         first_prints.push(prints.len());
         let point = program.probes.get(probe.0 as usize).map_or("", |probe| &probe.point);
-        prints.extend(output::prints(&variant.handler.body).into_iter().map(|print| PrintLayout {
-            print: print.clone(),
-            fields: output::fields(print, point),
-        }));
+        prints.extend(
+            output::prints(&variant.handler.body)
+                .into_iter()
+                .map(|print| PrintLayout { print: print.clone(), fields: output::fields(print, point) }),
+        );
     }
 
     let mut rodata = Rodata::default();
@@ -332,8 +333,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         max_entries: 1,
         initial: vec![rodata.bytes],
     });
-    let containers =
-        program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
+    let containers = program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
     Ok(Compiled { maps, programs, sites, prints, globals, text, levels, containers })
 }
 

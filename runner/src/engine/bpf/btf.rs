@@ -64,10 +64,8 @@ fn find_names(file: &File, start: u64, length: u64, wanted: &Wanted) -> io::Resu
     all.sort_unstable();
     all.dedup();
     let longest = all.iter().map(|name| name.len()).max().unwrap_or(0) + 2;
-    let finders: Vec<(&'static str, Vec<u8>)> = all
-        .into_iter()
-        .map(|name| (name, [b"\0", name.as_bytes(), b"\0"].concat()))
-        .collect();
+    let finders: Vec<(&'static str, Vec<u8>)> =
+        all.into_iter().map(|name| (name, [b"\0", name.as_bytes(), b"\0"].concat())).collect();
     let mut found = HashMap::new();
     let mut buffer = vec![0; PIECE + longest];
     let mut at = 0;
@@ -90,11 +88,11 @@ fn find_names(file: &File, start: u64, length: u64, wanted: &Wanted) -> io::Resu
 /// Bytes behind the 12 of every type, by its kind.
 fn extra(kind: u32, members: usize) -> io::Result<usize> {
     Ok(match kind {
-        1 | 14 | 17 => 4,                      // INT, VAR, DECL_TAG
-        2 | 7..=12 | 16 | 18 => 0,             // PTR, FWD, TYPEDEF, qualifiers, FUNC, FLOAT, TYPE_TAG
-        3 => 12,                               // ARRAY
+        1 | 14 | 17 => 4,                                   // INT, VAR, DECL_TAG
+        2 | 7..=12 | 16 | 18 => 0,                          // PTR, FWD, TYPEDEF, qualifiers, FUNC, FLOAT, TYPE_TAG
+        3 => 12,                                            // ARRAY
         KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * members, // also DATASEC, ENUM64
-        6 | 13 => 8 * members,                 // ENUM, FUNC_PROTO
+        6 | 13 => 8 * members,                              // ENUM, FUNC_PROTO
         _ => return Err(malformed()),
     })
 }

@@ -159,12 +159,7 @@ impl BpfEngine {
 }
 
 impl Engine for BpfEngine {
-    fn poll(
-        &mut self,
-        timeout: Duration,
-        wake: Option<BorrowedFd<'_>>,
-        event: &mut dyn FnMut(Event),
-    ) -> Outcome<bool> {
+    fn poll(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>, event: &mut dyn FnMut(Event)) -> Outcome<bool> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             // Looked at first: the record of a run with `exit()` is in the ring before the word is set.

@@ -215,7 +215,12 @@ pub(super) enum Kind {
 }
 
 /// Loads a program; with `log`, what the verifier says is left there.
-pub(super) fn load_program(kind: Kind, name: &str, insns: &[[u8; 8]], log: Option<&mut Vec<u8>>) -> io::Result<OwnedFd> {
+pub(super) fn load_program(
+    kind: Kind,
+    name: &str,
+    insns: &[[u8; 8]],
+    log: Option<&mut Vec<u8>>,
+) -> io::Result<OwnedFd> {
     let licence: &CStr = c"Dual MIT/GPL";
     let mut attr = ProgLoad {
         insn_cnt: count(insns)?,
@@ -311,9 +316,8 @@ impl Shared {
         let protection = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
         let offset = libc::off_t::try_from(page * PAGE).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset)
-        };
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
