@@ -10,8 +10,8 @@ use super::facts::{
 };
 use super::limits::{self, over};
 use super::lines;
-use super::location::{CfaAt, Frame};
-use super::prologue::{self, Validity};
+use super::location::{self, CfaAt, Frame};
+use super::prologue::{self, Producer, Validity};
 use super::search::{Instance, Names};
 use super::symbols::{Symbols, is_fragment};
 use super::units::{Debug, Die, DieId, Unit};
@@ -110,12 +110,12 @@ impl<'a> Builder<'_, 'a> {
                 hosts.insert(id, host);
             }
             let Some(Some((host, code))) = hosts.get(&id) else { continue };
-            let site = match instance.inside {
-                None => self.out_of_line(host, code)?,
-                Some(_) if instance.within_itself && self.is_rest(instance.id)? => None,
+            let found = match instance.inside {
+                None => self.out_of_line(host, code)?.into_iter().collect(),
+                Some(_) if instance.within_itself && self.is_rest(instance.id)? => Vec::new(),
                 Some(_) => self.inlined(host, code, instance.id)?,
             };
-            sites.extend(site);
+            sites.extend(found);
             if sites.len() > limits::MAX_SITES {
                 return Err(over("sites", limits::MAX_SITES));
             }
@@ -211,7 +211,7 @@ impl<'a> Builder<'_, 'a> {
         Ok(same_line && number(gimli::DW_AT_call_column)? == number(gimli::DW_AT_decl_column)?)
     }
 
-    fn inlined(&self, host: &Host<'a>, code: &Code, id: DieId) -> Result<Option<Site>, DebugError> {
+    fn inlined(&self, host: &Host<'a>, code: &Code, id: DieId) -> Result<Vec<Site>, DebugError> {
         let debug = self.debug;
         let (unit, die) = debug.die(id)?;
         let ranges = debug.ranges(&unit, &die)?;
@@ -223,21 +223,56 @@ impl<'a> Builder<'_, 'a> {
             starts().filter(|low| main.contains(low)).min().or_else(|| starts().min())
         };
         let in_host = |address: &u64| host.ranges.iter().any(|(low, high)| (*low..*high).contains(address));
+        let Some(entry) = marked.or_else(lowest).filter(in_host) else { return Ok(Vec::new()) };
         let inside = |from: u64| ranges.iter().any(|(low, high)| (*low..*high).contains(&from));
         let common = |low: u64| {
             let high = ranges.iter().find(|(begin, end)| (*begin..*end).contains(&low)).map_or(low, |(_, high)| *high);
             code.common_entry(low, high, inside)
         };
-        let Some(entry) = marked.or_else(lowest).filter(in_host) else { return Ok(None) };
-        let address = if marked.is_some() { entry } else { common(entry) };
-        let repeats = code.returns_to(address, address, inside);
-        let found = variables::find(debug, &unit, &die, address)?;
-        let variables = self.variables(host, address, &found)?;
+        let first = (entry, if marked.is_some() { entry } else { common(entry) });
+        let copies = self.copies(host, &unit, &die, &ranges, entry)?;
+        let copies = copies.into_iter().map(|start| (start, common(start)));
         let into = self.name(&host.unit, &host.die)?;
         let call =
             lines::place(debug, &unit, die.attr_value(gimli::DW_AT_call_file), die.attr_value(gimli::DW_AT_call_line));
-        let kind = SiteKind::Inlined { into, call };
-        Ok(self.site(kind, address, entry, AddressRule::InlineEntry, repeats, variables))
+        let mut sites = Vec::new();
+        for (entry, address) in std::iter::once(first).chain(copies) {
+            let repeats = code.returns_to(address, address, inside);
+            let found = variables::find(debug, &unit, &die, address)?;
+            let variables = self.variables(host, address, &found)?;
+            let kind = SiteKind::Inlined { into: into.clone(), call: call.clone() };
+            sites.extend(self.site(kind, address, entry, AddressRule::InlineEntry, repeats, variables));
+        }
+        Ok(sites)
+    }
+
+    /// Where further copies of an inlined instance begin: a loop that was unrolled has several in one DIE, each with
+    /// ranges of its own. A range is taken for the beginning of a copy, and not for more of the same one, where the
+    /// statement begins that begins at the entry; clang marks every row as such a beginning, so there a parameter must
+    /// get a new value right there too. (gcc's parameters may move to another register in the middle.)
+    fn copies(
+        &self,
+        host: &Host<'a>,
+        unit: &Rc<Unit<'a>>,
+        die: &Die<'a>,
+        ranges: &[(u64, u64)],
+        entry: u64,
+    ) -> Result<Vec<u64>, DebugError> {
+        if ranges.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
+        let begins = |address: u64| rows.iter().filter(move |row| row.address == address && row.is_stmt);
+        let Some(first) = begins(entry).next_back().map(|row| row.line) else { return Ok(Vec::new()) };
+        let marked = prologue::producer(self.debug, &host.unit) == Producer::Gcc;
+        let parameters = variables::find(self.debug, unit, die, entry)?;
+        let gets_value = |address: u64| {
+            let mut parameters = parameters.iter().filter(|found| found.kind == VariableKind::Parameter);
+            parameters.any(|found| location::begins_at(self.debug, &found.unit, &found.die, address))
+        };
+        let others = ranges.iter().filter(|(low, high)| !(*low..*high).contains(&entry)).map(|(low, _)| *low);
+        let again = |low: u64| begins(low).any(|row| row.line == first) && (marked || gets_value(low));
+        Ok(others.filter(|low| again(*low)).collect())
     }
 
     fn variables(&self, host: &Host<'a>, address: u64, found: &[Found<'a>]) -> Result<Vec<Variable>, DebugError> {

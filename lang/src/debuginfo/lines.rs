@@ -12,6 +12,10 @@ pub(super) struct Row {
     pub(super) address: u64,
     /// Marked as the place where a breakpoint on the function belongs.
     pub(super) prologue_end: bool,
+    /// Whether a statement begins there; otherwise more of one that began before.
+    pub(super) is_stmt: bool,
+    /// File (by its index in the table) and line.
+    pub(super) line: (u64, Option<u64>),
 }
 
 /// The rows of the unit's line table with addresses in `low..high`, in the order of the table.
@@ -25,7 +29,8 @@ pub(super) fn rows(unit: &Unit<'_>, low: u64, high: u64) -> Result<Vec<Row>, Deb
             return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
         }
         if !row.end_sequence() && (low..high).contains(&row.address()) {
-            rows.push(Row { address: row.address(), prologue_end: row.prologue_end() });
+            let line = (row.file_index(), row.line().map(u64::from));
+            rows.push(Row { address: row.address(), prologue_end: row.prologue_end(), is_stmt: row.is_stmt(), line });
         }
     }
     Ok(rows)

@@ -52,6 +52,15 @@ impl<'a> Frame<'_, 'a> {
     }
 }
 
+/// Whether the location list of a variable's DIE has an entry that begins at `address`: the variable gets a value there.
+pub(super) fn begins_at<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>, address: u64) -> bool {
+    let value = die.attr_value(gimli::DW_AT_location);
+    let list = value.and_then(|value| debug.dwarf.attr_locations(&unit.unit, value).ok().flatten());
+    let entries = list.into_iter().flatten().map_while(Result::ok).take(limits::MAX_LOCATIONS);
+    let mut begins = entries.filter(|entry| !entry.data.0.slice().is_empty()).map(|entry| entry.range.begin);
+    begins.any(|begin| begin == address)
+}
+
 /// What covers an address.
 enum Selected<'a> {
     Expression(Slice<'a>),

@@ -1,0 +1,121 @@
+//! ELF files: build ids and offsets as readelf shows them, compressed debug info, and files that are damaged.
+
+use std::sync::Arc;
+
+use ctp_lang::debuginfo::Module;
+use ctp_lang::debuginfo::facts::DebugError;
+
+use crate::build::Program;
+
+const SOURCES: [&str; 1] = ["values.c"];
+
+#[test]
+fn the_build_id_is_readelfs() {
+    let program = Program::compile("buildid", "gcc", &["-g", "-Wl,--build-id=sha1"], &SOURCES);
+    let shown = program.shown_by("readelf", &["-n"]);
+    let expected = shown.lines().find_map(|line| line.trim().strip_prefix("Build ID: ")).unwrap();
+    assert_eq!(program.module().build_id().unwrap().to_string(), expected);
+    let without = Program::compile("nobuildid", "gcc", &["-g", "-Wl,--build-id=none"], &SOURCES);
+    assert_eq!(without.module().build_id(), None);
+}
+
+#[test]
+fn a_site_is_at_the_offset_of_its_instruction() {
+    for flags in [&["-O2", "-g", "-pie"], &["-O2", "-g", "-no-pie"]] {
+        let program = Program::compile("offsets", "gcc", flags, &SOURCES);
+        let site = program.module().functions("widths").unwrap().remove(0).sites.remove(0);
+        let shown = program.shown_by("readelf", &["-lW"]);
+        let segment = shown.lines().find(|line| line.contains("LOAD") && line.contains("R E")).unwrap();
+        let number = |field: usize| {
+            let text = segment.split_whitespace().nth(field).unwrap();
+            u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+        };
+        assert_eq!(site.file_offset, site.address - number(2) + number(1));
+    }
+}
+
+#[test]
+fn compressed_debug_info_says_the_same() {
+    let plain = Program::compile("plain", "gcc", &["-O2", "-g", "-gz=none"], &SOURCES);
+    let zlib = Program::compile("zlib", "gcc", &["-O2", "-g", "-gz=zlib"], &SOURCES);
+    assert!(
+        zlib.shown_by("readelf", &["-SW"]).lines().any(|line| line.contains(".debug_info") && line.contains(" C "))
+    );
+    for name in ["widths", "inlined", "by_value"] {
+        assert_eq!(plain.module().functions(name).unwrap(), zlib.module().functions(name).unwrap());
+    }
+}
+
+fn refused(bytes: &[u8]) -> DebugError {
+    match Module::open(Arc::new(bytes.to_vec())) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn what_is_no_program_is_refused_by_name() {
+    assert!(matches!(refused(b""), DebugError::NotElf(_)));
+    assert!(
+        matches!(refused(b"#!/bin/sh\necho a script of more than sixty-four bytes, as many are in images\n"), DebugError::NotElf(what) if what == "a script")
+    );
+    let program = Program::compile("machines", "gcc", &["-g"], &SOURCES);
+    let mut bytes = std::fs::read(&program.path).unwrap();
+    bytes[18] = 183;
+    assert!(matches!(refused(&bytes), DebugError::WrongMachine(what) if what == "AArch64"));
+    let object = Program::compile("object", "gcc", &["-g", "-c"], &SOURCES);
+    assert!(matches!(refused(&std::fs::read(&object.path).unwrap()), DebugError::NotElf(_)));
+}
+
+/// Numbers that repeat from run to run (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+#[test]
+fn damaged_files_neither_panic_nor_hang() {
+    let flags: [(&str, &[&str]); 4] = [
+        ("gcc", &["-O2", "-gdwarf-5"]),
+        ("gcc", &["-O0", "-gdwarf-4"]),
+        ("clang", &["-O2", "-gdwarf-5"]),
+        ("gcc", &["-O2", "-g", "-gz=zlib"]),
+    ];
+    for (compiler, flags) in flags {
+        let program = Program::compile("damaged", compiler, flags, &["values.c"]);
+        let whole = std::fs::read(&program.path).unwrap();
+        let mut numbers = Numbers(1);
+        for round in 0..60 {
+            let mut bytes = whole.clone();
+            match round % 3 {
+                0 => bytes.truncate(numbers.below(whole.len())),
+                1 => (0..40).for_each(|_| bytes[numbers.below(whole.len())] = numbers.next() as u8),
+                _ => {
+                    // A run of one value in one place: huge counts, offsets out of bounds.
+                    let at = numbers.below(whole.len() - 16);
+                    let value = [0x00, 0xff, 0x7f, 0x80][numbers.below(4)];
+                    bytes[at..at + 1 + numbers.below(15)].fill(value);
+                }
+            }
+            let Ok(module) = Module::open(Arc::new(bytes)) else { continue };
+            for name in ["widths", "inlined", "*"] {
+                for function in module.functions(name).unwrap_or_default() {
+                    for variable in function.sites.iter().flat_map(|site| &site.variables) {
+                        let _ = variable.ty.map(|ty| module.ty(ty));
+                    }
+                }
+            }
+            let _ = module.nearest_functions("widhts", 3);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Which functions a name means: across units, by file, by glob, by symbol; and what is suggested for a wrong one.
+
+use ctp_lang::debuginfo::facts::SiteKind;
+
+use crate::build::{Program, VARIANTS};
+use crate::{oracle, values};
+
+#[test]
+fn static_functions_of_one_name_are_all_found_and_told_apart_by_file() {
+    for variant in &VARIANTS {
+        let program = Program::compile("units", variant.compiler, variant.flags, &["unit_a.c", "unit_b.c"]);
+        let module = program.module();
+        assert_eq!(module.functions("helper").unwrap().len(), 2, "{variant:?}");
+        let one = module.functions("helper@unit_b.c").unwrap();
+        assert_eq!(one.len(), 1, "{variant:?}");
+        assert!(one[0].declared.as_ref().unwrap().file.ends_with("/c/unit_b.c"));
+        assert_eq!(module.functions("helper@c/unit_a.c").unwrap().len(), 1);
+        assert!(module.functions("helper@nit_a.c").unwrap().is_empty());
+        assert_eq!(module.functions("in_header").unwrap().len(), 1, "one function of a header: {variant:?}");
+        let names = ["helper", "in_header", "from_b"];
+        let functions: Vec<_> = names.iter().flat_map(|name| module.functions(name).unwrap()).collect();
+        values::compare(&format!("{variant:?}"), &oracle::run(&program, &module, &functions), &functions);
+    }
+}
+
+#[test]
+fn every_copy_of_an_unrolled_loop_counts() {
+    for compiler in ["gcc", "clang"] {
+        for flags in [&["-O3", "-DUNROLL", "-gdwarf-4"], &["-O3", "-DUNROLL", "-gdwarf-5"]] {
+            let program = Program::compile("unrolled", compiler, flags, &["unit_a.c", "unit_b.c"]);
+            let module = program.module();
+            let functions: Vec<_> =
+                ["helper", "in_header", "from_b"].iter().flat_map(|name| module.functions(name).unwrap()).collect();
+            values::compare(&format!("{flags:?}"), &oracle::run(&program, &module, &functions), &functions);
+        }
+    }
+}
+
+#[test]
+fn link_time_optimisation_spreads_a_function_over_units() {
+    for flags in [&["-O2", "-flto", "-gdwarf-4"], &["-O2", "-flto", "-gdwarf-5"], &["-O3", "-flto", "-gdwarf-5"]] {
+        let program = Program::compile("lto", "gcc", flags, &["unit_a.c", "unit_b.c"]);
+        let module = program.module();
+        let functions: Vec<_> =
+            ["helper", "in_header", "from_b"].iter().flat_map(|name| module.functions(name).unwrap()).collect();
+        values::compare(&format!("{flags:?}"), &oracle::run(&program, &module, &functions), &functions);
+    }
+}
+
+#[test]
+fn a_name_is_literal_before_it_is_a_glob() {
+    let program = Program::compile("units", "gcc", &["-O0", "-g"], &["unit_a.c", "unit_b.c"]);
+    let module = program.module();
+    let names = |name: &str| {
+        let mut names: Vec<_> = module.functions(name).unwrap().into_iter().map(|function| function.name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("he[k-m]?er"), ["helper", "helper"]);
+    assert_eq!(names("from_?"), ["from_b"]);
+    assert_eq!(names("in_h*"), ["in_header"]);
+    assert!(names("helpe").is_empty());
+    assert_eq!(module.nearest_functions("helpr", 3).first().map(String::as_str), Some("helper"));
+    assert_eq!(module.nearest_functions("form_b", 1), ["from_b"]);
+    assert!(module.nearest_functions("quite_another_thing", 3).is_empty());
+}
+
+#[test]
+fn without_debug_info_symbols_name_addresses_only() {
+    let program = Program::compile("units-stripped", "gcc", &["-O0", "-g"], &["unit_a.c", "unit_b.c"]);
+    let status = std::process::Command::new("strip").arg("--strip-debug").arg(&program.path).status().unwrap();
+    assert!(status.success());
+    let module = program.module();
+    assert!(!module.has_dwarf());
+    let symbols = program.shown_by("readelf", &["-sW"]);
+    let mut expected: Vec<u64> = symbols
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields.last() == Some(&"helper"))
+        .map(|fields| u64::from_str_radix(fields[1], 16).unwrap())
+        .collect();
+    expected.sort_unstable();
+    let found = module.functions("helper").unwrap();
+    let mut addresses: Vec<u64> = found.iter().flat_map(|function| &function.sites).map(|site| site.address).collect();
+    addresses.sort_unstable();
+    assert_eq!(expected.len(), 2);
+    assert_eq!(addresses, expected);
+    assert!(found.iter().flat_map(|function| &function.sites).all(|site| site.kind == SiteKind::Symbol));
+    assert!(module.functions("printf").unwrap().is_empty(), "an undefined symbol is no function of the file");
+    assert_eq!(module.nearest_functions("helpr", 1), ["helper"]);
+}
