@@ -169,7 +169,7 @@ fn every_construct_is_accepted() {
     let last_fault = body.rfind(" % ").expect("the remainder");
     assert!(body.find("printf(").is_some_and(|first| first < last_fault), "next prints what was put off: {body}");
     for line in body.get(..last_fault).expect("text").lines().filter(|line| line.trim_start().starts_with("printf(")) {
-        assert!(line.starts_with("                "), "only before `next`: {line}");
+        assert!(line.starts_with("            "), "only before `next`: {line}");
     }
 }
 
