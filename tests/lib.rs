@@ -1,1 +1,16 @@
-//! What the tests share.
+//! What the tests share: programs, images and containers to trace, and ctp itself. Everything that is made here has a
+//! name of its own and is removed when the test ends.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "fixtures/binary.rs"]
+pub mod binary;
+#[path = "fixtures/ctp.rs"]
+pub mod ctp;
+#[path = "fixtures/docker.rs"]
+pub mod docker;
+#[path = "fixtures/process.rs"]
+pub mod process;
+#[path = "fixtures/unique.rs"]
+pub mod unique;
+

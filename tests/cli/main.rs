@@ -1,0 +1,8 @@
+//! The command line without any container: help, usage, exit codes, and the repository's own promises.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod layout;
+mod programs;
+mod shell;
+mod usage;

@@ -1,0 +1,17 @@
+//! Live containers traced by ctp: what it prints against what the traced programs printed themselves.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod end;
+mod errors;
+mod examples;
+mod identity;
+mod inlined;
+mod maps;
+mod nodebug;
+mod options;
+mod pages;
+mod select;
+mod texts;
+mod twins;
+mod types;
