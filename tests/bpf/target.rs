@@ -160,10 +160,10 @@ impl Running {
     /// All that it prints until it ends.
     pub(crate) fn finish(mut self) -> String {
         drop(self.child.stdin.take());
-        let mut text = String::new();
-        self.output.read_to_string(&mut text).unwrap();
+        let mut text = Vec::new();
+        self.output.read_to_end(&mut text).unwrap();
         self.child.wait().unwrap();
-        text
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
