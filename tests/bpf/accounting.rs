@@ -131,19 +131,21 @@ fn only_tasks_of_the_matched_containers_count_although_all_share_the_inode() {
     std::fs::remove_dir(&inner).unwrap();
 }
 
-/// Two containers whose files are one inode: two links sit on it, and each hit still counts once.
+/// Two containers whose files, opened apart, are one inode: one link serves both, and each hit counts once.
 #[test]
 fn two_files_that_are_one_inode_count_each_hit_once() {
     let binary = Binary::c(CALLER, &["-O2"]);
     let (web, web2) = (OwnCgroup::new("web"), OwnCgroup::new("web2"));
     let mut running = [web.start(&binary, &["1", "1000"]), web2.start(&binary, &["1", "2000"])];
-    let case = Case::new(&[&binary, &binary], vec![web.container(), web2.container()])
+    let second = Binary::existing(binary.path.clone());
+    let case = Case::new(&[&binary, &second], vec![web.container(), web2.container()])
         .map("calls", &[Ty::Str], Ty::Int, None)
         .probe(
             &[(0, "f", &[0]), (1, "f", &[1])],
             vec![add(0, vec![context(Context::Container)], int(1))],
         );
     let mut engine = case.start();
+    assert_eq!(engine.links(), 1);
     for running in &mut running {
         running.go();
     }

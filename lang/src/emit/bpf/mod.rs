@@ -13,6 +13,7 @@ mod expr;
 mod frame;
 mod globals;
 mod handler;
+pub mod identity;
 mod insn;
 pub mod map;
 mod output;
