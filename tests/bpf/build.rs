@@ -16,50 +16,50 @@ use ctp_lang::world::{Container, FileId};
 
 use crate::target::Binary;
 
-pub fn span() -> Span {
+pub(crate) fn span() -> Span {
     thread_local!(static ID: SourceId = Sources::default().add("test", "test"));
     Span::new(ID.with(|id| *id), 0, 4)
 }
 
-pub fn expr(ty: Ty, kind: ExprKind) -> Expr {
+pub(crate) fn expr(ty: Ty, kind: ExprKind) -> Expr {
     Expr { ty, kind, span: span() }
 }
 
-pub fn int(value: i64) -> Expr {
+pub(crate) fn int(value: i64) -> Expr {
     expr(Ty::Int, ExprKind::Int(value))
 }
 
-pub fn text(value: &str) -> Expr {
+pub(crate) fn text(value: &str) -> Expr {
     expr(Ty::Str, ExprKind::Str(value.as_bytes().to_vec()))
 }
 
 /// The nth integer argument of a function at its first address (System V: rdi, rsi, rdx, rcx, r8, r9).
-pub fn argument(n: usize) -> Expr {
+pub(crate) fn argument(n: usize) -> Expr {
     expr(Ty::Int, ExprKind::Register(Register([5, 4, 1, 2, 8, 9][n])))
 }
 
 /// The same as a C `int`.
-pub fn int_argument(n: usize) -> Expr {
+pub(crate) fn int_argument(n: usize) -> Expr {
     expr(Ty::Int, ExprKind::Extend { value: Box::new(argument(n)), bits: 32, signed: true })
 }
 
-pub fn load(address: Expr, size: u8, signed: bool) -> Expr {
+pub(crate) fn load(address: Expr, size: u8, signed: bool) -> Expr {
     expr(Ty::Int, ExprKind::Load { address: Box::new(address), size, signed })
 }
 
-pub fn user_string(address: Expr) -> Expr {
+pub(crate) fn user_string(address: Expr) -> Expr {
     expr(Ty::Str, ExprKind::UserString(Box::new(address)))
 }
 
-pub fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+pub(crate) fn operate(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     expr(Ty::Int, ExprKind::Binary(op, Box::new(left), Box::new(right)))
 }
 
-pub fn compare(op: CompareOp, left: Expr, right: Expr) -> Expr {
+pub(crate) fn compare(op: CompareOp, left: Expr, right: Expr) -> Expr {
     expr(Ty::Int, ExprKind::Compare(op, Box::new(left), Box::new(right)))
 }
 
-pub fn context(context: Context) -> Expr {
+pub(crate) fn context(context: Context) -> Expr {
     let ty = match context {
         Context::Comm | Context::Container | Context::ContainerId | Context::ProbeFunction | Context::ProbePoint => {
             Ty::Str
@@ -70,16 +70,16 @@ pub fn context(context: Context) -> Expr {
 }
 
 /// `global[keys] += value`, or without keys a scalar's.
-pub fn add(global: u32, keys: Vec<Expr>, value: Expr) -> Stmt {
+pub(crate) fn add(global: u32, keys: Vec<Expr>, value: Expr) -> Stmt {
     Stmt::Effect(update(global, keys, UpdateOp::Add, value, false))
 }
 
-pub fn update(global: u32, keys: Vec<Expr>, op: UpdateOp, value: Expr, before: bool) -> Expr {
+pub(crate) fn update(global: u32, keys: Vec<Expr>, op: UpdateOp, value: Expr, before: bool) -> Expr {
     let ty = value.ty;
     expr(ty, ExprKind::Update { global: GlobalIndex(global), keys, op, value: Box::new(value), before })
 }
 
-pub enum Part {
+pub(crate) enum Part {
     /// A value that is shown as `<fault>` where it cannot be read.
     Show(Expr),
     /// A value without which the run stops.
@@ -87,7 +87,7 @@ pub enum Part {
     Text(&'static str),
 }
 
-pub fn print(parts: Vec<Part>) -> Stmt {
+pub(crate) fn print(parts: Vec<Part>) -> Stmt {
     let shown = |value: Expr, fault_is_shown| {
         let show = if value.ty == Ty::Int { Show::Signed } else { Show::Text };
         Piece::Value(Shown { value, show, spec: Spec::default(), fault_is_shown })
@@ -104,13 +104,13 @@ pub fn print(parts: Vec<Part>) -> Stmt {
 }
 
 /// A program over binaries (their index is their [`FileIndex`]) and containers.
-pub struct Case<'a> {
-    pub program: Program,
+pub(crate) struct Case<'a> {
+    pub(crate) program: Program,
     binaries: Vec<&'a Binary>,
 }
 
 impl<'a> Case<'a> {
-    pub fn new(binaries: &[&'a Binary], containers: Vec<Container>) -> Case<'a> {
+    pub(crate) fn new(binaries: &[&'a Binary], containers: Vec<Container>) -> Case<'a> {
         let files = (0u32..)
             .zip(binaries)
             .map(|(id, binary)| File { id: FileId(id), path: binary.path.display().to_string(), build_id: None })
@@ -118,25 +118,25 @@ impl<'a> Case<'a> {
         Case { program: Program { containers, files, ..Program::default() }, binaries: binaries.to_vec() }
     }
 
-    pub fn number(mut self, name: &str) -> Self {
+    pub(crate) fn number(mut self, name: &str) -> Self {
         let kind = GlobalKind::Scalar { ty: Ty::Int, initial: Constant::Int(0) };
         self.program.globals.push(Global { name: name.to_owned(), span: span(), kind, printed_at_end: true });
         self
     }
 
-    pub fn string(mut self, name: &str, initial: &str) -> Self {
+    pub(crate) fn string(mut self, name: &str, initial: &str) -> Self {
         let kind = GlobalKind::Scalar { ty: Ty::Str, initial: Constant::Str(initial.as_bytes().to_vec()) };
         self.program.globals.push(Global { name: name.to_owned(), span: span(), kind, printed_at_end: true });
         self
     }
 
-    pub fn map(mut self, name: &str, keys: &[Ty], value: Ty, size: Option<u32>) -> Self {
+    pub(crate) fn map(mut self, name: &str, keys: &[Ty], value: Ty, size: Option<u32>) -> Self {
         let kind = GlobalKind::Map { keys: keys.to_vec(), value, size };
         self.program.globals.push(Global { name: name.to_owned(), span: span(), kind, printed_at_end: true });
         self
     }
 
-    pub fn site(&self, file: usize, function: &str, containers: &[u32]) -> Site {
+    pub(crate) fn site(&self, file: usize, function: &str, containers: &[u32]) -> Site {
         let (address, file_offset) = self.binaries[file].function(function);
         Site {
             file: FileIndex(u32::try_from(file).unwrap()),
@@ -150,11 +150,11 @@ impl<'a> Case<'a> {
     }
 
     /// A probe at functions of files: (file, function, containers).
-    pub fn probe(self, at: &[(usize, &str, &[u32])], body: Vec<Stmt>) -> Self {
+    pub(crate) fn probe(self, at: &[(usize, &str, &[u32])], body: Vec<Stmt>) -> Self {
         self.probe_handler(at, Handler { body, ..Handler::default() })
     }
 
-    pub fn probe_handler(mut self, at: &[(usize, &str, &[u32])], handler: Handler) -> Self {
+    pub(crate) fn probe_handler(mut self, at: &[(usize, &str, &[u32])], handler: Handler) -> Self {
         let sites = at.iter().map(|(file, function, containers)| self.site(*file, function, containers)).collect();
         let point = format!("probe {}", self.program.probes.len());
         let kind = ProbeKind::Sites(vec![Variant { sites, handler }]);
@@ -162,11 +162,11 @@ impl<'a> Case<'a> {
         self
     }
 
-    pub fn start(&self) -> BpfEngine {
+    pub(crate) fn start(&self) -> BpfEngine {
         self.start_with(&Options::default())
     }
 
-    pub fn start_with(&self, options: &Options) -> BpfEngine {
+    pub(crate) fn start_with(&self, options: &Options) -> BpfEngine {
         let fds: HashMap<FileId, BorrowedFd<'_>> =
             (0u32..).map(FileId).zip(self.binaries.iter().map(|binary| binary.fd())).collect();
         match BpfEngine::start(&self.program, options, &|file| fds.get(&file).copied()) {
@@ -180,7 +180,7 @@ impl<'a> Case<'a> {
 }
 
 /// All events there are.
-pub fn drain(engine: &mut BpfEngine) -> Vec<Event> {
+pub(crate) fn drain(engine: &mut BpfEngine) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
         let before = events.len();
@@ -192,7 +192,7 @@ pub fn drain(engine: &mut BpfEngine) -> Vec<Event> {
 }
 
 /// What the outputs of events look like.
-pub fn written(engine: &BpfEngine, events: &[Event]) -> String {
+pub(crate) fn written(engine: &BpfEngine, events: &[Event]) -> String {
     let mut out = Vec::new();
     for printed in events.iter().flat_map(|event| &event.prints) {
         write_print(&mut out, engine.print(printed.print).unwrap(), &printed.values, &[]);

@@ -19,16 +19,16 @@ fn unique(what: &str) -> String {
 }
 
 /// A compiled program.
-pub struct Binary {
-    folder: PathBuf,
-    pub path: PathBuf,
-    pub file: File,
+pub(crate) struct Binary {
+    folder: Option<PathBuf>,
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
     bytes: Vec<u8>,
 }
 
 impl Binary {
     /// Compiles C.
-    pub fn c(source: &str, flags: &[&str]) -> Binary {
+    pub(crate) fn c(source: &str, flags: &[&str]) -> Binary {
         let folder = std::env::temp_dir().join(unique("bin"));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("t.c"), source).unwrap();
@@ -36,21 +36,26 @@ impl Binary {
         let done =
             Command::new("gcc").args(flags).arg("-o").arg(&path).arg(folder.join("t.c")).arg("-lpthread").status();
         assert!(done.unwrap().success());
-        Binary::open(folder, path)
+        Binary::open(Some(folder), path)
     }
 
-    fn open(folder: PathBuf, path: PathBuf) -> Binary {
+    /// A program that is there.
+    pub(crate) fn existing(path: PathBuf) -> Binary {
+        Binary::open(None, path)
+    }
+
+    fn open(folder: Option<PathBuf>, path: PathBuf) -> Binary {
         let file = File::open(&path).unwrap();
         let bytes = fs::read(&path).unwrap();
         Binary { folder, path, file, bytes }
     }
 
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
     /// Link-time address and file offset of a function.
-    pub fn function(&self, name: &str) -> (u64, u64) {
+    pub(crate) fn function(&self, name: &str) -> (u64, u64) {
         let object = object::File::parse(self.bytes.as_slice()).unwrap();
         let address = object.symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address();
         let segment = object
@@ -61,7 +66,7 @@ impl Binary {
     }
 
     /// The function's first bytes in the file.
-    pub fn code(&self, name: &str, length: usize) -> &[u8] {
+    pub(crate) fn code(&self, name: &str, length: usize) -> &[u8] {
         let at = usize::try_from(self.function(name).1).unwrap();
         &self.bytes[at..at + length]
     }
@@ -69,13 +74,15 @@ impl Binary {
 
 impl Drop for Binary {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 }
 
 /// A cgroup of its own.
-pub struct OwnCgroup {
-    pub folder: PathBuf,
+pub(crate) struct OwnCgroup {
+    pub(crate) folder: PathBuf,
     name: String,
 }
 
@@ -85,14 +92,14 @@ fn hierarchy() -> &'static Path {
 }
 
 impl OwnCgroup {
-    pub fn new(name: &str) -> OwnCgroup {
+    pub(crate) fn new(name: &str) -> OwnCgroup {
         let folder = hierarchy().join(unique(name));
         fs::create_dir(&folder).unwrap();
         OwnCgroup { folder, name: name.to_owned() }
     }
 
     /// As the runner would see it.
-    pub fn container(&self) -> Container {
+    pub(crate) fn container(&self) -> Container {
         let id = fs::metadata(&self.folder).unwrap().ino();
         Container {
             id: format!("{id:064x}"),
@@ -108,7 +115,7 @@ impl OwnCgroup {
     }
 
     /// Starts a program in it; it waits for [`Running::go`] if it reads a line first.
-    pub fn start(&self, binary: &Binary, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, binary: &Binary, arguments: &[&str]) -> Running {
         let procs = self.folder.join("cgroup.procs");
         let mut command = Command::new(&binary.path);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -123,7 +130,7 @@ impl OwnCgroup {
 impl Drop for OwnCgroup {
     fn drop(&mut self) {
         for _ in 0..100 {
-            if fs::remove_dir(&self.folder).is_ok() {
+            if fs::remove_dir(&self.folder).is_ok() || !self.folder.exists() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -132,31 +139,31 @@ impl Drop for OwnCgroup {
 }
 
 /// A process under trace.
-pub struct Running {
-    pub child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     output: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
     /// Lets it go on.
-    pub fn go(&mut self) {
+    pub(crate) fn go(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Its next line.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
     /// All that it prints until it ends.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         drop(self.child.stdin.take());
-        let mut text = String::new();
-        self.output.read_to_string(&mut text).unwrap();
+        let mut text = Vec::new();
+        self.output.read_to_end(&mut text).unwrap();
         self.child.wait().unwrap();
-        text
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 

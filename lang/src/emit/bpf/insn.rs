@@ -152,6 +152,7 @@ pub(super) enum Helper {
     ProbeReadKernel = 113,
     ProbeReadUserStr = 114,
     GetCurrentAncestorCgroupId = 123,
+    SeqWrite = 127,
     RingbufOutput = 130,
     CopyFromUser = 148,
     TaskStorageGet = 156,

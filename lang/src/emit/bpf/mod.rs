@@ -14,6 +14,7 @@ mod expr;
 mod frame;
 mod globals;
 mod handler;
+pub mod identity;
 mod insn;
 pub mod map;
 mod output;

@@ -8,7 +8,6 @@ pub(super) enum Command {
     MapLookupElem = 1,
     MapUpdateElem = 2,
     MapDeleteElem = 3,
-    MapGetNextKey = 4,
     ProgLoad = 5,
     BtfLoad = 18,
     MapFreeze = 22,
@@ -54,7 +53,7 @@ pub(super) struct MapCreate {
     pub(super) btf_value_type_id: u32,
 }
 
-/// `BPF_MAP_*_ELEM`, `BPF_MAP_GET_NEXT_KEY`, `BPF_MAP_FREEZE`
+/// `BPF_MAP_*_ELEM`, `BPF_MAP_FREEZE`
 #[repr(C)]
 #[derive(Default)]
 pub(super) struct MapElem {

@@ -7,10 +7,12 @@ mod attach;
 mod btf;
 mod facts;
 mod globals;
+mod inode;
 mod load;
 mod ring;
 mod sys;
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -44,7 +46,7 @@ impl From<Box<Failure>> for StartError {
     }
 }
 
-/// Compiles the handlers of a program for this kernel.
+/// Compiles the handlers of a program for this kernel: what `ctp build --emit bpf` shows.
 ///
 /// # Errors
 /// What this engine cannot do.
@@ -52,6 +54,37 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Dia
     let mut wanted = btf::Wanted::default();
     facts::want(emit::needs(program), &mut wanted);
     emit::compile(program, options, &facts::facts(&facts::look(&wanted)))
+}
+
+/// Files that may be one inode, because size and build id are the same: only those are worth telling apart.
+fn twins<'a>(
+    program: &Program,
+    file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
+) -> Vec<(FileIndex, BorrowedFd<'a>)> {
+    let known: Vec<_> = (0u32..)
+        .map(FileIndex)
+        .zip(&program.files)
+        .filter_map(|(index, known)| {
+            let descriptor = file(known.id)?;
+            let size = nix::sys::stat::fstat(descriptor).ok()?.st_size;
+            Some((index, descriptor, (size, known.build_id.clone())))
+        })
+        .collect();
+    let alike = |key| known.iter().filter(|(_, _, other)| other == key).count() > 1;
+    known.iter().filter(|(_, _, key)| alike(key)).map(|(index, descriptor, _)| (*index, *descriptor)).collect()
+}
+
+/// For each file that shares its inode with one before it, that one. Where the kernel cannot tell, none: then several
+/// links sit on one inode, which costs time at each hit, and each still counts only its own containers.
+fn representatives(found: &btf::Found, twins: &[(FileIndex, BorrowedFd<'_>)]) -> HashMap<FileIndex, FileIndex> {
+    let descriptors: Vec<BorrowedFd<'_>> = twins.iter().map(|(_, descriptor)| *descriptor).collect();
+    let inodes = inode::identify(found, &descriptors).unwrap_or_default();
+    let mut first = HashMap::new();
+    twins
+        .iter()
+        .zip(inodes)
+        .filter_map(|((index, _), inode)| Some((*index, *first.entry(inode?).or_insert(*index))))
+        .collect()
 }
 
 /// The eBPF engine at work.
@@ -88,7 +121,15 @@ impl BpfEngine {
         options: &Options,
         file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
     ) -> Result<BpfEngine, StartError> {
-        let compiled = compile(program, options).map_err(StartError::Program)?;
+        let twins = twins(program, file);
+        let mut wanted = btf::Wanted::default();
+        facts::want(emit::needs(program), &mut wanted);
+        if !twins.is_empty() {
+            inode::want(&mut wanted);
+        }
+        let found = facts::look(&wanted);
+        let compiled = emit::compile(program, options, &facts::facts(&found)).map_err(StartError::Program)?;
+        let same = if twins.is_empty() { HashMap::new() } else { representatives(&found, &twins) };
         let maps = load::create_maps(&compiled.maps)?;
         let map = |id: emit::map::MapId| -> Outcome<&Map> {
             maps.get(id.0 as usize)
@@ -103,7 +144,7 @@ impl BpfEngine {
         let scalars = map(SCALARS)?.share(scalars_size, 0, true).map_err(unshared)?;
         let programs =
             compiled.programs.iter().map(|program| load::load(program, &maps)).collect::<Outcome<Vec<_>>>()?;
-        let (plans, groups) = attach::plan(&compiled, &|file: FileIndex| file);
+        let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file));
         for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
             groups.add(map(FILTER)?, index, container)?;
         }
@@ -127,6 +168,11 @@ impl BpfEngine {
             malformed: 0,
             compiled,
         })
+    }
+
+    /// How many links attach the program: one for each of its kinds of handlers and each real inode.
+    pub fn links(&self) -> usize {
+        self.links.len()
     }
 
     /// Hands over what is in the ring; returns how many records there were.

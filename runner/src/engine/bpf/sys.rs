@@ -133,21 +133,6 @@ impl Map {
         }
     }
 
-    /// The key after `key`, or the first; `None` at the end.
-    pub(super) fn next_key(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
-        if let Some(key) = key {
-            self.check(key)?;
-        }
-        let mut next = vec![0; self.key_size];
-        let mut attr = self.elem(key.map_or(0, address), address_mut(&mut next), 0);
-        // SAFETY: the kernel reads `key_size` bytes, or none for address 0, and writes as many to `next`.
-        match unsafe { bpf(Command::MapGetNextKey, &mut attr) } {
-            Ok(_) => Ok(Some(next)),
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// All entries of a hash map, read in batches (kernel 5.6): keys, values. `most` entries are made room for at
     /// first; where a bucket holds more, room is doubled.
     pub(super) fn entries(&self, most: usize) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -312,6 +297,16 @@ unsafe impl Send for Shared {}
 pub(super) const PAGE: usize = 4096;
 
 impl Shared {
+    /// Maps the first page of a file, only to see what the kernel makes of it; nothing is read.
+    pub(super) fn peek(fd: BorrowedFd<'_>) -> io::Result<Shared> {
+        Shared::new(fd, PAGE, 0, false)
+    }
+
+    /// Its address.
+    pub(super) fn start(&self) -> u64 {
+        self.start.as_ptr() as u64
+    }
+
     fn new(fd: BorrowedFd<'_>, length: usize, page: usize, writable: bool) -> io::Result<Shared> {
         let protection = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
         let offset = libc::off_t::try_from(page * PAGE).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
