@@ -19,7 +19,7 @@ const OLD_COMPRESSION_HEADER: usize = 12;
 pub(super) fn load(bytes: &dyn ReadAt, elf: &Elf, name: &str) -> Result<Vec<u8>, DebugError> {
     if let Some(section) = elf.section(name) {
         let raw = read(bytes, section)?;
-        if section.flags & u64::from(elf::SHF_COMPRESSED.0) == 0 {
+        if section.flags & elf::SHF_COMPRESSED.0 == 0 {
             return Ok(raw);
         }
         let data = raw.get(COMPRESSION_HEADER..).ok_or_else(|| too_short(name))?;
