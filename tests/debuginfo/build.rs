@@ -8,19 +8,19 @@ use ctp_lang::debuginfo::Module;
 use ctp_lang::world::{ReadAt, ReadError};
 
 /// A compiled program.
-pub struct Program {
-    pub path: PathBuf,
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
 }
 
 /// One way to compile: compiler and flags.
 #[derive(Clone, Copy, Debug)]
-pub struct Variant {
-    pub compiler: &'static str,
-    pub flags: &'static [&'static str],
+pub(crate) struct Variant {
+    pub(crate) compiler: &'static str,
+    pub(crate) flags: &'static [&'static str],
 }
 
 /// gcc and clang, without optimisation and with, DWARF 4 and 5.
-pub const VARIANTS: [Variant; 8] = [
+pub(crate) const VARIANTS: [Variant; 8] = [
     Variant { compiler: "gcc", flags: &["-O0", "-gdwarf-4"] },
     Variant { compiler: "gcc", flags: &["-O0", "-gdwarf-5"] },
     Variant { compiler: "gcc", flags: &["-O2", "-gdwarf-4"] },
@@ -33,7 +33,7 @@ pub const VARIANTS: [Variant; 8] = [
 
 impl Program {
     /// Compiles `sources` (under `tests/debuginfo/c`) as `name`.
-    pub fn compile(name: &str, compiler: &str, flags: &[&str], sources: &[&str]) -> Program {
+    pub(crate) fn compile(name: &str, compiler: &str, flags: &[&str], sources: &[&str]) -> Program {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debuginfo");
         std::fs::create_dir_all(&folder).unwrap();
         let label: String = flags.iter().flat_map(|flag| flag.chars()).filter(|c| c.is_ascii_alphanumeric()).collect();
@@ -46,25 +46,25 @@ impl Program {
     }
 
     /// Opens it as ctp does.
-    pub fn module(&self) -> Module {
+    pub(crate) fn module(&self) -> Module {
         Module::open(Arc::new(OnDisk::open(&self.path))).unwrap()
     }
 
     /// What a tool prints about it.
-    pub fn shown_by(&self, tool: &str, arguments: &[&str]) -> String {
+    pub(crate) fn shown_by(&self, tool: &str, arguments: &[&str]) -> String {
         let output = Command::new(tool).args(arguments).arg(&self.path).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
 /// A file read by position.
-pub struct OnDisk {
+pub(crate) struct OnDisk {
     file: std::fs::File,
     size: u64,
 }
 
 impl OnDisk {
-    pub fn open(path: &Path) -> OnDisk {
+    pub(crate) fn open(path: &Path) -> OnDisk {
         let file = std::fs::File::open(path).unwrap();
         let size = file.metadata().unwrap().len();
         OnDisk { file, size }

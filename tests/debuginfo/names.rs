@@ -89,3 +89,14 @@ fn without_debug_info_symbols_name_addresses_only() {
     assert!(module.functions("printf").unwrap().is_empty(), "an undefined symbol is no function of the file");
     assert_eq!(module.nearest_functions("helpr", 1), ["helper"]);
 }
+
+#[test]
+fn a_loop_at_the_probed_address_is_told() {
+    for compiler in ["gcc", "clang"] {
+        // Without optimisation the loop begins where the prologue ends; `main` has none.
+        let program = Program::compile("spin", compiler, &["-O0", "-g"], &["spin.c"]);
+        let repeats = |name: &str| program.module().functions(name).unwrap()[0].sites[0].repeats;
+        assert!(repeats("spin"), "{compiler}");
+        assert!(!repeats("main"), "{compiler}");
+    }
+}

@@ -10,15 +10,15 @@ use ctp_lang::debuginfo::facts::{BinaryOp, Compute, Function, Location, Site, Ty
 use crate::build::Program;
 
 /// What happened in one run.
-pub struct Run {
+pub(crate) struct Run {
     /// The lines the program printed, in order.
-    pub printed: Vec<String>,
+    pub(crate) printed: Vec<String>,
     /// The same lines as ctp's addresses and locations give them, in order; `?` for a value without location.
-    pub hits: Vec<String>,
+    pub(crate) hits: Vec<String>,
 }
 
 /// Runs `program` with breakpoints at all sites of `functions`.
-pub fn run(program: &Program, module: &Module, functions: &[Function]) -> Run {
+pub(crate) fn run(program: &Program, module: &Module, functions: &[Function]) -> Run {
     let output = program.path.with_extension("out");
     let hits = program.path.with_extension("hits");
     let script = program.path.with_extension("py");

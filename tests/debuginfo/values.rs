@@ -48,7 +48,7 @@ fn check(program: &Program, variant: &Variant) -> BTreeSet<String> {
 
 /// Holds that the hits are the calls that the program printed, in order and in number, with their values. Returns the
 /// values (`function label`) that had no location at a site that was hit.
-pub fn compare(what: &str, run: &oracle::Run, functions: &[Function]) -> BTreeSet<String> {
+pub(crate) fn compare(what: &str, run: &oracle::Run, functions: &[Function]) -> BTreeSet<String> {
     let (printed, hits) = (by_function(&run.printed), by_function(&run.hits));
     let mut missing = BTreeSet::new();
     for (name, printed) in printed.iter().filter(|(name, _)| !name.is_empty()) {

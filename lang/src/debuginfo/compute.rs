@@ -73,9 +73,11 @@ impl Tree {
             if let Compute::Binary(BinaryOp::Add, x, a) = &self.compute
                 && let Compute::Const(a) = **a
             {
-                let sum = Compute::Const(a.wrapping_add(addend));
-                let compute = Compute::Binary(BinaryOp::Add, x.clone(), Box::new(sum));
-                return Some(Tree { compute, nodes: self.nodes });
+                let compute = match a.wrapping_add(addend) {
+                    0 => (**x).clone(),
+                    sum => Compute::Binary(BinaryOp::Add, x.clone(), Box::new(Compute::Const(sum))),
+                };
+                return Tree::of(compute);
             }
         }
         let nodes = self.nodes + right.nodes + 1;
