@@ -4,7 +4,7 @@ use super::format::{self, Part};
 use super::nature::Nature;
 use super::{Checker, Missing, Scope, Typed, call, expr};
 use crate::codes::Code;
-use crate::debuginfo::facts::{SiteKind, Unavailable, VariableKind};
+use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Expr, ExprKind, Piece, Print, Show, Shown, Spec, Stmt, Ty};
 use crate::resolve::unsupported;
@@ -145,7 +145,12 @@ impl Checker<'_> {
             pieces.push(Piece::Text(format!("{gap}{}=", variable.name).into_bytes()));
             let typed = expr::value_of(variable, &at, span);
             if let Nature::Opaque { what } = &typed.nature {
-                pieces.push(Piece::Text(format!("<{what}>").into_bytes()));
+                let shown = match &variable.location {
+                    Location::Unavailable(Unavailable::VectorRegister) => VECTOR.to_owned(),
+                    Location::Unavailable(_) => OPTIMIZED_OUT.to_owned(),
+                    _ => format!("<not shown: {what}>"),
+                };
+                pieces.push(Piece::Text(shown.into_bytes()));
             } else {
                 pieces.extend(self.default_piece(typed, span, Spec::default(), scope));
             }

@@ -346,7 +346,7 @@ impl Running<'_> {
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
         let trouble = counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched > 0);
         if self.session.program.sites().next().is_some() && (!self.session.options.quiet || trouble) {
-            for line in summary::lines(self.session.program, counters, self.written, elapsed) {
+            for line in summary::lines(self.session.program, self.session.sources, counters, self.written, elapsed) {
                 report::notice(&line);
             }
         }

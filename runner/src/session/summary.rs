@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use ctp_lang::debuginfo::facts::SiteKind;
 use ctp_lang::ir::{Probe, ProbeKind, Program};
+use ctp_lang::source::Sources;
 
 use crate::engine::Counters;
 
 /// The lines of the summary, without `ctp: `.
-pub(super) fn lines(program: &Program, counters: &[Counters], written: u64, elapsed: Duration) -> Vec<String> {
+pub(super) fn lines(
+    program: &Program,
+    sources: &Sources,
+    counters: &[Counters],
+    written: u64,
+    elapsed: Duration,
+) -> Vec<String> {
     let total = |count: fn(&Counters) -> u64| counters.iter().map(count).sum::<u64>();
     let hits = total(Counters::hits);
     let faults = total(|c| c.read_faults + c.faults_shown);
@@ -21,7 +28,7 @@ pub(super) fn lines(program: &Program, counters: &[Counters], written: u64, elap
         elapsed.as_secs_f64()
     )];
     for (probe, counters) in program.probes.iter().zip(counters) {
-        lines.extend(troubles(counters).map(|troubles| format!("{}: {troubles}", probe.point)));
+        lines.extend(troubles(counters).map(|troubles| format!("{}: {troubles}", named(program, sources, probe))));
     }
     if hits == 0 {
         lines.extend(program.probes.iter().filter_map(why_no_hits));
@@ -29,15 +36,26 @@ pub(super) fn lines(program: &Program, counters: &[Counters], written: u64, elap
     lines
 }
 
+/// A probe's point as written, with its line where another probe has the same point.
+fn named(program: &Program, sources: &Sources, probe: &Probe) -> String {
+    let same = program.probes.iter().filter(|other| other.point == probe.point).count();
+    match sources.get(probe.span.source) {
+        Some(source) if same > 1 => {
+            format!("{} ({}:{})", probe.point, source.name(), source.line_column(probe.span.start).line)
+        }
+        Some(_) | None => probe.point.clone(),
+    }
+}
+
 /// What was not as it should be for one probe; `None` where nothing was.
 fn troubles(counters: &Counters) -> Option<String> {
     let named = [
         (counters.lost, "lost (the reader fell behind; --ring-size makes more room)"),
-        (counters.read_faults, "stopped by a value that could not be read"),
-        (counters.faults_shown, "values shown as <fault>"),
+        (counters.read_faults, "stopped by a value that could not be read or a division by zero"),
+        (counters.faults_shown, "shown as <fault>"),
         (counters.step_limit, "stopped by the step limit"),
-        (counters.unmatched, "returns without their entry"),
-        (counters.map_full, "updates dropped by a full map (--map-size makes more room)"),
+        (counters.unmatched, "without the entry of their return"),
+        (counters.map_full, "not stored in a full map (--map-size makes more room)"),
     ];
     let words: Vec<String> =
         named.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

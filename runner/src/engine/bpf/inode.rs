@@ -52,8 +52,7 @@ fn mappings(found: &Found, pid: u32) -> io::Result<Vec<(u64, Inode)>> {
         super_block_device: member("super_block", "s_dev")?,
     };
     let function = found.functions.get(ITERATOR).copied().ok_or_else(unsupported)?;
-    let insns: Vec<[u8; 8]> =
-        vma_iterator(&offsets).ok_or_else(unsupported)?.into_iter().map(Insn::to_bytes).collect();
+    let insns: Vec<[u8; 8]> = vma_iterator(&offsets).ok_or_else(unsupported)?.into_iter().map(Insn::to_bytes).collect();
     let program = sys::load_program(Kind::Iterator(function), "ctp_inodes", &insns, None)?;
     let mut bytes = Vec::new();
     File::from(sys::open_iterator(program.as_fd(), pid)?).read_to_end(&mut bytes)?;

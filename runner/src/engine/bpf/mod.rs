@@ -57,10 +57,7 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Dia
 }
 
 /// Files that may be one inode, because size and build id are the same: only those are worth telling apart.
-fn twins<'a>(
-    program: &Program,
-    file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
-) -> Vec<(FileIndex, BorrowedFd<'a>)> {
+fn twins<'a>(program: &Program, file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>) -> Vec<(FileIndex, BorrowedFd<'a>)> {
     let known: Vec<_> = (0u32..)
         .map(FileIndex)
         .zip(&program.files)
