@@ -13,4 +13,3 @@ pub mod docker;
 pub mod process;
 #[path = "fixtures/unique.rs"]
 pub mod unique;
-

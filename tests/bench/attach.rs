@@ -56,12 +56,9 @@ fn main() -> ExitCode {
     let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app");
     // One call each 100 µs.
     let web = Container::detached(&image, &["100"]);
-    let script = format!(
-        r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("%d\n", $arg) }}"#,
-        web.name()
-    );
-    let other =
-        format!(r#"uprobe:/proc/{}/root/app/test_app:my_function {{ printf("%d\n", arg0) }}"#, web.pid());
+    let script =
+        format!(r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("%d\n", $arg) }}"#, web.name());
+    let other = format!(r#"uprobe:/proc/{}/root/app/test_app:my_function {{ printf("%d\n", arg0) }}"#, web.pid());
     let version = run(Command::new("bpftrace").arg("--version")).stdout;
     let kernel = run(Command::new("uname").arg("-r")).stdout;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -41,10 +41,7 @@ fn a_million_calls_are_received_or_lost_and_counted_exactly() {
         .number("calls")
         .map("by_rest", &[Ty::Int], Ty::Int, None)
         .probe(&[(0, "f", &[0])], vec![print(vec![Part::Show(argument(0))])])
-        .probe(
-            &[(0, "f", &[0])],
-            vec![add(0, vec![], int(1)), add(1, vec![binary_mod(argument(0), 10)], argument(0))],
-        );
+        .probe(&[(0, "f", &[0])], vec![add(0, vec![], int(1)), add(1, vec![binary_mod(argument(0), 10)], argument(0))]);
     let mut engine = case.start_with(&Options { ring_size: 1 << 20, ..Options::default() });
     for running in &mut running {
         running.go();
@@ -140,10 +137,7 @@ fn two_files_that_are_one_inode_count_each_hit_once() {
     let second = Binary::existing(binary.path.clone());
     let case = Case::new(&[&binary, &second], vec![web.container(), web2.container()])
         .map("calls", &[Ty::Str], Ty::Int, None)
-        .probe(
-            &[(0, "f", &[0]), (1, "f", &[1])],
-            vec![add(0, vec![context(Context::Container)], int(1))],
-        );
+        .probe(&[(0, "f", &[0]), (1, "f", &[1])], vec![add(0, vec![context(Context::Container)], int(1))]);
     let mut engine = case.start();
     assert_eq!(engine.links(), 1);
     for running in &mut running {
@@ -210,9 +204,8 @@ fn many_probes_at_one_function_and_one_probe_at_many() {
     engine.stop().unwrap();
     let mut entries = engine.entries(GlobalIndex(0)).unwrap();
     entries.sort();
-    let mut expected: Vec<(Vec<Value>, Value)> = (1..100)
-        .map(|i| (vec![Value::str(format!("f{i}"))], Value::Int(i)))
-        .collect();
+    let mut expected: Vec<(Vec<Value>, Value)> =
+        (1..100).map(|i| (vec![Value::str(format!("f{i}"))], Value::Int(i))).collect();
     expected.sort();
     assert_eq!(entries, expected);
     let counters = engine.counters().unwrap();
@@ -229,8 +222,8 @@ fn many_probes_at_one_function_and_one_probe_at_many() {
 fn tracer_to_be_killed() {
     let Ok(path) = std::env::var("CTP_TEST_BINARY") else { return };
     let (binary, web) = (Binary::existing(path.into()), OwnCgroup::new("doomed"));
-    let case =
-        Case::new(&[&binary], vec![web.container()]).probe(&[(0, "f", &[0])], vec![print(vec![Part::Show(argument(0))])]);
+    let case = Case::new(&[&binary], vec![web.container()])
+        .probe(&[(0, "f", &[0])], vec![print(vec![Part::Show(argument(0))])]);
     let _engine = case.start();
     std::fs::remove_dir(&web.folder).unwrap();
     println!("\nattached");

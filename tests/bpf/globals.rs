@@ -108,7 +108,13 @@ fn what_begin_set_is_what_handlers_find() {
                 condition: Some(wanted),
                 body: vec![
                     add(1, vec![], value()),
-                    Stmt::Effect(update(0, vec![word()], UpdateOp::Set, operate(BinaryOp::Add, value(), int(1)), false)),
+                    Stmt::Effect(update(
+                        0,
+                        vec![word()],
+                        UpdateOp::Set,
+                        operate(BinaryOp::Add, value(), int(1)),
+                        false,
+                    )),
                 ],
                 ..Handler::default()
             },
@@ -145,8 +151,7 @@ int main(void) { getchar(); for (int i = 0; i < 1000; i++) f(i % 100); return 0;
     running.finish();
     engine.stop().unwrap();
     let entries = engine.entries(GlobalIndex(0)).unwrap();
-    let kept: u64 =
-        entries.iter().map(|(_, value)| if let Value::Int(n) = value { n.unsigned_abs() } else { 0 }).sum();
+    let kept: u64 = entries.iter().map(|(_, value)| if let Value::Int(n) = value { n.unsigned_abs() } else { 0 }).sum();
     let counters = engine.counters().unwrap()[0];
     assert_eq!(entries.len(), 64);
     assert_eq!((kept, counters.map_full, counters.hits()), (640, 360, 1000));

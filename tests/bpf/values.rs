@@ -7,12 +7,7 @@ use crate::build::*;
 use crate::target::{Binary, OwnCgroup};
 
 /// Runs a program in a cgroup under trace; returns what it printed, what was traced, and what was counted.
-fn run(
-    source: &str,
-    flags: &[&str],
-    function: &str,
-    handler: Handler,
-) -> (String, String, ctp::engine::Counters) {
+fn run(source: &str, flags: &[&str], function: &str, handler: Handler) -> (String, String, ctp::engine::Counters) {
     let (binary, web) = (Binary::c(source, flags), OwnCgroup::new("web"));
     let mut running = web.start(&binary, &[]);
     let case = Case::new(&[&binary], vec![web.container()]).probe_handler(&[(0, function, &[0])], handler);
@@ -37,8 +32,7 @@ int main(void) { getchar(); for (int i = 0; i < 5; i++) my_function(i * 10 - 20)
 
 #[test]
 fn an_argument_is_what_the_program_printed() {
-    let handler =
-        body(vec![print(vec![Part::Text("my_function("), Part::Show(int_argument(0)), Part::Text(")\n")])]);
+    let handler = body(vec![print(vec![Part::Text("my_function("), Part::Show(int_argument(0)), Part::Text(")\n")])]);
     let (printed, traced, counters) = run(HELLO, &["-O2"], "my_function", handler);
     assert_eq!(printed.lines().count(), 5);
     assert_eq!(traced, printed);
@@ -133,8 +127,7 @@ fn members() -> Vec<Expr> {
 
 #[test]
 fn what_cannot_be_read_is_shown_as_a_fault_in_its_place() {
-    let mut parts: Vec<Part> =
-        members().into_iter().flat_map(|member| [Part::Show(member), Part::Text(" ")]).collect();
+    let mut parts: Vec<Part> = members().into_iter().flat_map(|member| [Part::Show(member), Part::Text(" ")]).collect();
     parts.extend([Part::Show(user_string(argument(1))), Part::Text("\n")]);
     let (printed, traced, counters) = run(POINTERS, &["-O2"], "at", body(vec![print(parts)]));
     assert_eq!(printed.lines().count(), 5);
@@ -179,13 +172,10 @@ int main(void) {
 fn arithmetic_is_cs() {
     use BinaryOp::*;
     let (a, b) = (|| argument(0), || argument(1));
-    let mut values: Vec<Expr> = [Add, Sub, Mul, And, Or, Xor, Shl, Shr, ShrLogical, Div]
-        .into_iter()
-        .map(|op| operate(op, a(), b()))
-        .collect();
+    let mut values: Vec<Expr> =
+        [Add, Sub, Mul, And, Or, Xor, Shl, Shr, ShrLogical, Div].into_iter().map(|op| operate(op, a(), b())).collect();
     values.extend([CompareOp::Lt, CompareOp::Eq, CompareOp::Ge].into_iter().map(|op| compare(op, a(), b())));
-    let mut parts: Vec<Part> =
-        values.into_iter().flat_map(|value| [Part::Need(value), Part::Text(" ")]).collect();
+    let mut parts: Vec<Part> = values.into_iter().flat_map(|value| [Part::Need(value), Part::Text(" ")]).collect();
     parts.pop();
     parts.push(Part::Text("\n"));
     let (printed, traced, counters) = run(ARITHMETIC, &["-O2", "-fwrapv"], "two", body(vec![print(parts)]));
@@ -359,9 +349,7 @@ int main(void) {
 "#;
     let n = || int_argument(0);
     let is = |op, value| compare(op, n(), int(value));
-    let logic = |and, left, right| {
-        expr(Ty::Int, ExprKind::Logic { and, left: Box::new(left), right: Box::new(right) })
-    };
+    let logic = |and, left, right| expr(Ty::Int, ExprKind::Logic { and, left: Box::new(left), right: Box::new(right) });
     let more = expr(
         Ty::Str,
         ExprKind::Ternary(Box::new(is(CompareOp::Gt, 6)), Box::new(text("more")), Box::new(text("less"))),

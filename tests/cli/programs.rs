@@ -60,8 +60,11 @@ fn called_by_tests() -> BTreeSet<String> {
 /// The package that a program of Debian's folders belongs to.
 fn package_of(program: &str) -> Option<String> {
     let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-    let candidates: Vec<PathBuf> =
-        if program.starts_with('/') { vec![program.into()] } else { folders.map(|f| Path::new(f).join(program)).into() };
+    let candidates: Vec<PathBuf> = if program.starts_with('/') {
+        vec![program.into()]
+    } else {
+        folders.map(|f| Path::new(f).join(program)).into()
+    };
     candidates.iter().filter(|path| path.exists()).find_map(|path| {
         let found = attempt(Command::new("dpkg-query").arg("--search").arg(path));
         found.stdout.split(':').next().filter(|name| !name.is_empty()).map(str::to_owned)
@@ -96,10 +99,10 @@ fn each_program_comes_from_a_package_on_the_list() {
 
 #[test]
 fn each_script_is_known_here() {
-    let mut found: Vec<String> = run(Command::new("grep").args(["-rlE", "^#!.*sh$", "."]).current_dir(top()).args([
-        "--exclude-dir=target",
-        "--exclude-dir=.git",
-    ]))
+    let mut found: Vec<String> = run(Command::new("grep")
+        .args(["-rlE", "^#!.*sh$", "."])
+        .current_dir(top())
+        .args(["--exclude-dir=target", "--exclude-dir=.git"]))
     .stdout
     .lines()
     .map(|path| path.trim_start_matches("./").to_owned())

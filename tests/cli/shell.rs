@@ -139,7 +139,21 @@ gdb
 END
 ./tests/run
 "#;
-    let expected =
-        ["./tests/run", "apt-get", "cat", "cut", "date", "docker", "dockerd", "echo", "ls", "printf", "read", "setsid", "sort", "true"];
+    let expected = [
+        "./tests/run",
+        "apt-get",
+        "cat",
+        "cut",
+        "date",
+        "docker",
+        "dockerd",
+        "echo",
+        "ls",
+        "printf",
+        "read",
+        "setsid",
+        "sort",
+        "true",
+    ];
     assert_eq!(commands(script).into_iter().collect::<Vec<_>>(), expected);
 }

@@ -10,7 +10,8 @@ fn help_names_every_subcommand_and_each_has_its_own() {
     let help = ctp(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     for subcommand in SUBCOMMANDS {
-        let listed = help.stdout.lines().filter(|line| line.trim_start().starts_with(&format!("{subcommand} "))).count();
+        let listed =
+            help.stdout.lines().filter(|line| line.trim_start().starts_with(&format!("{subcommand} "))).count();
         assert_eq!(listed, 1, "{subcommand} in\n{}", help.stdout);
         let own = ctp(&[subcommand, "--help"]);
         assert_eq!(own.code, Some(0), "{}", own.stderr);
@@ -49,7 +50,10 @@ fn a_file_that_is_not_there_ends_with_2_and_is_named() {
         let output = ctp(&[subcommand, "/no/such/file.ctp"]);
         assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
         let said = &output.stderr;
-        assert!(said.contains("E0405") && said.contains("/no/such/file.ctp") && said.contains("No such file"), "{said}");
+        assert!(
+            said.contains("E0405") && said.contains("/no/such/file.ctp") && said.contains("No such file"),
+            "{said}"
+        );
     }
 }
 
@@ -104,7 +108,8 @@ fn a_script_with_a_first_line_for_the_shell() {
 fn standard_input_is_a_program_too() {
     use std::io::Write;
     use std::process::Stdio;
-    let mut child = ctp_tests::ctp::command(&["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        ctp_tests::ctp::command(&["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     write!(child.stdin.take().unwrap(), "probe begin {{ println(\"piped\"); exit() }}").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"piped\n"[..]));

@@ -9,10 +9,54 @@ use crate::programs::{container, expr, in_memory, print, probe, program, shown, 
 use crate::stap::Root;
 
 const NASTY: &[&str] = &[
-    "\"", "\\", "\\\"", "\n", "\r", "\r\n", "%{", "%}", "%(", "%)", "@1", "$1", "$$", "@#", "//", "/*", "*/", "#", "\0", "\u{7f}",
-    "\u{202e}", "\u{2028}", "é", "%s%n", "%", "\\n", "\\", "???/", "`id`", "$(id)", "'", "*", "?", "[", "}", "{", ";", "!",
-    "\nprobe begin { system(\"id\") }\n", "\"); system(\"id\"); printf(\"", "*/ probe begin { exit() } /*", "@define x %( y %)",
-    "\u{1b}[2J", "a\tb", "\\001", "\\", "0", "7",
+    "\"",
+    "\\",
+    "\\\"",
+    "\n",
+    "\r",
+    "\r\n",
+    "%{",
+    "%}",
+    "%(",
+    "%)",
+    "@1",
+    "$1",
+    "$$",
+    "@#",
+    "//",
+    "/*",
+    "*/",
+    "#",
+    "\0",
+    "\u{7f}",
+    "\u{202e}",
+    "\u{2028}",
+    "é",
+    "%s%n",
+    "%",
+    "\\n",
+    "\\",
+    "???/",
+    "`id`",
+    "$(id)",
+    "'",
+    "*",
+    "?",
+    "[",
+    "}",
+    "{",
+    ";",
+    "!",
+    "\nprobe begin { system(\"id\") }\n",
+    "\"); system(\"id\"); printf(\"",
+    "*/ probe begin { exit() } /*",
+    "@define x %( y %)",
+    "\u{1b}[2J",
+    "a\tb",
+    "\\001",
+    "\\",
+    "0",
+    "7",
 ];
 
 /// A generator of numbers, the same in each run (xorshift64).
@@ -64,7 +108,8 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
             }
             (b'\\', Some(next)) => {
                 bytes.next();
-                let letters = [(b'n', b'\n'), (b't', b'\t'), (b'r', b'\r'), (b'a', 7), (b'b', 8), (b'v', 11), (b'f', 12)];
+                let letters =
+                    [(b'n', b'\n'), (b't', b'\t'), (b'r', b'\r'), (b'a', 7), (b'b', 8), (b'v', 11), (b'f', 12)];
                 out.push(letters.iter().find(|(letter, _)| *letter == next).map_or(next, |(_, byte)| *byte));
             }
             (other, _) => out.push(other),
@@ -83,9 +128,15 @@ fn hostile_names_change_nothing() {
     for _ in 0..count {
         let [name, path, function, image, text, enumerator, file] = std::array::from_fn(|_| numbers.name());
         let string = |s: &str| expr(Ty::Str, ExprKind::Str(s.as_bytes().to_vec()));
-        let enum_value = expr(Ty::Int, ExprKind::Extend { value: Box::new(Expr::int(3, span())), bits: 8, signed: false });
+        let enum_value =
+            expr(Ty::Int, ExprKind::Extend { value: Box::new(Expr::int(3, span())), bits: 8, signed: false });
         let body = vec![
-            print(vec![words(&text), words("|"), shown(string(&text), Show::Text), shown(enum_value, Show::Enum(EnumIndex(0)))]),
+            print(vec![
+                words(&text),
+                words("|"),
+                shown(string(&text), Show::Text),
+                shown(enum_value, Show::Enum(EnumIndex(0))),
+            ]),
             print(vec![shown(in_memory(&function, vec![]), Show::Signed)]),
         ];
         let kind = SiteKind::Inlined { into: function.clone(), call: None };
@@ -118,7 +169,11 @@ fn hostile_names_change_nothing() {
         let mut format = text.replace('%', "%%");
         format = format.replace('\0', "%c") + "|%s%s";
         // stap keeps a format as it is written until C reads it, so what it prints is escaped twice.
-        assert!(literals.iter().any(|literal| unescaped(literal) == format.as_bytes()), "{text:?}\n{script}\n{}", answer.out);
+        assert!(
+            literals.iter().any(|literal| unescaped(literal) == format.as_bytes()),
+            "{text:?}\n{script}\n{}",
+            answer.out
+        );
         if !enumerator.contains('\0') {
             assert!(literals.contains(&enumerator.into_bytes()), "{script}\n{}", answer.out);
         }

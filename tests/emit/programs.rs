@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ctp_lang::debuginfo::facts::{AddressRule, BuildId, Register, SiteKind};
 use ctp_lang::ir::{
-    ContainerIndex, Expr, ExprKind, File, FileIndex, Handler, Piece, Print, Probe, ProbeKind, Program, Show, Shown, Site,
-    Spec, Stmt, Target, TargetStep, Ty, Variant,
+    ContainerIndex, Expr, ExprKind, File, FileIndex, Handler, Piece, Print, Probe, ProbeKind, Program, Show, Shown,
+    Site, Spec, Stmt, Target, TargetStep, Ty, Variant,
 };
 use ctp_lang::source::{SourceId, Sources, Span};
 use ctp_lang::world::{Cgroup, Container, FileId, Runtime};
@@ -73,7 +73,9 @@ pub(crate) fn handler(body: Vec<Stmt>) -> Handler {
 
 /// A probe of several variants.
 pub(crate) fn variants(variants: Vec<Variant>) -> Probe {
-    Probe { point: "container(\"web\"):/app/test_app.fn(…)".to_owned(), span: span(), kind: ProbeKind::Sites(variants) }
+    Probe {
+        point: "container(\"web\"):/app/test_app.fn(…)".to_owned(), span: span(), kind: ProbeKind::Sites(variants)
+    }
 }
 
 /// An expression.

@@ -6,7 +6,8 @@ use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
 use ctp_lang::emit::stap::{Options, emit};
 use ctp_lang::ir::{
     BinaryOp, CompareOp, Constant, ContainerIndex, Context, EnumIndex, EnumNames, Expr, ExprKind, Global, GlobalIndex,
-    GlobalKind, LocalIndex, Piece, Probe, ProbeKind, Program, Show, Shown, Spec, Stmt, TargetStep, Ty, UnaryOp, UpdateOp,
+    GlobalKind, LocalIndex, Piece, Probe, ProbeKind, Program, Show, Shown, Spec, Stmt, TargetStep, Ty, UnaryOp,
+    UpdateOp,
 };
 
 use crate::programs::{
@@ -25,7 +26,9 @@ fn string(bytes: &[u8]) -> Expr {
 
 fn context(context: Context) -> Expr {
     let ty = match context {
-        Context::Comm | Context::Container | Context::ContainerId | Context::ProbeFunction | Context::ProbePoint => Ty::Str,
+        Context::Comm | Context::Container | Context::ContainerId | Context::ProbeFunction | Context::ProbePoint => {
+            Ty::Str
+        }
         _ => Ty::Int,
     };
     expr(ty, ExprKind::Context(context))
@@ -83,13 +86,19 @@ fn every_construct_is_accepted() {
             shown(text("text", vec![]), Show::Text),
             shown(text("request", vec![TargetStep::Member("path".into())]), Show::Text),
             shown(in_memory("pointer", vec![]), Show::Pointer),
-            shown(in_memory("request", vec![TargetStep::Member("tag".into()), TargetStep::Index(int(1))]), Show::Unsigned),
+            shown(
+                in_memory("request", vec![TargetStep::Member("tag".into()), TargetStep::Index(int(1))]),
+                Show::Unsigned,
+            ),
             Piece::Value(Shown { value: requests(), show: Show::Hex { upper: true }, spec: hex, fault_is_shown: true }),
             Piece::Unavailable { text: "<optimized out>", spec: widths },
             words("100% done\0\n"),
         ]),
         Stmt::SetLocal(LocalIndex(0), binary(BinaryOp::Shl, int(-5), context(Context::Cpu))),
-        Stmt::SetLocal(LocalIndex(1), expr(Ty::Str, ExprKind::Concat(vec![context(Context::Comm), string(b"\"@1 $1 %{\\")]))),
+        Stmt::SetLocal(
+            LocalIndex(1),
+            expr(Ty::Str, ExprKind::Concat(vec![context(Context::Comm), string(b"\"@1 $1 %{\\")])),
+        ),
         Stmt::If {
             condition: expr(
                 Ty::Int,
@@ -149,8 +158,10 @@ fn every_construct_is_accepted() {
         global("ctp_cg", scalar(i64::MIN), false),
         global("label", GlobalKind::Scalar { ty: Ty::Str, initial: Constant::Str(b"a\"b".to_vec()) }, true),
     ];
-    program.enums =
-        vec![EnumNames { name: Some("color */".into()), names: vec![(0, "RED\"".into()), (5, "GREEN".into()), (-1, "BLUE".into())] }];
+    program.enums = vec![EnumNames {
+        name: Some("color */".into()),
+        names: vec![(0, "RED\"".into()), (5, "GREEN".into()), (-1, "BLUE".into())],
+    }];
     let text = accepted(&program, &sample);
     // What stops a run stands behind nothing that was printed before.
     let (_, body) = text.split_once("probe process(").expect("a probe");

@@ -24,7 +24,10 @@ struct Run {
 }
 
 fn run(example: &str, program: &str, options: &[&str]) -> Run {
-    let image = Image::new(&Binary::compile(&format!("examples/{program}.c"), Compiler::Gcc, &["-g"]), &format!("/app/{program}"));
+    let image = Image::new(
+        &Binary::compile(&format!("examples/{program}.c"), Compiler::Gcc, &["-g"]),
+        &format!("/app/{program}"),
+    );
     let args: &[&str] = if program == "test_app" { &["0", "20"] } else { &["20"] };
     let web = Container::detached_as(&image, &format!("{}-web", unique::name()), args);
     let text = fs::read_to_string(folder().join(example)).unwrap();
@@ -109,8 +112,7 @@ fn every() {
     let run = run("every.ctp", "test_app", &["--for", "2500ms"]);
     let lines = run.output.lines();
     assert_eq!(lines[0], "counting the calls of my_function");
-    let counts: Vec<usize> =
-        lines[1..].iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    let counts: Vec<usize> = lines[1..].iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(counts.len(), 3, "{lines:?}");
     assert!(counts.is_sorted() && counts[0] > 0 && counts[2] <= run.web.printed().len(), "{lines:?}");
     assert!(lines[3].ends_with(" calls in all"), "{lines:?}");

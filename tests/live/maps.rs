@@ -63,7 +63,13 @@ fn end_reads_what_the_probes_counted() {
 
 #[test]
 fn every_fires_on_time() {
-    let output = ctp(&["run", "--for", "1100ms", "-e", r#"probe every(250ms) { println("tick") } probe end { println("end") }"#]);
+    let output = ctp(&[
+        "run",
+        "--for",
+        "1100ms",
+        "-e",
+        r#"probe every(250ms) { println("tick") } probe end { println("end") }"#,
+    ]);
 
     let lines = output.lines();
     let (last, ticks) = lines.split_last().unwrap();

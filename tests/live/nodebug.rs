@@ -23,10 +23,8 @@ fn a_parameter_needs_debug_info() {
     let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]).strip("-g"), "/app/test_app");
     let web = Container::driven(&image);
 
-    let script = format!(
-        r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("%d\n", $arg) }}"#,
-        web.name()
-    );
+    let script =
+        format!(r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("%d\n", $arg) }}"#, web.name());
     let output = ctp(&["run", "-e", &script]);
 
     assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));

@@ -94,10 +94,8 @@ fn the_plan_is_shown_and_nothing_attached() {
     let binary = Binary::compile("twins.c", Compiler::Gcc, &["-g"]);
     let image = Image::new(&binary, "/app/test_app");
     let web = Container::driven(&image);
-    let script = format!(
-        r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("%d\n", $arg) }}"#,
-        web.name()
-    );
+    let script =
+        format!(r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("%d\n", $arg) }}"#, web.name());
     let output = ctp(&["run", "--plan", "-e", &script]);
 
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -140,8 +138,11 @@ fn a_reader_that_goes_away_ends_the_run() {
 fn a_full_disk_is_an_error() {
     let busy = busy();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let to_stdout =
-        ctp::command(&["run", "-e", &busy.script, "--events", "5"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let to_stdout = ctp::command(&["run", "-e", &busy.script, "--events", "5"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     let to_file = ctp(&["run", "-e", &busy.script, "--events", "5", "-o", "/dev/full"]);
 
     assert_eq!((to_stdout.status.code(), to_file.code), (Some(2), Some(2)));

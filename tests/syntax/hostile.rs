@@ -113,7 +113,9 @@ fn what_is_too_large_or_no_text_is_refused() {
     for (what, text) in [("10 MB", "x".repeat(10_000_000)), ("NUL", "probe begin {}\n\0".to_owned())] {
         assert_eq!(codes(&parse(what, text)), [Code::E0009], "{what}");
     }
-    for (bytes, place) in [(&b"probe begin {}\n\xff\xfe"[..], 15..16), (b"\x7fELF\x02\x01\x01\0\0", 7..8), (b"a\0b", 1..2)] {
+    for (bytes, place) in
+        [(&b"probe begin {}\n\xff\xfe"[..], 15..16), (b"\x7fELF\x02\x01\x01\0\0", 7..8), (b"a\0b", 1..2)]
+    {
         let refused = syntax::decode(SOURCE, bytes).expect_err("no text");
         assert_eq!((refused.code, refused.primary.span.range()), (Code::E0009, place));
     }
@@ -126,9 +128,49 @@ fn an_executable_and_random_words_end_soon() {
     let head = program.get(..400_000).unwrap_or(&program);
     parse("executable", String::from_utf8_lossy(head).replace('\0', " "));
     let words = [
-        "probe ", "begin ", "{", "}", "(", ")", "[", "]", "x", "=", "+", "\"a\"", "\n", ";", ",", "if ", "else ", "foreach ",
-        "in ", "$a", "->", ".", "?", ":", "1", "emit ", "@cast", "container(\"a\")", ":/a/b", ".fn(\"x\")", "/*", "*/", "#", "\"",
-        "'", "fn ", "global ", "for ", "while ", "<<<", "!", "-", "--",
+        "probe ",
+        "begin ",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        "x",
+        "=",
+        "+",
+        "\"a\"",
+        "\n",
+        ";",
+        ",",
+        "if ",
+        "else ",
+        "foreach ",
+        "in ",
+        "$a",
+        "->",
+        ".",
+        "?",
+        ":",
+        "1",
+        "emit ",
+        "@cast",
+        "container(\"a\")",
+        ":/a/b",
+        ".fn(\"x\")",
+        "/*",
+        "*/",
+        "#",
+        "\"",
+        "'",
+        "fn ",
+        "global ",
+        "for ",
+        "while ",
+        "<<<",
+        "!",
+        "-",
+        "--",
     ];
     // xorshift64: the same words on every run.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -32,10 +32,17 @@ fn expectations(text: &str) -> Vec<Expected> {
         }
         let said = said.trim();
         match said.strip_prefix("help: ") {
-            Some(help) => expected.last_mut().expect("`#~ help:` stands behind a diagnostic").helps.push(help.to_owned()),
+            Some(help) => {
+                expected.last_mut().expect("`#~ help:` stands behind a diagnostic").helps.push(help.to_owned())
+            }
             None => {
                 let (code, text) = said.split_once(' ').expect("`#~ CODE text`");
-                expected.push(Expected { line: spoken_of, code: code.to_owned(), text: text.to_owned(), helps: Vec::new() });
+                expected.push(Expected {
+                    line: spoken_of,
+                    code: code.to_owned(),
+                    text: text.to_owned(),
+                    helps: Vec::new(),
+                });
             }
         }
     }
@@ -53,9 +60,9 @@ fn run(path: &Path) -> String {
     let mut wrong = String::new();
     for diagnostic in &diagnostics {
         let line = sources.get(id).map_or(0, |s| s.line_column(diagnostic.primary.span.start).line as usize);
-        let found = expected.iter().position(|e| {
-            e.line == line && e.code == diagnostic.code.as_str() && diagnostic.message.contains(&e.text)
-        });
+        let found = expected
+            .iter()
+            .position(|e| e.line == line && e.code == diagnostic.code.as_str() && diagnostic.message.contains(&e.text));
         match found.map(|index| expected.remove(index)) {
             Some(e) => {
                 for help in e.helps.iter().filter(|help| !diagnostic.helps.iter().any(|h| h.contains(*help))) {

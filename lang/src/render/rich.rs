@@ -27,7 +27,8 @@ pub fn rich(sources: &Sources, diagnostics: &[Diagnostic], color: bool) -> Strin
 
 /// Draws a message that has no place in a source, in the same style.
 pub fn rich_report(report: &Report, color: bool) -> String {
-    let drawing = drawing(report.severity, report.code.as_str(), &report.message).with_notes(notes(&report.notes, &report.helps));
+    let drawing =
+        drawing(report.severity, report.code.as_str(), &report.message).with_notes(notes(&report.notes, &report.helps));
     draw(&Shown { files: Vec::new() }, &drawing, color)
 }
 
@@ -53,7 +54,12 @@ fn draw(shown: &Shown<'_>, drawing: &drawn::Diagnostic<usize>, color: bool) -> S
     match drawn {
         Ok(()) => text,
         // A place that is in no source: the message stays.
-        Err(_) => format!("{}[{}]: {}\n\n", severity(drawing.severity), drawing.code.as_deref().unwrap_or(""), drawing.message),
+        Err(_) => format!(
+            "{}[{}]: {}\n\n",
+            severity(drawing.severity),
+            drawing.code.as_deref().unwrap_or(""),
+            drawing.message
+        ),
     }
 }
 
@@ -121,9 +127,7 @@ impl<'f> files::Files<'f> for Shown<'_> {
 
     fn line_range(&'f self, id: usize, line_index: usize) -> Result<Range<usize>, files::Error> {
         let (.., snippet) = self.file(id)?;
-        snippet
-            .line_range(line_index)
-            .ok_or(files::Error::LineTooLarge { given: line_index, max: usize::MAX })
+        snippet.line_range(line_index).ok_or(files::Error::LineTooLarge { given: line_index, max: usize::MAX })
     }
 }
 
@@ -173,7 +177,14 @@ error[E0001]: this `(` is never closed
         assert!(!drawn.contains(['\u{1b}', '\u{202e}', '\u{7}']), "{drawn:?}");
         assert!(drawn.contains("a.ctp:1:14"), "{drawn}");
         assert!(drawn.contains("x␛[31m é\\u{202e} y"), "{drawn}");
-        let columns = |needle: char| drawn.lines().find(|l| l.contains(needle) && l.contains('│')).unwrap_or("").chars().position(|c| c == needle);
+        let columns = |needle: char| {
+            drawn
+                .lines()
+                .find(|l| l.contains(needle) && l.contains('│'))
+                .unwrap_or("")
+                .chars()
+                .position(|c| c == needle)
+        };
         assert_eq!(columns('y'), columns('^'), "{drawn}");
     }
 
@@ -202,7 +213,10 @@ error[E0001]: this `(` is never closed
             notes: vec!["CAP_BPF is missing".to_owned()],
             helps: vec!["run as root".to_owned()],
         };
-        assert_eq!(rich_report(&report, false), "error[E0401]: cannot attach\n = note: CAP_BPF is missing\n = help: run as root\n\n");
+        assert_eq!(
+            rich_report(&report, false),
+            "error[E0401]: cannot attach\n = note: CAP_BPF is missing\n = help: run as root\n\n"
+        );
         assert!(rich_report(&report, true).contains("\u{1b}["));
     }
 }

@@ -67,7 +67,11 @@ impl Snippet {
         let mut shown = 0..line.len();
         if line.len() > LONG_LINE {
             let from = pointed.start.saturating_sub(start).saturating_sub(CONTEXT);
-            let to = pointed.end.saturating_sub(start).min(pointed.start.saturating_sub(start) + LONG_LINE).saturating_add(CONTEXT);
+            let to = pointed
+                .end
+                .saturating_sub(start)
+                .min(pointed.start.saturating_sub(start) + LONG_LINE)
+                .saturating_add(CONTEXT);
             shown = boundary(line, from)..boundary(line, to.min(line.len()));
         }
         let mut mapped = Line { start, anchors: vec![(start, self.text.len())], end: 0 };
@@ -146,7 +150,11 @@ fn line_start(source: &Source, number: u32) -> usize {
 
 fn clamp(source: &Source, span: Span) -> Span {
     let length = source.text().len();
-    Span::new(span.source, span.range().start.min(length), span.range().end.min(length).max(span.range().start.min(length)))
+    Span::new(
+        span.source,
+        span.range().start.min(length),
+        span.range().end.min(length).max(span.range().start.min(length)),
+    )
 }
 
 /// The next character boundary at or behind `at`.

@@ -66,7 +66,9 @@ fn escape(body: &str) -> Result<(Value, usize), (String, usize)> {
             let digits: String = body.chars().take(3).take_while(|c| ('0'..='7').contains(c)).collect();
             return match u8::from_str_radix(&digits, 8) {
                 Ok(byte) => Ok((Value::Byte(byte), digits.len())),
-                Err(_) => Err((format!("`\\{digits}` is larger than a byte: octal escapes end at `\\377`"), digits.len())),
+                Err(_) => {
+                    Err((format!("`\\{digits}` is larger than a byte: octal escapes end at `\\377`"), digits.len()))
+                }
             };
         }
         'x' => {

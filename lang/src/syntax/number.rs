@@ -89,7 +89,8 @@ fn digits(text: &str, radix: u32, name: &str, whole: &str) -> Result<u64, BadNum
 }
 
 fn too_large(text: &str) -> BadNumber {
-    let shown: String = if text.len() > 40 { format!("{}…", text.chars().take(40).collect::<String>()) } else { text.to_owned() };
+    let shown: String =
+        if text.len() > 40 { format!("{}…", text.chars().take(40).collect::<String>()) } else { text.to_owned() };
     bad(
         format!("`{shown}` does not fit in 64 bits"),
         Some("the largest number is 18446744073709551615 (0xffff_ffff_ffff_ffff)".to_owned()),

@@ -7,10 +7,10 @@ use ctp_lang::check::check;
 use ctp_lang::emit::{bpf, stap};
 
 use super::load::load;
+use crate::container::Settings;
 use crate::engine;
 use crate::error::Failure;
 use crate::report::{self, Color};
-use crate::container::Settings;
 use crate::world::live::LiveWorld;
 
 /// Compile a program and print the result, attaching nothing
@@ -68,8 +68,9 @@ pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
                 stap::emit(&program, &loaded.sources, &options).map(|script| script.text)
             }
             Emit::Bpf => {
-                let options = bpf::Options { strlen: build.strlen, map_size: build.map_size, ..bpf::Options::default() };
-                engine::bpf::compile(&program, &options).map(|compiled| format!("{:?}", compiled.programs))
+                let options =
+                    bpf::Options { strlen: build.strlen, map_size: build.map_size, ..bpf::Options::default() };
+                engine::bpf::compile(&program, &options).map(|compiled| compiled.disassemble(&loaded.sources))
             }
             Emit::Ir => Ok(format!("{program:#?}\n")),
             Emit::Plan => Ok(crate::plan::text(&program)),

@@ -7,9 +7,9 @@ use ctp_lang::check::check;
 use ctp_lang::render;
 
 use super::load::load;
+use crate::container::Settings;
 use crate::error::Failure;
 use crate::report::{self, Color};
-use crate::container::Settings;
 use crate::world::live::LiveWorld;
 
 /// Check a program against the containers that run, attaching nothing

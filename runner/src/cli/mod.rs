@@ -9,8 +9,8 @@ mod size;
 
 use clap::{Parser, Subcommand};
 
-use crate::report::{self, Color};
 use crate::container::Settings;
+use crate::report::{self, Color};
 use crate::world::live::LiveWorld;
 
 /// Trace functions of programs in containers, from the host.
@@ -19,7 +19,9 @@ use crate::world::live::LiveWorld;
 /// every call with its real arguments. Nothing in the container changes.
 #[derive(Parser, Debug)]
 #[command(name = "ctp", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  ctp run -e 'probe container(\"web\"):/app/bin.fn(\"my_function\") { printf(\"%d\\n\", $arg) }'")]
+#[command(
+    after_help = "Example:\n  ctp run -e 'probe container(\"web\"):/app/bin.fn(\"my_function\") { printf(\"%d\\n\", $arg) }'"
+)]
 struct Cli {
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
@@ -60,7 +62,9 @@ pub fn main() -> u8 {
                 Ok(code) => Ok(code),
                 // A reader that has seen enough (`ctp ps | head`) is no failure.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
-                Err(source) => Err(crate::error::Failure::File { action: "write", path: "the list".to_owned(), source }),
+                Err(source) => {
+                    Err(crate::error::Failure::File { action: "write", path: "the list".to_owned(), source })
+                }
             }
         }
     };

@@ -7,17 +7,19 @@ use ctp_lang::check::check;
 
 use super::load::load;
 use super::size;
+use crate::container::Settings;
 use crate::error::Failure;
 use crate::output::printer::Printer;
 use crate::report::{self, Color};
 use crate::session::{self, Session};
-use crate::container::Settings;
 use crate::world::live::LiveWorld;
 
 /// Check a program, attach its probes, print until it ends
 #[derive(Args, Debug)]
-#[command(after_help = "It ends with Ctrl-C, after --for or --events, by exit(), or when its containers were removed.\n\
-    Standard output holds what the program prints and nothing else; ctp itself speaks on standard error.")]
+#[command(
+    after_help = "It ends with Ctrl-C, after --for or --events, by exit(), or when its containers were removed.\n\
+    Standard output holds what the program prints and nothing else; ctp itself speaks on standard error."
+)]
 pub struct Run {
     /// Program files; `-` reads standard input
     #[arg(required_unless_present = "script", value_name = "FILE")]

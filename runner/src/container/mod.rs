@@ -136,12 +136,9 @@ pub fn stopped_notes(settings: &Settings) -> Vec<String> {
 pub fn still_known(settings: &Settings, container: &Container) -> Option<bool> {
     match container.runtime {
         Runtime::Docker => docker::knows(settings.docker_host.as_deref(), &container.id),
-        Runtime::Podman
-        | Runtime::Containerd
-        | Runtime::CriO
-        | Runtime::Lxc
-        | Runtime::Nspawn
-        | Runtime::Unknown => None,
+        Runtime::Podman | Runtime::Containerd | Runtime::CriO | Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => {
+            None
+        }
     }
 }
 

@@ -66,13 +66,7 @@ pub struct Counters {
 impl Counters {
     /// All hits: each is in exactly one of the first seven.
     pub fn hits(&self) -> u64 {
-        self.records
-            + self.aggregated
-            + self.filtered
-            + self.read_faults
-            + self.step_limit
-            + self.unmatched
-            + self.lost
+        self.records + self.aggregated + self.filtered + self.read_faults + self.step_limit + self.unmatched + self.lost
     }
 }
 
@@ -127,12 +121,7 @@ pub trait Engine {
     ///
     /// # Errors
     /// [`Failure`] when the engine is broken; what was handed over before stays right.
-    fn poll(
-        &mut self,
-        timeout: Duration,
-        wake: Option<BorrowedFd<'_>>,
-        event: &mut dyn FnMut(Event),
-    ) -> Outcome<bool>;
+    fn poll(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>, event: &mut dyn FnMut(Event)) -> Outcome<bool>;
 
     /// Detaches: no probe fires afterwards. Events that were not handed over yet still come from [`Engine::poll`].
     ///

@@ -2,7 +2,7 @@
 
 use ctp_lang::debuginfo::facts::Register;
 use ctp_lang::interpret::Machine;
-use ctp_lang::ir::{Context, GlobalIndex, Program, GlobalKind, Ty, UpdateOp};
+use ctp_lang::ir::{Context, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
 use ctp_lang::value::Value;
 
 use crate::engine::{Engine, Failure};

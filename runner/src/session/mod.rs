@@ -365,7 +365,8 @@ impl Running<'_> {
 fn signals() -> Result<SignalFd, Failure> {
     let mut set = SigSet::empty();
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().for_each(|signal| set.add(signal));
-    let failed = |error: nix::Error| Failure::Environment { what: format!("cannot wait for signals: {error}"), help: None };
+    let failed =
+        |error: nix::Error| Failure::Environment { what: format!("cannot wait for signals: {error}"), help: None };
     set.thread_block().map_err(failed)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(failed)
 }

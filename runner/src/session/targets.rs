@@ -50,7 +50,8 @@ impl<'a> Targets<'a> {
             .map(ContainerIndex)
             .zip(&program.containers)
             .filter_map(|(index, container)| {
-                let same = |found: &&Found| found.container.id == container.id && found.container.runtime == container.runtime;
+                let same =
+                    |found: &&Found| found.container.id == container.id && found.container.runtime == container.runtime;
                 let found = found.iter().find(same)?.clone();
                 Some(Watched { index, found, state: Life::Runs })
             })

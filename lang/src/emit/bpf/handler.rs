@@ -85,12 +85,7 @@ pub(super) struct Input<'a> {
 }
 
 /// Writes a handler behind the program's dispatch.
-pub(super) fn write(
-    env: &Env<'_>,
-    asm: &mut Asm,
-    rodata: &mut Rodata,
-    input: &Input<'_>,
-) -> Result<Written, Refused> {
+pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>) -> Result<Written, Refused> {
     let (fault, lost, done, exit, filtered) = (asm.label(), asm.label(), asm.label(), asm.label(), asm.label());
     let mut frame = input.frame;
     let recorder = Recorder::plan(&mut frame, env, input).map_err(|_| too_large(input.span))?;

@@ -8,6 +8,7 @@
 
 mod asm;
 mod context;
+mod disassembly;
 mod env;
 mod expr;
 mod frame;
@@ -271,18 +272,18 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
     let levels = levels(program)?;
-    let env =
-        Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
+    let env = Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
 
     let mut prints: Vec<PrintLayout> = Vec::new();
     let mut first_prints = Vec::new();
     for (probe, variant, _) in variants(program) {
         first_prints.push(prints.len());
         let point = program.probes.get(probe.0 as usize).map_or("", |probe| &probe.point);
-        prints.extend(output::prints(&variant.handler.body).into_iter().map(|print| PrintLayout {
-            print: print.clone(),
-            fields: output::fields(print, point),
-        }));
+        prints.extend(
+            output::prints(&variant.handler.body)
+                .into_iter()
+                .map(|print| PrintLayout { print: print.clone(), fields: output::fields(print, point) }),
+        );
     }
 
     let mut rodata = Rodata::default();
@@ -333,8 +334,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         max_entries: 1,
         initial: vec![rodata.bytes],
     });
-    let containers =
-        program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
+    let containers = program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
     Ok(Compiled { maps, programs, sites, prints, globals, text, levels, containers })
 }
 
@@ -497,11 +497,14 @@ fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
     let mut other = vec![false; types.len()];
     for (in_kernel, handler) in handlers(program) {
         visit_handler(handler, &mut |expr| {
-            let (index, keys, writes) = match &expr.kind {
-                ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) => (index, keys, false),
-                ExprKind::Update { global, keys, .. } => (global, keys, true),
-                _ => return,
-            };
+            let (index, keys, writes) =
+                if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
+                    (index, keys, false)
+                } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
+                    (global, keys, true)
+                } else {
+                    return;
+                };
             if index.0 as usize != global || !(in_kernel || writes) {
                 return;
             }

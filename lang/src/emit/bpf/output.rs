@@ -183,8 +183,11 @@ impl Gen<'_> {
         self.prints = rest;
         let tag = i32::try_from(self.first_print + 1).map_err(|_| self.too_large(TooLarge))?;
         self.first_print += 1;
-        let fixed: Option<u32> =
-            layout.fields.iter().all(Field::is_fixed).then(|| layout.fields.iter().map(|f| f.most(self.env.text)).sum());
+        let fixed: Option<u32> = layout
+            .fields
+            .iter()
+            .all(Field::is_fixed)
+            .then(|| layout.fields.iter().map(|f| f.most(self.env.text)).sum());
         if let Recorder::Stack { .. } = self.recorder {
             // The length was written in the beginning, where it matters.
             let at = self.item()?;

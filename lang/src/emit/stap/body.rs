@@ -7,8 +7,8 @@ use super::names::Names;
 use super::show::{self, Conversion};
 use super::{Emitter, quote};
 use crate::ir::{
-    ContainerIndex, Context, Expr, ExprKind, GlobalIndex, Handler, LocalIndex, Piece, Print, Show, Shown, Stmt, TargetStep, Ty,
-    UpdateOp,
+    ContainerIndex, Context, Expr, ExprKind, GlobalIndex, Handler, LocalIndex, Piece, Print, Show, Shown, Stmt,
+    TargetStep, Ty, UpdateOp,
 };
 use crate::source::Span;
 use crate::world::Container;

@@ -8,9 +8,8 @@ use crate::debuginfo::facts::Register;
 use crate::ir::{BinaryOp, CompareOp, Context, Expr, ExprKind, Target, TargetStep, Ty, UnaryOp, UpdateOp};
 
 /// DWARF's numbers of x86-64's general registers, by the names stap's `register()` takes.
-const REGISTERS: [&str; 16] = [
-    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-];
+const REGISTERS: [&str; 16] =
+    ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// A number in an expression; the least one has no literal of its own.
 pub(super) fn int(value: i64) -> String {

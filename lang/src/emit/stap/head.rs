@@ -76,8 +76,14 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script) {
         lines.push(format!("    rm {}; exec {descriptor}<&-", slot.path));
     }
     lines.push(String::new());
-    lines.push("Ctrl-C ends it. The same stap line with -p2 in place of -p4 -m NAME prints where it would probe, as".to_owned());
-    lines.push("pc=.dynamic+ADDRESS (of a program that is no PIE: pc=.absolute+, from its lowest address on). Meant are:".to_owned());
+    lines.push(
+        "Ctrl-C ends it. The same stap line with -p2 in place of -p4 -m NAME prints where it would probe, as"
+            .to_owned(),
+    );
+    lines.push(
+        "pc=.dynamic+ADDRESS (of a program that is no PIE: pc=.absolute+, from its lowest address on). Meant are:"
+            .to_owned(),
+    );
     for (index, slot) in script.files.iter().enumerate() {
         let points: Vec<String> =
             script.points.iter().filter(|p| p.slot == index).map(|p| format!("{:#x}", p.address)).collect();

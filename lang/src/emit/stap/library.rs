@@ -54,7 +54,8 @@ pub(super) struct Library {
     updates: Vec<[(String, bool); 2]>,
 }
 
-const TASK: &str = "@cast(task_current(), \"task_struct\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
+const TASK: &str =
+    "@cast(task_current(), \"task_struct\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
 const PID: &str = "@cast(ctp_pid, \"pid\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
 const CGROUP: &str = "@cast(ctp_cgroup, \"cgroup\", \"kernel<linux/sched.h><linux/cgroup.h>\")";
 
@@ -62,8 +63,26 @@ impl Library {
     /// Takes every name that the library may need.
     pub(super) fn new(names: &mut Names, program: &Program) -> Library {
         for name in [
-            "cg", "container", "container_name", "container_id", "pid_level", "ns_pid", "ns_tid", "bool", "text", "cut",
-            "user_string", "uid", "gid", "faults", "stopped", "full", "value", "who", "cgroup", "pid",
+            "cg",
+            "container",
+            "container_name",
+            "container_id",
+            "pid_level",
+            "ns_pid",
+            "ns_tid",
+            "bool",
+            "text",
+            "cut",
+            "user_string",
+            "uid",
+            "gid",
+            "faults",
+            "stopped",
+            "full",
+            "value",
+            "who",
+            "cgroup",
+            "pid",
         ] {
             names.own(name);
         }
@@ -156,11 +175,15 @@ impl Library {
     fn task_functions(&self, out: &mut String, program: &Program, wants: &[Want]) {
         let has = |part| self.used.contains(&part);
         if has(Part::Cg) {
-            out.push_str("\n// The id of the cgroup that holds this task at a depth: its own, or the one above it there.\n");
+            out.push_str(
+                "\n// The id of the cgroup that holds this task at a depth: its own, or the one above it there.\n",
+            );
             out.push_str("function ctp_cg:long (level:long) {\n    try {\n");
             out.push_str("        ctp_cgroup = @cast(task_current(), \"task_struct\", \"kernel<linux/sched.h><linux/cgroup.h>\")->cgroups->dfl_cgrp\n");
             out.push_str(&format!("        if ({CGROUP}->level < level) return 0\n"));
-            out.push_str(&format!("        return @defined({CGROUP}->ancestors) ? {CGROUP}->ancestors[level]->kn->id\n"));
+            out.push_str(&format!(
+                "        return @defined({CGROUP}->ancestors) ? {CGROUP}->ancestors[level]->kn->id\n"
+            ));
             out.push_str(&format!("                                          : {CGROUP}->ancestor_ids[level]\n"));
             out.push_str("    } catch { return 0 }\n}\n");
         }
@@ -186,10 +209,9 @@ impl Library {
                 (1i64..).zip(&program.containers).map(|(n, c)| (n, c.pid_level.to_string())).collect();
             out.push_str(&choice("ctp_pid_level", "long", "who", &levels, "0"));
         }
-        for (part, name, what, task) in [
-            (Part::NsPid, "ctp_ns_pid", "process", "->group_leader"),
-            (Part::NsTid, "ctp_ns_tid", "thread", ""),
-        ] {
+        for (part, name, what, task) in
+            [(Part::NsPid, "ctp_ns_pid", "process", "->group_leader"), (Part::NsTid, "ctp_ns_tid", "thread", "")]
+        {
             if has(part) {
                 out.push_str(&format!(
                     "\n// The {what} id as a pid namespace at this depth below the host's sees it; 0: not at all.\n\

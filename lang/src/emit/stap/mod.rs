@@ -253,7 +253,9 @@ impl<'a> Emitter<'a> {
         let mut out = String::new();
         for (global, name) in self.program.globals.iter().zip(&self.globals) {
             match &global.kind {
-                GlobalKind::Scalar { initial: Constant::Int(0), ty: Ty::Int } => out.push_str(&format!("global {name}")),
+                GlobalKind::Scalar { initial: Constant::Int(0), ty: Ty::Int } => {
+                    out.push_str(&format!("global {name}"))
+                }
                 GlobalKind::Scalar { initial: Constant::Int(n), .. } => {
                     out.push_str(&format!("global {name} = {}", expr::global_int(*n)));
                 }

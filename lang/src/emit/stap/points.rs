@@ -88,7 +88,10 @@ fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
                 SiteKind::OutOfLine | SiteKind::Symbol => false,
             };
             let same = groups.iter_mut().find(|g| {
-                g.file == site.file && g.function == site.function && g.inlined == inlined && g.containers == site.containers
+                g.file == site.file
+                    && g.function == site.function
+                    && g.inlined == inlined
+                    && g.containers == site.containers
             });
             match same {
                 Some(group) => group.members.push((variant, site)),
@@ -189,7 +192,9 @@ fn add(blocks: &mut Vec<Block>, new: Block) {
                 Named::Function { file, function, call, inline },
                 Named::Function { file: other_file, function: other, call: other_call, inline: other_inline },
             ) if file == other_file && function == other => Some((call, inline, *other_call, *other_inline)),
-            (Named::Function { .. } | Named::Statement { .. }, Named::Function { .. } | Named::Statement { .. }) => None,
+            (Named::Function { .. } | Named::Statement { .. }, Named::Function { .. } | Named::Statement { .. }) => {
+                None
+            }
         });
         match both {
             Some((call, inline, other_call, other_inline)) => {

@@ -116,7 +116,10 @@ mod tests {
 
     #[test]
     fn a_comment_is_one_line() {
-        assert_eq!(comment("a\nprobe begin { exit() } */ %} \u{202e}\r"), "a\\nprobe begin { exit() } * / % } \\u{202e}\\r");
+        assert_eq!(
+            comment("a\nprobe begin { exit() } */ %} \u{202e}\r"),
+            "a\\nprobe begin { exit() } * / % } \\u{202e}\\r"
+        );
     }
 
     #[test]

@@ -13,7 +13,12 @@ pub(super) struct Allow {
 }
 
 /// Finds the `ctp:` comments of a text and reports those that say nothing.
-pub(super) fn collect(source: SourceId, text: &str, comments: &[Span], diagnostics: &mut Vec<Diagnostic>) -> Vec<Allow> {
+pub(super) fn collect(
+    source: SourceId,
+    text: &str,
+    comments: &[Span],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Allow> {
     let mut allows = Vec::new();
     for comment in comments {
         let whole = text.get(comment.range()).unwrap_or("");
@@ -39,7 +44,8 @@ pub(super) fn collect(source: SourceId, text: &str, comments: &[Span], diagnosti
                         .help(format!("`ctp explain {code}` tells its cure")),
                 ),
                 None => {
-                    let warnings = || Code::ALL.iter().filter(|c| c.severity() == Severity::Warning).map(|c| c.as_str());
+                    let warnings =
+                        || Code::ALL.iter().filter(|c| c.severity() == Severity::Warning).map(|c| c.as_str());
                     diagnostics.push(
                         Diagnostic::new(Code::E0010, span, format!("there is no warning `{}`", name.escape_default()))
                             .nearest(&nearest_names(name, warnings(), 3)),

@@ -97,7 +97,10 @@ impl Builder<'_> {
             Rule::deref => UnaryOp::Deref,
             Rule::address_of => UnaryOp::AddressOf,
             rule => {
-                return Expr { kind: ExprKind::Step { target: operand, up: rule == Rule::step_up, prefix: true }, span };
+                return Expr {
+                    kind: ExprKind::Step { target: operand, up: rule == Rule::step_up, prefix: true },
+                    span,
+                };
             }
         };
         let kind = ExprKind::Unary { op: unary, operand };
@@ -263,7 +266,8 @@ impl Builder<'_> {
             return ExprKind::Int { value, form: IntForm::Char };
         }
         let diagnostic = if inside.is_empty() {
-            Diagnostic::new(Code::E0001, span, "there is no character between the quotes").help("an empty text is `\"\"`")
+            Diagnostic::new(Code::E0001, span, "there is no character between the quotes")
+                .help("an empty text is `\"\"`")
         } else {
             Diagnostic::new(Code::E0001, span, "single quotes hold one character")
                 .help(format!("text goes between double quotes: `\"{}\"`", inside.replace('"', "\\\"")))

@@ -54,7 +54,8 @@ impl Builder<'_> {
         self.report(if stack {
             super::too_deep(span)
         } else {
-            Diagnostic::new(Code::E0009, span, "this program takes too long to parse").help("split it into smaller items")
+            Diagnostic::new(Code::E0009, span, "this program takes too long to parse")
+                .help("split it into smaller items")
         });
     }
 
@@ -138,7 +139,10 @@ pub(super) fn token(text: &str) -> &str {
         });
         end.map_or(text.len(), |n| n + 2)
     } else {
-        let sign = ["<<<", "<<=", ">>=", "===", "!==", "&&", "||", "==", "!=", "<=", ">=", "<<", ">>", "->", "=>", "++", "--", "**", "::", ":=", "<>"];
+        let sign = [
+            "<<<", "<<=", ">>=", "===", "!==", "&&", "||", "==", "!=", "<=", ">=", "<<", ">>", "->", "=>", "++", "--",
+            "**", "::", ":=", "<>",
+        ];
         sign.iter().find(|s| text.starts_with(**s)).map_or(first.len_utf8(), |s| s.len())
     };
     text.get(..length).unwrap_or(text)
@@ -208,7 +212,9 @@ fn name(rule: Rule) -> Expected {
         Rule::begin_point | Rule::begin_kw => Text("`begin`"),
         Rule::end_point | Rule::end_kw => Text("`end`"),
         Rule::every_point | Rule::every_kw => Text("`every`"),
-        Rule::site | Rule::who | Rule::selector | Rule::target => Text("`container(…)`, `pod(…)`, `pid(…)`, `cgroup(…)` or `host`"),
+        Rule::site | Rule::who | Rule::selector | Rule::target => {
+            Text("`container(…)`, `pod(…)`, `pid(…)`, `cgroup(…)` or `host`")
+        }
         Rule::host_kw => Silent,
         Rule::place => Text("a path, `exe` or `lib(…)`"),
         Rule::path => Text("a path"),
@@ -234,10 +240,14 @@ fn name(rule: Rule) -> Expected {
         Rule::int_type => Text("`int`"),
         Rule::str_type => Text("`str`"),
         Rule::block | Rule::lbrace => Text("`{`"),
-        Rule::if_statement | Rule::while_statement | Rule::for_statement | Rule::foreach_statement | Rule::emit_statement => {
+        Rule::if_statement
+        | Rule::while_statement
+        | Rule::for_statement
+        | Rule::foreach_statement
+        | Rule::emit_statement => Text("a statement"),
+        Rule::simple_statement | Rule::broken_statement | Rule::strict_statement | Rule::body | Rule::missing => {
             Text("a statement")
         }
-        Rule::simple_statement | Rule::broken_statement | Rule::strict_statement | Rule::body | Rule::missing => Text("a statement"),
         Rule::delete_statement
         | Rule::return_statement
         | Rule::break_statement
@@ -250,7 +260,9 @@ fn name(rule: Rule) -> Expected {
         Rule::for_kw => Text("`for`"),
         Rule::foreach_kw => Text("`foreach`"),
         Rule::in_kw => Text("`in`"),
-        Rule::break_kw | Rule::continue_kw | Rule::next_kw | Rule::return_kw | Rule::delete_kw | Rule::emit_kw => Text("a statement"),
+        Rule::break_kw | Rule::continue_kw | Rule::next_kw | Rule::return_kw | Rule::delete_kw | Rule::emit_kw => {
+            Text("a statement")
+        }
         Rule::for_start | Rule::for_condition | Rule::for_step => Text("an expression"),
         Rule::foreach_value | Rule::foreach_keys | Rule::foreach_key => Text("a name or `[`"),
         Rule::order | Rule::sort => Text("`+`, `-`"),
@@ -259,7 +271,9 @@ fn name(rule: Rule) -> Expected {
         Rule::statement_end => Text("the end of the statement"),
         Rule::EOI => Silent,
         Rule::stray | Rule::stray_item | Rule::skipped_line | Rule::skipped_head => Silent,
-        Rule::expr | Rule::operand | Rule::paren | Rule::named | Rule::at_call | Rule::key_tuple => Text("an expression"),
+        Rule::expr | Rule::operand | Rule::paren | Rule::named | Rule::at_call | Rule::key_tuple => {
+            Text("an expression")
+        }
         Rule::target_name | Rule::target_all | Rule::number | Rule::char | Rule::boolean => Text("an expression"),
         Rule::string => Text("a string"),
         Rule::at_name => Silent,

@@ -41,10 +41,14 @@ fn item(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnosti
     if first.is_empty() {
         diagnostic.message = format!("expected `probe`, `global`, `const`, `fn` or `import`, found {}", quoted(found));
         return match found {
-            "function" | "func" | "def" | "sub" => diagnostic.help("functions are written `fn name(a: int, b: str) -> int { … }`"),
+            "function" | "func" | "def" | "sub" => {
+                diagnostic.help("functions are written `fn name(a: int, b: str) -> int { … }`")
+            }
             "include" | "use" | "require" => diagnostic.help("another file is read with `import \"other.ctp\"`"),
             "private" | "static" | "extern" => diagnostic.help(format!("leave `{found}` out")),
-            "var" | "let" | "int" | "long" | "str" => diagnostic.help("globals are declared with `global name`; their types are inferred"),
+            "var" | "let" | "int" | "long" | "str" => {
+                diagnostic.help("globals are declared with `global name`; their types are inferred")
+            }
             "{" => diagnostic.help("code stands in a probe: `probe begin { … }`"),
             "container" | "pod" | "pid" | "cgroup" | "host" | "begin" | "end" | "every" => {
                 diagnostic.help(format!("a probe begins with the word: `probe {found}`…"))
@@ -91,7 +95,9 @@ fn item(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnosti
     if first == "fn" {
         if diagnostic.message.contains("`int` or `str`") || diagnostic.message.contains("`int`") {
             return match found {
-                "long" | "i64" | "u64" | "u32" | "integer" | "bool" | "number" => diagnostic.help("write `int`: all numbers have 64 bits"),
+                "long" | "i64" | "u64" | "u32" | "integer" | "bool" | "number" => {
+                    diagnostic.help("write `int`: all numbers have 64 bits")
+                }
                 "string" | "String" | "text" | "char" => diagnostic.help("write `str`"),
                 _ => diagnostic.help("the types of parameters and results are `int` and `str`"),
             };
@@ -178,7 +184,9 @@ pub(super) fn path(diagnostic: Diagnostic, path: &str) -> Diagnostic {
             diagnostic.message = format!("`.{word}` is not known here");
             selector(diagnostic, word)
         }
-        None if path.contains('(') => diagnostic.help("a path with odd characters goes between quotes: `:\"/odd path\".fn(\"name\")`"),
+        None if path.contains('(') => {
+            diagnostic.help("a path with odd characters goes between quotes: `:\"/odd path\".fn(\"name\")`")
+        }
         None => diagnostic,
     }
 }
@@ -199,9 +207,13 @@ fn known_selector(word: &str) -> Option<&'static str> {
         "statement" | "source" => Some("`.line(\"file.c:42\")`"),
         "marker" | "provider" | "usdt" | "probe" => Some("`.mark(\"provider\", \"name\")`"),
         "address" | "offset" => Some("`.addr(0x1139)`"),
-        "begin" | "end" | "thread" | "syscall" | "insn" => Some("`.fn(\"name\")`: ctp has no such points of a process; a program begins with `.fn(\"main\")`"),
+        "begin" | "end" | "thread" | "syscall" | "insn" => {
+            Some("`.fn(\"name\")`: ctp has no such points of a process; a program begins with `.fn(\"main\")`")
+        }
         "library" => Some("`lib(\"libssl.so*\")` in place of the path"),
-        "return" | "call" | "inline" | "exported" | "callee" | "callees" => Some("`.fn(\"name\")` first; `.call`, `.inline` and `.return` stand behind it"),
+        "return" | "call" | "inline" | "exported" | "callee" | "callees" => {
+            Some("`.fn(\"name\")` first; `.call`, `.inline` and `.return` stand behind it")
+        }
         _ => None,
     }
 }
@@ -209,7 +221,9 @@ fn known_selector(word: &str) -> Option<&'static str> {
 fn selector(diagnostic: Diagnostic, word: &str) -> Diagnostic {
     if let Some(instead) = known_selector(word) {
         return match word {
-            "exported" | "callee" | "callees" => diagnostic.help("behind `.fn(\"name\")` stand `.call` or `.inline`, then `.return`"),
+            "exported" | "callee" | "callees" => {
+                diagnostic.help("behind `.fn(\"name\")` stand `.call` or `.inline`, then `.return`")
+            }
             _ => diagnostic.help(format!("write {instead}")),
         };
     }
@@ -227,8 +241,29 @@ fn statement(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diag
     if first.is_empty() {
         let operator = matches!(
             found,
-            "+" | "/" | "%" | "|" | "^" | "<" | ">" | "==" | "!=" | "<=" | ">=" | "<<" | ">>" | "&&" | "||" | "." | "?" | ":"
-                | "=" | "<<<" | "->" | "in" | "<<=" | ">>="
+            "+" | "/"
+                | "%"
+                | "|"
+                | "^"
+                | "<"
+                | ">"
+                | "=="
+                | "!="
+                | "<="
+                | ">="
+                | "<<"
+                | ">>"
+                | "&&"
+                | "||"
+                | "."
+                | "?"
+                | ":"
+                | "="
+                | "<<<"
+                | "->"
+                | "in"
+                | "<<="
+                | ">>="
         );
         if operator && fault.begins_line {
             diagnostic.message = format!("a line cannot begin with the operator `{found}`");
@@ -248,12 +283,15 @@ fn statement(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diag
         };
     }
     if matches!(first, "elif" | "elsif" | "elseif") {
-        diagnostic.primary.span = Span { end: fault.start.start.saturating_add(u32::try_from(first.len()).unwrap_or(0)), ..fault.start };
+        diagnostic.primary.span =
+            Span { end: fault.start.start.saturating_add(u32::try_from(first.len()).unwrap_or(0)), ..fault.start };
         diagnostic.message = format!("`{first}` is not a word of the language");
         return diagnostic.help("write `else if (…)`");
     }
-    if matches!(first, "int" | "long" | "char" | "str" | "string" | "var" | "let" | "auto" | "local" | "my" | "u64" | "unsigned")
-        && found.starts_with(|c: char| c.is_alphabetic() || c == '_')
+    if matches!(
+        first,
+        "int" | "long" | "char" | "str" | "string" | "var" | "let" | "auto" | "local" | "my" | "u64" | "unsigned"
+    ) && found.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && before == first
     {
         return diagnostic.help(format!("locals need no declaration: write `{found} = …`"));
@@ -273,7 +311,9 @@ fn statement(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diag
         ":=" => return diagnostic.help("write `=`"),
         "**" => return diagnostic.help("there is no power operator"),
         "=>" => return diagnostic.help("a member of what a pointer points at is written `->`"),
-        "::" => return diagnostic.help("names with `::` go in strings: `.fn(\"ns::Class::get\")`, `@var(\"ns::name\")`"),
+        "::" => {
+            return diagnostic.help("names with `::` go in strings: `.fn(\"ns::Class::get\")`, `@var(\"ns::name\")`");
+        }
         "+" if diagnostic.message.starts_with("expected an expression") => return diagnostic.help("leave the `+` out"),
         "<<<" => return diagnostic.help("`<<<` is a statement of its own: `stats <<< value`"),
         _ => {}
@@ -313,8 +353,25 @@ fn statement(mut diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diag
 fn keyword_as_name(diagnostic: Diagnostic, found: &str) -> Diagnostic {
     let keyword = matches!(
         found,
-        "probe" | "global" | "const" | "fn" | "import" | "if" | "else" | "while" | "for" | "foreach" | "in" | "break" | "continue"
-            | "next" | "return" | "delete" | "emit" | "true" | "false"
+        "probe"
+            | "global"
+            | "const"
+            | "fn"
+            | "import"
+            | "if"
+            | "else"
+            | "while"
+            | "for"
+            | "foreach"
+            | "in"
+            | "break"
+            | "continue"
+            | "next"
+            | "return"
+            | "delete"
+            | "emit"
+            | "true"
+            | "false"
     );
     if keyword && (diagnostic.message.contains("a name") || diagnostic.message.contains("an expression")) {
         return diagnostic.note(format!("`{found}` is a word of the language"));
@@ -333,7 +390,8 @@ fn target(diagnostic: Diagnostic, fault: &Fault<'_>, found: &str) -> Diagnostic 
     if found.is_empty() {
         return diagnostic;
     }
-    diagnostic.help("a target is `who:where.what`, as `container(\"web\"):/app/bin.fn(\"my_*\")`; quote it for the shell")
+    diagnostic
+        .help("a target is `who:where.what`, as `container(\"web\"):/app/bin.fn(\"my_*\")`; quote it for the shell")
 }
 
 fn quoted(found: &str) -> String {

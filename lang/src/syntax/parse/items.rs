@@ -1,8 +1,8 @@
 //! Owns items and probe points: pairs of the grammar → their nodes.
 
 use super::super::ast::{
-    Argument, Expr, ExprKind, Function, GlobalDeclaration, Ident, Item, ItemKind, Narrow, Point, PointKind, Probe, Str, TypeName,
-    TypeNameKind, What, Where, Who, WhoKind,
+    Argument, Expr, ExprKind, Function, GlobalDeclaration, Ident, Item, ItemKind, Narrow, Point, PointKind, Probe, Str,
+    TypeName, TypeNameKind, What, Where, Who, WhoKind,
 };
 use super::fault::Place;
 use super::{Builder, Pair, Rule};
@@ -64,7 +64,9 @@ impl Builder<'_> {
                     self.check_point(&point);
                     probe.points.push(point);
                 }
-                Rule::condition => probe.condition = part.into_inner().find(|p| p.as_rule() == Rule::expr).map(|p| self.expr(p)),
+                Rule::condition => {
+                    probe.condition = part.into_inner().find(|p| p.as_rule() == Rule::expr).map(|p| self.expr(p))
+                }
                 Rule::block => probe.body = Some(self.block(part)),
                 _ => {}
             }
@@ -97,13 +99,16 @@ impl Builder<'_> {
 
     fn check_point(&self, point: &Point) {
         let PointKind::Site { what: What::Nothing, place, .. } = &point.kind else { return };
-        let mut diagnostic = Diagnostic::new(Code::E0008, point.span, "this point does not say where in the file to probe");
+        let mut diagnostic =
+            Diagnostic::new(Code::E0008, point.span, "this point does not say where in the file to probe");
         diagnostic = match place {
             Some(Where::Path { path, quoted: false }) => super::hint::path(diagnostic, &path.text()),
             Some(Where::Path { quoted: true, .. } | Where::Exe(_) | Where::Lib { .. }) | None => diagnostic,
         };
         if diagnostic.helps.is_empty() {
-            diagnostic = diagnostic.help("add `.fn(\"name\")`, `.line(\"file.c:42\")`, `.mark(\"provider\", \"name\")` or `.addr(0x1139)`");
+            diagnostic = diagnostic.help(
+                "add `.fn(\"name\")`, `.line(\"file.c:42\")`, `.mark(\"provider\", \"name\")` or `.addr(0x1139)`",
+            );
         }
         self.report(diagnostic);
     }
@@ -137,8 +142,11 @@ impl Builder<'_> {
                     }
                 }
                 Rule::selector_arguments => {
-                    who.arguments =
-                        part.into_inner().filter(|p| p.as_rule() == Rule::selector_argument).map(|p| self.argument(p)).collect();
+                    who.arguments = part
+                        .into_inner()
+                        .filter(|p| p.as_rule() == Rule::selector_argument)
+                        .map(|p| self.argument(p))
+                        .collect();
                 }
                 _ => {}
             }
@@ -148,7 +156,10 @@ impl Builder<'_> {
 
     fn argument(&self, pair: Pair<'_>) -> Argument {
         let name = pair.clone().into_inner().find(|p| p.as_rule() == Rule::argument_name);
-        Argument { name: name.and_then(|p| p.into_inner().next()).map(|p| self.ident(&p)), value: self.inner_expr(pair) }
+        Argument {
+            name: name.and_then(|p| p.into_inner().next()).map(|p| self.ident(&p)),
+            value: self.inner_expr(pair),
+        }
     }
 
     fn place(&self, pair: Pair<'_>) -> Where {

@@ -173,7 +173,8 @@ impl Scan<'_> {
                 }
             }
             // At the end: an open parenthesis may send the scan back.
-            if self.stack.last().is_some_and(|o| o.byte != b'{') && !self.comment_open && self.unclosed_round("the end") {
+            if self.stack.last().is_some_and(|o| o.byte != b'{') && !self.comment_open && self.unclosed_round("the end")
+            {
                 continue;
             }
             break;
@@ -326,7 +327,16 @@ impl Scan<'_> {
         let statement = item
             || matches!(
                 word,
-                b"if" | b"else" | b"while" | b"for" | b"foreach" | b"return" | b"delete" | b"emit" | b"next" | b"break"
+                b"if"
+                    | b"else"
+                    | b"while"
+                    | b"for"
+                    | b"foreach"
+                    | b"return"
+                    | b"delete"
+                    | b"emit"
+                    | b"next"
+                    | b"break"
                     | b"continue"
             );
         let shown = format!("`{}`", String::from_utf8_lossy(word));
@@ -443,12 +453,9 @@ impl Scan<'_> {
         }
         let end = newline.unwrap_or(self.at);
         let before = self.text_end(at, end);
-        let diagnostic = Diagnostic::new(
-            Code::E0001,
-            self.span(at, at + 1),
-            format!("this `{}` is never closed", char::from(byte)),
-        )
-        .also(self.span(before, before), format!("expected `{}` here", partner_of(byte)));
+        let diagnostic =
+            Diagnostic::new(Code::E0001, self.span(at, at + 1), format!("this `{}` is never closed", char::from(byte)))
+                .also(self.span(before, before), format!("expected `{}` here", partner_of(byte)));
         let diagnostic = if rewind.is_none() && newline.is_none() && found != "the end" {
             diagnostic.note(format!("found {found} before it was closed"))
         } else {

@@ -135,7 +135,8 @@ pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
         let left = diagnostics.len() - MAX_DIAGNOSTICS;
         diagnostics.truncate(MAX_DIAGNOSTICS);
         if let Some(last) = diagnostics.last_mut() {
-            let more = if left + MAX_DIAGNOSTICS >= MAX_KEPT { format!("{left} and more") } else { format!("{left} more") };
+            let more =
+                if left + MAX_DIAGNOSTICS >= MAX_KEPT { format!("{left} and more") } else { format!("{left} more") };
             last.notes.push(format!("{more} are not shown"));
         }
     }

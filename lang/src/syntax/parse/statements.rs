@@ -19,7 +19,8 @@ impl Builder<'_> {
                 Rule::rbrace => span = span.to(self.span(&part)),
                 _ => {
                     let start = self.span(&part).range().start;
-                    let begins_line = statements.last().is_some_and(|s| self.newline_between(s.span.range().end, start));
+                    let begins_line =
+                        statements.last().is_some_and(|s| self.newline_between(s.span.range().end, start));
                     self.operator_begins_line.set(begins_line);
                     statements.push(self.statement(part));
                 }
@@ -48,8 +49,12 @@ impl Builder<'_> {
             Rule::broken_statement => self.broken_statement(pair, span, behind_line_end),
             Rule::missing => {
                 self.report(
-                    Diagnostic::new(Code::E0001, span, format!("expected a statement, found {}", self.found(span.range().start)))
-                        .help("write `{ }` for nothing"),
+                    Diagnostic::new(
+                        Code::E0001,
+                        span,
+                        format!("expected a statement, found {}", self.found(span.range().start)),
+                    )
+                    .help("write `{ }` for nothing"),
                 );
                 StmtKind::Broken
             }
@@ -136,7 +141,9 @@ impl Builder<'_> {
         let (mut value, mut keys, mut map, mut sort, mut limit, mut body) = (None, Vec::new(), None, None, None, None);
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::foreach_value => value = part.into_inner().find(|p| p.as_rule() == Rule::name).map(|p| self.ident(&p)),
+                Rule::foreach_value => {
+                    value = part.into_inner().find(|p| p.as_rule() == Rule::name).map(|p| self.ident(&p))
+                }
                 Rule::foreach_keys => {
                     for key in part.into_inner().filter(|p| p.as_rule() == Rule::foreach_key) {
                         let mut inner = key.into_inner();
@@ -215,14 +222,15 @@ impl Builder<'_> {
                 expression.span,
                 format!("this line begins with `{operator}` and is a statement of its own without effect"),
             )
-            .help(format!("to go on with the line above, end that line with `{operator}`, or put the whole in parentheses")),
+            .help(format!(
+                "to go on with the line above, end that line with `{operator}`, or put the whole in parentheses"
+            )),
             None => {
                 let diagnostic = Diagnostic::new(Code::E0006, expression.span, "this statement has no effect");
                 match &expression.kind {
                     ExprKind::Binary { op: BinaryOp::Eq, .. } => diagnostic.help("to assign, write `=`"),
-                    ExprKind::Name(name) if !name.is_empty() => {
-                        diagnostic.help(format!("to call a function, write `{name}()`; to show a value, `print({name})`"))
-                    }
+                    ExprKind::Name(name) if !name.is_empty() => diagnostic
+                        .help(format!("to call a function, write `{name}()`; to show a value, `print({name})`")),
                     _ => diagnostic.help("assign it, or show it with `print(…)`"),
                 }
             }

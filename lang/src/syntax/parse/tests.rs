@@ -46,7 +46,9 @@ fn show(e: &Expr) -> String {
         ExprKind::Dump { value, deep } => format!("<dump{} {}>", if *deep { "2" } else { "1" }, show(value)),
         ExprKind::Call { name, arguments } => format!("{}({})", name.name, list(arguments)),
         ExprKind::At { name, arguments } => format!("@{}({})", name.name, list(arguments)),
-        ExprKind::Member { base, arrow, name } => format!("{}{}{}", show(base), if *arrow { "->" } else { "." }, name.name),
+        ExprKind::Member { base, arrow, name } => {
+            format!("{}{}{}", show(base), if *arrow { "->" } else { "." }, name.name)
+        }
         ExprKind::Index { base, indices } => format!("{}[{}]", show(base), list(indices)),
         ExprKind::Unary { op, operand } => format!("<{op:?} {}>", show(operand)),
         ExprKind::Binary { op, left, right } => format!("<{} {} {}>", show(left), op.as_str(), show(right)),
@@ -57,7 +59,9 @@ fn show(e: &Expr) -> String {
         ExprKind::Assign { target, op, value } => {
             format!("<{} {}= {}>", show(target), op.map_or("", BinaryOp::as_str), show(value))
         }
-        ExprKind::Step { target, up, prefix } => format!("<{}{} {}>", if *prefix { "pre" } else { "post" }, if *up { "++" } else { "--" }, show(target)),
+        ExprKind::Step { target, up, prefix } => {
+            format!("<{}{} {}>", if *prefix { "pre" } else { "post" }, if *up { "++" } else { "--" }, show(target))
+        }
         ExprKind::Paren(inner) => format!("({})", show(inner)),
         ExprKind::Broken => "BROKEN".to_owned(),
     }
@@ -158,7 +162,9 @@ fn spans_cover_what_was_written() {
     let body = probe.body.as_ref().unwrap();
     assert_eq!(slice(body.span), "{\n  y = m[ 1 ] + 2 # why\n}");
     assert_eq!(slice(body.statements[0].span), "y = m[ 1 ] + 2");
-    let StmtKind::Expr(Expr { kind: ExprKind::Assign { target, value, .. }, .. }) = &body.statements[0].kind else { panic!() };
+    let StmtKind::Expr(Expr { kind: ExprKind::Assign { target, value, .. }, .. }) = &body.statements[0].kind else {
+        panic!()
+    };
     assert_eq!((slice(target.span), slice(value.span)), ("y", "m[ 1 ] + 2"));
     let ExprKind::Binary { left, .. } = &value.kind else { panic!() };
     assert_eq!(slice(left.span), "m[ 1 ]");
@@ -166,9 +172,12 @@ fn spans_cover_what_was_written() {
 
 #[test]
 fn points_keep_what_they_name() {
-    let (point, diagnostics) = parse_target(SOURCE, "container(name=\"web\", label=\"a=b\"):/app//b#c.so.fn(\"my_*\").call.return");
+    let (point, diagnostics) =
+        parse_target(SOURCE, "container(name=\"web\", label=\"a=b\"):/app//b#c.so.fn(\"my_*\").call.return");
     assert_eq!(diagnostics, []);
-    let Some(Point { kind: PointKind::Site { who, place: Some(Where::Path { path, quoted: false }), what }, .. }) = point else {
+    let Some(Point { kind: PointKind::Site { who, place: Some(Where::Path { path, quoted: false }), what }, .. }) =
+        point
+    else {
         panic!("{point:?}")
     };
     assert_eq!(who.kind, WhoKind::Container);
@@ -189,7 +198,9 @@ fn targets_may_stop_early() {
     ] {
         let (point, diagnostics) = parse_target(SOURCE, text);
         assert_eq!(diagnostics, [], "{text}");
-        let Some(Point { kind: PointKind::Site { place: found, what: fires, .. }, .. }) = point else { panic!("{text}") };
+        let Some(Point { kind: PointKind::Site { place: found, what: fires, .. }, .. }) = point else {
+            panic!("{text}")
+        };
         assert_eq!((found.is_some(), fires != What::Nothing), (place, what), "{text}");
     }
     let (point, diagnostics) = parse_target(SOURCE, "web:/app/bin");
@@ -201,7 +212,8 @@ fn targets_may_stop_early() {
 
 #[test]
 fn allow_comments_go_to_what_follows() {
-    let file = file("# ctp: allow(W0001, w0002)\n// more\nglobal g\nprobe begin {\n  # ctp: allow(W0003)\n  x++\n  y++\n}");
+    let file =
+        file("# ctp: allow(W0001, w0002)\n// more\nglobal g\nprobe begin {\n  # ctp: allow(W0003)\n  x++\n  y++\n}");
     assert_eq!(file.items[0].allows, [Code::W0001, Code::W0002]);
     assert_eq!(file.items[1].allows, []);
     let ItemKind::Probe(Probe { body: Some(body), .. }) = &file.items[1].kind else { panic!() };
@@ -211,7 +223,8 @@ fn allow_comments_go_to_what_follows() {
 
 #[test]
 fn broken_text_leaves_the_rest_of_the_tree() {
-    let (file, diagnostics) = parse(SOURCE, "global a\nprob begin { }\nprobe begin {\n x = )\n y = 1\n}\nprobe end { if (x) { }\nglobal b\n");
+    let (file, diagnostics) =
+        parse(SOURCE, "global a\nprob begin { }\nprobe begin {\n x = )\n y = 1\n}\nprobe end { if (x) { }\nglobal b\n");
     assert_eq!(diagnostics.len(), 3);
     let kinds: Vec<_> = file.items.iter().map(|i| matches!(i.kind, ItemKind::Broken)).collect();
     assert_eq!(kinds, [false, true, false, false, false]);
