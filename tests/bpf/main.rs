@@ -6,5 +6,6 @@
 mod accounting;
 mod build;
 mod globals;
+mod overlay;
 mod target;
 mod values;

@@ -14,7 +14,7 @@ use object::{Object, ObjectSegment, ObjectSymbol};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     format!("ctp-t-{}-{what}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 

@@ -70,7 +70,7 @@ pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
             Emit::Bpf => {
                 let options =
                     bpf::Options { strlen: build.strlen, map_size: build.map_size, ..bpf::Options::default() };
-                engine::bpf::compile(&program, &options).map(|compiled| compiled.disassembly(&loaded.sources))
+                engine::bpf::compile(&program, &options).map(|compiled| compiled.disassemble(&loaded.sources))
             }
             Emit::Ir => Ok(format!("{program:#?}\n")),
             Emit::Plan => Ok(crate::plan::text(&program)),

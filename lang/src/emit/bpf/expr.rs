@@ -209,19 +209,35 @@ impl Gen<'_> {
                 if left.ty == Ty::Str {
                     return self.compare_text(op, left, right, label);
                 }
-                match &right.kind {
-                    ExprKind::Int(value) if i32::try_from(*value).is_ok() => {
-                        self.int(left)?;
-                        self.asm.jump_if_imm(signed(op), R0, i32::try_from(*value).unwrap_or(0), label);
-                    }
-                    _ => {
-                        self.operands(left, right)?;
-                        self.asm.jump_if(signed(op), R0, R1, label);
-                    }
+                if let ExprKind::Int(value) = right.kind
+                    && let Ok(small) = i32::try_from(value)
+                {
+                    self.int(left)?;
+                    self.asm.jump_if_imm(signed(op), R0, small, label);
+                } else {
+                    self.operands(left, right)?;
+                    self.asm.jump_if(signed(op), R0, R1, label);
                 }
                 Ok(())
             }
-            _ => {
+            ExprKind::Unary(UnaryOp::Neg | UnaryOp::BitNot, _)
+            | ExprKind::Local(_)
+            | ExprKind::Global(_)
+            | ExprKind::MapGet(..)
+            | ExprKind::MapHas(..)
+            | ExprKind::Context(_)
+            | ExprKind::Target(_)
+            | ExprKind::Register(_)
+            | ExprKind::ModuleAddress(_)
+            | ExprKind::Load { .. }
+            | ExprKind::Extend { .. }
+            | ExprKind::Binary(..)
+            | ExprKind::Ternary(..)
+            | ExprKind::Update { .. }
+            // Strings are refused there.
+            | ExprKind::Str(_)
+            | ExprKind::UserString(_)
+            | ExprKind::Concat(_) => {
                 self.int(expr)?;
                 self.asm.jump_if_imm(if when { Jump::Ne } else { Jump::Eq }, R0, 0, label);
                 Ok(())

@@ -159,3 +159,30 @@ pub(super) enum Helper {
     GetCurrentTaskBtf = 158,
     GetAttachCookie = 174,
 }
+
+impl Helper {
+    /// The name of a function by its number.
+    pub(super) fn name(number: i32) -> String {
+        const ALL: [(Helper, &str); 17] = [
+            (Helper::MapLookupElem, "bpf_map_lookup_elem"),
+            (Helper::MapUpdateElem, "bpf_map_update_elem"),
+            (Helper::KtimeGetNs, "bpf_ktime_get_ns"),
+            (Helper::GetSmpProcessorId, "bpf_get_smp_processor_id"),
+            (Helper::GetCurrentPidTgid, "bpf_get_current_pid_tgid"),
+            (Helper::GetCurrentUidGid, "bpf_get_current_uid_gid"),
+            (Helper::GetCurrentComm, "bpf_get_current_comm"),
+            (Helper::GetCurrentTask, "bpf_get_current_task"),
+            (Helper::ProbeReadKernel, "bpf_probe_read_kernel"),
+            (Helper::ProbeReadUserStr, "bpf_probe_read_user_str"),
+            (Helper::GetCurrentAncestorCgroupId, "bpf_get_current_ancestor_cgroup_id"),
+            (Helper::SeqWrite, "bpf_seq_write"),
+            (Helper::RingbufOutput, "bpf_ringbuf_output"),
+            (Helper::CopyFromUser, "bpf_copy_from_user"),
+            (Helper::TaskStorageGet, "bpf_task_storage_get"),
+            (Helper::GetCurrentTaskBtf, "bpf_get_current_task_btf"),
+            (Helper::GetAttachCookie, "bpf_get_attach_cookie"),
+        ];
+        let known = ALL.iter().find(|(helper, _)| *helper as i32 == number);
+        known.map_or_else(|| format!("helper#{number}"), |(_, name)| (*name).to_owned())
+    }
+}

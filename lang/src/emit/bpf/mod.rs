@@ -8,7 +8,7 @@
 
 mod asm;
 mod context;
-mod disassemble;
+mod disassembly;
 mod env;
 mod expr;
 mod frame;
@@ -497,11 +497,14 @@ fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
     let mut other = vec![false; types.len()];
     for (in_kernel, handler) in handlers(program) {
         visit_handler(handler, &mut |expr| {
-            let (index, keys, writes) = match &expr.kind {
-                ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) => (index, keys, false),
-                ExprKind::Update { global, keys, .. } => (global, keys, true),
-                _ => return,
-            };
+            let (index, keys, writes) =
+                if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
+                    (index, keys, false)
+                } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
+                    (global, keys, true)
+                } else {
+                    return;
+                };
             if index.0 as usize != global || !(in_kernel || writes) {
                 return;
             }

@@ -73,13 +73,15 @@ pub(super) struct Plan {
     pub(super) cookies: Vec<u64>,
 }
 
+/// Where a handler of a program stands: program, inode, offset, variant.
+type Place = (usize, FileIndex, u64, usize);
+
 /// Plans one link per program and inode: `same` gives files that are known to share one inode one representative. Sites
 /// of one handler at one offset of one inode become one, which counts for all their containers.
 pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -> (Vec<Plan>, Groups) {
     let mut groups = Groups::default();
     let program_of = |file: FileIndex| compiled.programs.iter().position(|program| program.files.contains(&file));
-    // By program, inode, offset, variant: site and containers.
-    let mut merged: BTreeMap<(usize, FileIndex, u64, usize), (SiteId, Vec<ContainerIndex>)> = BTreeMap::new();
+    let mut merged: BTreeMap<Place, (SiteId, Vec<ContainerIndex>)> = BTreeMap::new();
     for (id, site) in (0u32..).map(SiteId).zip(&compiled.sites) {
         let Some(program) = program_of(site.file) else { continue };
         let key = (program, same(site.file), site.file_offset, site.variant);

@@ -1,10 +1,12 @@
 //! Owns the kernel's BTF (/sys/kernel/btf/vmlinux, include/uapi/linux/btf.h): finds a few functions and members in one
-//! pass over it, in pieces, and keeps nothing else. Also writes the few bytes of BTF that a task-storage map asks for.
+//! pass over it, and keeps nothing else. Also writes the few bytes of BTF that a task-storage map asks for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+use super::sys::Constant;
 
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
@@ -28,11 +30,6 @@ pub(super) struct Wanted {
     pub(super) members: Vec<(&'static str, &'static str)>,
 }
 
-/// Bytes read at a time.
-const PIECE: usize = 128 * 1024;
-/// The longest type that is read whole: 8,192 members.
-const LONGEST: usize = 12 + 8192 * 12;
-
 fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the kernel's BTF is malformed")
 }
@@ -42,47 +39,18 @@ fn word(bytes: &[u8], at: usize) -> io::Result<u32> {
     Ok(u32::from_le_bytes(four.try_into().map_err(|_| malformed())?))
 }
 
-/// Looks for names; those that are not there are not in the answer.
+/// Looks for names in the BTF of a file; those that are not there are not in the answer.
+///
+/// From Linux 6.16 the file can be mapped, without a copy; before, it is read, a page at a time as sysfs has it.
 pub(super) fn find(path: &str, wanted: &Wanted) -> io::Result<Found> {
-    let file = File::open(path)?;
-    let mut header = [0; 24];
-    file.read_exact_at(&mut header, 0)?;
-    if word(&header, 0)? & 0xffff != 0xeb9f {
-        return Err(malformed());
+    let mut file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(|_| malformed())?;
+    if let Ok(mapped) = Constant::map(file.as_fd(), length) {
+        return search(mapped.bytes(), wanted);
     }
-    let start = u64::from(word(&header, 4)?);
-    let (types, types_length) = (start + u64::from(word(&header, 8)?), u64::from(word(&header, 12)?));
-    let (strings, strings_length) = (start + u64::from(word(&header, 16)?), u64::from(word(&header, 20)?));
-    let names = find_names(&file, strings, strings_length, wanted)?;
-    find_types(&file, types, types_length, wanted, &names)
-}
-
-/// Offsets of the names in the string section, in which each stands once.
-fn find_names(file: &File, start: u64, length: u64, wanted: &Wanted) -> io::Result<HashMap<&'static str, u32>> {
-    let mut all: Vec<&'static str> = wanted.functions.clone();
-    all.extend(wanted.members.iter().flat_map(|(structure, member)| [*structure, *member]));
-    all.sort_unstable();
-    all.dedup();
-    let longest = all.iter().map(|name| name.len()).max().unwrap_or(0) + 2;
-    let finders: Vec<(&'static str, Vec<u8>)> =
-        all.into_iter().map(|name| (name, [b"\0", name.as_bytes(), b"\0"].concat())).collect();
-    let mut found = HashMap::new();
-    let mut buffer = vec![0; PIECE + longest];
-    let mut at = 0;
-    while at < length && found.len() < finders.len() {
-        let size = usize::try_from((length - at).min(buffer.len() as u64)).unwrap_or(0);
-        let piece = buffer.get_mut(..size).ok_or_else(malformed)?;
-        file.read_exact_at(piece, start + at)?;
-        for (name, pattern) in &finders {
-            if !found.contains_key(name)
-                && let Some(position) = memchr::memmem::find(piece, pattern)
-            {
-                found.insert(*name, u32::try_from(at + position as u64 + 1).map_err(|_| malformed())?);
-            }
-        }
-        at += PIECE as u64;
-    }
-    Ok(found)
+    let mut bytes = Vec::with_capacity(length);
+    file.read_to_end(&mut bytes)?;
+    search(&bytes, wanted)
 }
 
 /// Bytes behind the 12 of every type, by its kind.
@@ -97,64 +65,51 @@ fn extra(kind: u32, members: usize) -> io::Result<usize> {
     })
 }
 
-fn find_types(
-    file: &File,
-    start: u64,
-    length: u64,
-    wanted: &Wanted,
-    names: &HashMap<&'static str, u32>,
-) -> io::Result<Found> {
-    let by_offset = |list: &[&'static str]| -> HashMap<u32, &'static str> {
-        list.iter().filter_map(|name| Some((*names.get(name)?, *name))).collect()
+/// The part of `bytes` that a section of the header says.
+fn section(bytes: &[u8], at: usize) -> io::Result<&[u8]> {
+    let (header, offset, length) = (word(bytes, 4)?, word(bytes, at)?, word(bytes, at + 4)?);
+    let start = (header as usize).checked_add(offset as usize).ok_or_else(malformed)?;
+    let end = start.checked_add(length as usize).ok_or_else(malformed)?;
+    bytes.get(start..end).ok_or_else(malformed)
+}
+
+fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
+    if word(bytes, 0)? & 0xffff != 0xeb9f {
+        return Err(malformed());
+    }
+    let (mut types, strings) = (section(bytes, 8)?, section(bytes, 16)?);
+    let is = |offset: u32, name: &str| {
+        let text = strings.get(offset as usize..).and_then(|tail| tail.split_at_checked(name.len()));
+        text.is_some_and(|(head, tail)| head == name.as_bytes() && tail.first() == Some(&0))
     };
-    let functions = by_offset(&wanted.functions);
-    let structures: HashMap<u32, &'static str> =
-        by_offset(&wanted.members.iter().map(|(structure, _)| *structure).collect::<Vec<_>>());
-    let mut open = functions.len() + structures.len();
-    let mut seen = HashSet::new();
+    let mut functions = wanted.functions.clone();
+    let mut structures: Vec<&'static str> = wanted.members.iter().map(|(structure, _)| *structure).collect();
+    structures.sort_unstable();
+    structures.dedup();
     let mut found = Found::default();
-    let mut buffer = vec![0; PIECE + LONGEST];
-    // Position of the buffer in the section, and of the next type in the buffer.
-    let (mut base, mut at, mut filled) = (0u64, 0usize, 0usize);
     let mut id = 0u32;
-    while open > 0 && base + (at as u64) < length {
-        if at + LONGEST > filled && base + (filled as u64) < length {
-            base += at as u64;
-            at = 0;
-            filled = usize::try_from((length - base).min(buffer.len() as u64)).unwrap_or(0);
-            file.read_exact_at(buffer.get_mut(..filled).ok_or_else(malformed)?, start + base)?;
-        }
-        let rest = buffer.get(at..filled).ok_or_else(malformed)?;
+    while !(types.is_empty() || functions.is_empty() && structures.is_empty()) {
         id += 1;
-        let (name, info) = (word(rest, 0)?, word(rest, 4)?);
+        let (name, info) = (word(types, 0)?, word(types, 4)?);
         let (kind, members) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
-        let size = 12 + extra(kind, members)?;
-        if kind == KIND_FUNC {
-            if let Some(function) = functions.get(&name) {
-                if found.functions.insert(*function, id).is_none() {
-                    open -= 1;
-                }
-            }
-        } else if kind == KIND_STRUCT
-            && let Some(structure) = structures.get(&name)
+        if kind == KIND_FUNC
+            && let Some(at) = functions.iter().position(|function| is(name, function))
         {
-            let bit_fields = info >> 31 != 0;
-            for (_, member) in wanted.members.iter().filter(|(of, _)| of == structure) {
-                let member_name = names.get(member);
-                for index in 0..members {
-                    let entry = 12 + index * 12;
-                    if Some(&word(rest, entry)?) == member_name {
-                        let bits = word(rest, entry + 8)?;
-                        let bits = if bit_fields { bits & 0xff_ffff } else { bits };
-                        found.members.entry((*structure, *member)).or_insert(bits / 8);
-                    }
+            found.functions.insert(functions.swap_remove(at), id);
+        } else if kind == KIND_STRUCT
+            && let Some(at) = structures.iter().position(|structure| is(name, structure))
+        {
+            let structure = structures.swap_remove(at);
+            // With bit fields among the members, the upper 8 bits of an offset are a size.
+            let mask = if info >> 31 == 0 { u32::MAX } else { 0xff_ffff };
+            for index in 0..members {
+                let (name, bits) = (word(types, 12 + index * 12)?, word(types, 12 + index * 12 + 8)?);
+                for (_, member) in wanted.members.iter().filter(|(of, member)| *of == structure && is(name, member)) {
+                    found.members.entry((structure, *member)).or_insert((bits & mask) / 8);
                 }
-            }
-            if seen.insert(*structure) {
-                open -= 1;
             }
         }
-        at += size;
+        types = types.get(12 + extra(kind, members)?..).ok_or_else(malformed)?;
     }
     Ok(found)
 }
@@ -177,4 +132,19 @@ pub(super) fn storage(size: u32) -> Vec<u8> {
     btf.extend_from_slice(&types);
     btf.extend_from_slice(strings);
     btf
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_anywhere_it_is_an_error_and_never_a_panic() {
+        let whole = storage(64);
+        let wanted = Wanted { functions: vec!["absent"], members: vec![("int", "x")] };
+        assert!(search(&whole, &wanted).is_ok());
+        for length in 0..whole.len() - 1 {
+            assert!(search(&whole[..length], &wanted).is_err(), "cut to {length} bytes");
+        }
+    }
 }

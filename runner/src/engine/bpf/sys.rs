@@ -282,6 +282,45 @@ pub(super) fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
     unsafe { bpf_fd(Command::BtfLoad, &mut attr) }
 }
 
+/// A file mapped privately that nobody changes.
+#[derive(Debug)]
+pub(super) struct Constant {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Constant {
+    /// Maps the first `length` bytes of the kernel's BTF.
+    pub(super) fn map(btf: BorrowedFd<'_>, length: usize) -> io::Result<Constant> {
+        Ok(Constant { start: map(btf, length, 0, libc::PROT_READ, libc::MAP_PRIVATE)?, length })
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is `length` bytes long, readable and lives as long as `self`; the kernel's BTF is in its
+        // read-only data.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Constant {
+    fn drop(&mut self) {
+        // SAFETY: this mapping was made by `map` and nothing that borrows from it is left.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// Maps `length` bytes of a file from page `page` on.
+fn map(fd: BorrowedFd<'_>, length: usize, page: usize, protection: i32, sharing: i32) -> io::Result<NonNull<u8>> {
+    let offset = libc::off_t::try_from(page * PAGE).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, sharing, fd.as_raw_fd(), offset) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::ErrorKind::Other.into())
+}
+
 /// Memory that the kernel writes too.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -309,17 +348,7 @@ impl Shared {
 
     fn new(fd: BorrowedFd<'_>, length: usize, page: usize, writable: bool) -> io::Result<Shared> {
         let protection = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-        let offset = libc::off_t::try_from(page * PAGE).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let start =
-            unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        match NonNull::new(start.cast()) {
-            Some(start) => Ok(Shared { start, length, writable }),
-            None => Err(io::ErrorKind::Other.into()),
-        }
+        Ok(Shared { start: map(fd, length, page, protection, libc::MAP_SHARED)?, length, writable })
     }
 
     fn place<T>(&self, offset: usize) -> Option<*mut T> {
