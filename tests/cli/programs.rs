@@ -44,7 +44,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The programs that Rust tests name literally: `Command::new("…")` and `run("…", …)`.
+/// The programs that Rust tests name literally: by `Command::new` or a helper called `run`.
 fn called_by_tests() -> BTreeSet<String> {
     let mut programs = BTreeSet::new();
     for path in sources(&top().join("tests")) {

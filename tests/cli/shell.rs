@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 /// The words of a script that stand where a command is called, without what the script defines itself.
 pub(crate) fn commands(script: &str) -> BTreeSet<String> {
-    let defined: BTreeSet<&str> = script.lines().filter_map(|line| line.strip_suffix("() {")).collect();
+    let defined: BTreeSet<&str> =
+        script.lines().filter_map(|line| line.split_once("() {")).map(|(name, _)| name).collect();
     let simple = simple_commands(&without_here_documents(script));
     let called = simple.split('\n').flat_map(called_by);
     called.filter(|word| !defined.contains(word.as_str())).collect()
@@ -72,6 +73,11 @@ fn simple_commands(script: &str) -> String {
                 chars.by_ref().find(|c| *c == '\n');
                 out.push('\n');
             }
+            '(' if chars.peek() == Some(&'(') => {
+                // Arithmetic, as in `for ((…))`.
+                chars.by_ref().find(|c| *c == ')');
+                chars.next();
+            }
             '(' => {
                 open.push('(');
                 out.push('\n');
@@ -116,7 +122,7 @@ fn called_by(simple: &str) -> Vec<String> {
 
 fn is_assignment(word: &str) -> bool {
     let name = word.split(['=', '+']).next().unwrap_or_default();
-    word.contains('=') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    word.contains('=') && !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[test]
@@ -133,6 +139,8 @@ case $1 in
 esac
 list=(apt-get install)
 LANG=C setsid dockerd --gdb "$x" && "$unknown" gdb || true
+one() { uname; }
+for ((i = 0; i < 3; i++)); do one; done
 while read -r line; do echo "$((line * 2))"; done <file
 cat <<'END'
 gdb
@@ -154,6 +162,7 @@ END
         "setsid",
         "sort",
         "true",
+        "uname",
     ];
     assert_eq!(commands(script).into_iter().collect::<Vec<_>>(), expected);
 }

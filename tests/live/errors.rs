@@ -41,7 +41,7 @@ fn wrong_function() {
 
 #[test]
 fn wrong_parameter() {
-    refused(r#"probe container("WEB"):/app/test_app.fn("my_function") { printf("%d\n", $art) }"#, "E0105", "$arg");
+    refused(r#"probe container("WEB"):/app/test_app.fn("my_function") { printf("%d\n", $art) }"#, "E0105", "`arg`");
 }
 
 #[test]

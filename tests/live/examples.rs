@@ -23,11 +23,13 @@ struct Run {
     _image: Image,
 }
 
-fn run(example: &str, program: &str, options: &[&str]) -> Run {
-    let image = Image::new(
-        &Binary::compile(&format!("examples/{program}.c"), Compiler::Gcc, &["-g"]),
-        &format!("/app/{program}"),
-    );
+fn traced(example: &str, program: &str, options: &[&str]) -> Run {
+    traced_build(example, program, options, Compiler::Gcc, "-O0")
+}
+
+fn traced_build(example: &str, program: &str, options: &[&str], compiler: Compiler, level: &str) -> Run {
+    let binary = Binary::compile(&format!("examples/{program}.c"), compiler, &["-g", level]);
+    let image = Image::new(&binary, &format!("/app/{program}"));
     let args: &[&str] = if program == "test_app" { &["0", "20"] } else { &["20"] };
     let web = Container::detached_as(&image, &format!("{}-web", unique::name()), args);
     let text = fs::read_to_string(folder().join(example)).unwrap();
@@ -59,22 +61,31 @@ fn none_is_without_a_test() {
     assert_eq!(found, EXAMPLES);
 }
 
+/// At -O2 `main` holds no call of `my_function` any more, only its body.
 #[test]
 fn hello() {
-    let run = run("hello.ctp", "test_app", &["--events", "10"]);
+    for compiler in [Compiler::Gcc, Compiler::Clang] {
+        for level in ["-O0", "-O1", "-O2", "-O3"] {
+            hello_prints_what_web_prints(compiler, level);
+        }
+    }
+}
+
+fn hello_prints_what_web_prints(compiler: Compiler, level: &str) {
+    let run = traced_build("hello.ctp", "test_app", &["--events", "10"], compiler, level);
     let seen: Vec<String> = run
         .output
         .lines()
         .into_iter()
         .map(|line| line.replace("Entered my_function with argument:", "my_function was called with"))
         .collect();
-    assert_eq!(seen.len(), 10);
+    assert_eq!(seen.len(), 10, "{compiler:?} {level}");
     assert_in_the_log(&run.web.printed(), &seen);
 }
 
 #[test]
 fn integers() {
-    let run = run("integers.ctp", "kinds", &["--events", "12"]);
+    let run = traced("integers.ctp", "kinds", &["--events", "12"]);
     let printed: Vec<String> = run.web.printed().into_iter().filter(|line| line.starts_with("i8=")).collect();
     let seen: Vec<String> = run.output.lines().into_iter().map(str::to_owned).collect();
     assert_eq!(seen.len(), 12);
@@ -85,7 +96,7 @@ fn integers() {
 
 #[test]
 fn texts() {
-    let run = run("texts.ctp", "kinds", &["--events", "8"]);
+    let run = traced("texts.ctp", "kinds", &["--events", "8"]);
     let printed: Vec<String> = run.web.printed().into_iter().filter(|line| line.starts_with("order")).collect();
     let seen: Vec<String> = run.output.lines().into_iter().map(str::to_owned).collect();
     assert_eq!(seen.len(), 8);
@@ -94,7 +105,7 @@ fn texts() {
 
 #[test]
 fn counters() {
-    let run = run("counters.ctp", "test_app", &["--for", "1s"]);
+    let run = traced("counters.ctp", "test_app", &["--for", "1s"]);
     let lines = run.output.lines();
     let of = |name: &str| {
         let line = lines.iter().find(|line| line.starts_with(name));
@@ -109,7 +120,7 @@ fn counters() {
 
 #[test]
 fn every() {
-    let run = run("every.ctp", "test_app", &["--for", "2500ms"]);
+    let run = traced("every.ctp", "test_app", &["--for", "2500ms"]);
     let lines = run.output.lines();
     assert_eq!(lines[0], "counting the calls of my_function");
     let counts: Vec<usize> = lines[1..].iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
@@ -120,7 +131,7 @@ fn every() {
 
 #[test]
 fn who() {
-    let run = run("who.ctp", "test_app", &["--events", "3"]);
+    let run = traced("who.ctp", "test_app", &["--events", "3"]);
     let beginning = format!("{}: pid {} here, 1 in the container, at ", run.web.name(), run.web.pid());
     assert_eq!(run.output.lines().len(), 3);
     assert!(run.output.lines().iter().all(|line| line.starts_with(&beginning)), "{}", run.output.stdout);

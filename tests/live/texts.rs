@@ -27,7 +27,7 @@ fn short_empty_long_not_resident_and_nowhere() {
     assert_eq!(seen[3], printed[3]);
     assert_eq!(printed[4], "say 4 nowhere");
     assert_eq!(seen[4], "say 4 <fault>");
-    assert!(output.stderr.contains("ctp: 5 hits, 5 records, 0 lost, 1 faults"), "{}", output.stderr);
+    assert!(output.stderr.contains("ctp: 5 hits, 5 records, 0 lost, 1 fault in"), "{}", output.stderr);
 }
 
 #[test]
