@@ -67,6 +67,14 @@ impl Root {
         Ok(Root { process, dir, root })
     }
 
+    /// Whether this is the root that ctp itself has: a container's first process still has it until its engine has
+    /// set the container's own root up (pivot_root(2)).
+    pub fn is_our_own(&self) -> bool {
+        let own = std::fs::metadata("/").map(|own| (own.dev(), own.ino()));
+        let its = std::fs::metadata(fd_path(&self.root)).map(|its| (its.dev(), its.ino()));
+        matches!((own, its), (Ok(own), Ok(its)) if own == its)
+    }
+
     /// Opens the file at a place.
     ///
     /// # Errors

@@ -169,8 +169,13 @@ impl<'a> Case<'a> {
     pub(crate) fn start_with(&self, options: &Options) -> BpfEngine {
         let fds: HashMap<FileId, BorrowedFd<'_>> =
             (0u32..).map(FileId).zip(self.binaries.iter().map(|binary| binary.fd())).collect();
-        match BpfEngine::start(&self.program, options, &|file| fds.get(&file).copied()) {
-            Ok(engine) => engine,
+        match BpfEngine::load(&self.program, options, &|file| fds.get(&file).copied()) {
+            Ok(mut engine) => {
+                let files = &self.program.files;
+                let open = |index: FileIndex| Some((*fds.get(&files[index.0 as usize].id)?, "the test's program"));
+                engine.attach(&open).unwrap();
+                engine
+            }
             Err(StartError::Program(errors)) => panic!("{errors:#?}"),
             Err(StartError::Machine(failure)) => {
                 panic!("{}\n{:?}\n{}", failure.message, failure.notes, failure.log.as_deref().unwrap_or_default())

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use ctp_lang::codes::Code;
-use ctp_lang::ir::{ContainerIndex, GlobalIndex, ProbeIndex};
+use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex};
 use ctp_lang::source::Span;
 use ctp_lang::value::Value;
 use ctp_lang::world::Container;
@@ -116,6 +116,22 @@ pub type Outcome<T> = Result<T, Box<Failure>>;
 
 /// A tracing engine at work.
 pub trait Engine {
+    /// Attaches whatever is not attached, through the descriptors that `file` gives, each with the path to name in
+    /// messages; what it gives no descriptor for stays as it is.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses; what was attached before stays.
+    fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()>;
+
+    /// Detaches from inodes none of whose files is in use any more: a link keeps the file system below it mounted.
+    fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool);
+
+    /// The files that share a link with this one because they were found to be one inode.
+    fn sharing(&self, file: FileIndex) -> Vec<FileIndex>;
+
+    /// Whether two files are one inode, whatever file system shows them; `None` where that is not known.
+    fn same_inode(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool>;
+
     /// Waits for events, at most `timeout` or until `wake` can be read, and hands over those there are; at most some
     /// thousands at a time, so that the caller stays responsive. Returns whether `exit()` ran.
     ///

@@ -1,12 +1,12 @@
 //! Owns one run: handlers of `begin`, `every` and `end`, events printed, containers watched, the summary. Knows no
 //! engine's insides.
 
+mod files;
 mod machine;
 mod summary;
 mod targets;
 mod timers;
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -18,18 +18,19 @@ use ctp_lang::value::{sort_entries, write_global};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::engine::bpf::{BpfEngine, StartError};
+use crate::engine::bpf::{BpfEngine, StartError, Warning};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
 use crate::output::printer::Printer;
 use crate::report::{self, Color};
 use crate::world::live::LiveWorld;
+use files::Files;
 use machine::OverEngine;
 use targets::Targets;
 use timers::Timers;
 
 /// How often the containers are looked at.
-const WATCH: Duration = Duration::from_millis(200);
+const WATCH: Duration = Duration::from_millis(100);
 /// The longest the engine waits for events before the session looks around.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -92,10 +93,9 @@ impl Session<'_> {
             ring_size: self.options.ring_size,
             ..bpf::Options::default()
         };
-        let opened: HashMap<_, _> =
-            self.program.files.iter().filter_map(|file| Some((file.id, self.world.file(file.id)?))).collect();
-        let started = BpfEngine::start(self.program, &options, &|id| opened.get(&id).map(|opened| opened.file.as_fd()));
-        let engine = match started {
+        let files = Files::new(self.program, self.world);
+        let loaded = BpfEngine::load(self.program, &options, &|id| files.by_id(self.program, id));
+        let engine = match loaded {
             Ok(engine) => engine,
             Err(StartError::Program(diagnostics)) => {
                 report::diagnostics(self.sources, &diagnostics, self.options.color);
@@ -108,6 +108,7 @@ impl Session<'_> {
             printer,
             session: &self,
             targets: Targets::new(self.program, self.world),
+            files,
             written: 0,
             unwritten: 0,
             write_error: None,
@@ -143,6 +144,7 @@ struct Running<'s> {
     printer: Printer,
     session: &'s Session<'s>,
     targets: Targets<'s>,
+    files: Files,
     /// Events printed.
     written: u64,
     /// Events that could not be printed because writing failed.
@@ -163,9 +165,11 @@ impl Running<'_> {
                 next = self.handler(probe, handler)?;
             }
         }
-        let attached = Instant::now();
-        self.say_attached();
+        let mut attached = Instant::now();
         if next == Next::On {
+            self.engine.attach(&|file| self.files.open(file))?;
+            attached = Instant::now();
+            self.say_attached();
             self.events(signals, attached)?;
         }
         self.engine.stop()?;
@@ -223,7 +227,8 @@ impl Running<'_> {
             }
             if has_sites && watch <= now {
                 watch = now + WATCH;
-                let said = self.targets.look(&mut self.engine, self.session.options.follow)?;
+                let follow = self.session.options.follow;
+                let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world, follow)?;
                 said.lines.iter().for_each(|line| report::notice(line));
                 if said.all_gone && timers.next().is_none() {
                     return Ok(());
@@ -334,6 +339,9 @@ impl Running<'_> {
             return;
         }
         let names = self.targets.names();
+        for warning in self.engine.warnings() {
+            self.say_other_inode(warning);
+        }
         report::notice(&format!(
             "attached {} in {} ({}) in {} ms",
             summary::counted(points, "point"),
@@ -341,6 +349,20 @@ impl Running<'_> {
             names.join(", "),
             self.session.options.started.elapsed().as_millis()
         ));
+    }
+
+    /// A container executes an inode other than the one its path leads to: probes there are never hit by it.
+    fn say_other_inode(&self, warning: &Warning) {
+        let program = self.session.program;
+        if let (Some(file), Some(container)) = (program.file(warning.file), program.container(warning.container)) {
+            report::notice(&format!(
+                "{} in {} was changed while it runs: process {} still executes the old copy, in which nothing is probed; \
+                 restart the container to trace it",
+                file.path,
+                container.display_name(),
+                warning.pid
+            ));
+        }
     }
 
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {

@@ -1,25 +1,31 @@
 //! Owns watching the containers of a run: which ended, which came back, when none is left to wait for.
 
-use ctp_lang::ir::{ContainerIndex, Program};
+use ctp_lang::ir::{ContainerIndex, FileIndex, Program};
 
+use super::files::{Files, Refused};
 use crate::container::watch::{self, State};
 use crate::container::{self, Found, Settings};
 use crate::engine::{Engine, Outcome};
 use crate::world::live::LiveWorld;
+
+/// After how many looks a container that came back without its files is given up: 10 s.
+const TRIES: u32 = 100;
 
 /// The containers of a run.
 pub(super) struct Targets<'a> {
     program: &'a Program,
     settings: Settings,
     watched: Vec<Watched>,
-    /// Looks since those that ended were last searched for.
-    looks: u32,
 }
 
 struct Watched {
     index: ContainerIndex,
+    /// Its index in the world's listing.
+    listed: usize,
     found: Found,
     state: Life,
+    /// Looks at which it had come back and its files could not be read yet.
+    tries: u32,
 }
 
 /// What is known of a container.
@@ -27,7 +33,7 @@ struct Watched {
 enum Life {
     Runs,
     Ended,
-    /// Its engine has removed it, or it is not waited for.
+    /// Its engine has removed it, or it is not waited for, or it runs another build now.
     Gone,
 }
 
@@ -40,23 +46,20 @@ pub(super) struct Said {
     pub(super) all_gone: bool,
 }
 
-/// Every how many looks containers that ended are searched for again.
-const SEARCH: u32 = 2;
-
 impl<'a> Targets<'a> {
     pub(super) fn new(program: &'a Program, world: &LiveWorld) -> Targets<'a> {
-        let found = world.found().unwrap_or_default();
+        let listing = world.found().unwrap_or_default();
         let watched = (0u32..)
             .map(ContainerIndex)
             .zip(&program.containers)
             .filter_map(|(index, container)| {
                 let same =
-                    |found: &&Found| found.container.id == container.id && found.container.runtime == container.runtime;
-                let found = found.iter().find(same)?.clone();
-                Some(Watched { index, found, state: Life::Runs })
+                    |found: &Found| found.container.id == container.id && found.container.runtime == container.runtime;
+                let listed = listing.iter().position(same)?;
+                Some(Watched { index, listed, found: listing.get(listed)?.clone(), state: Life::Runs, tries: 0 })
             })
             .collect();
-        Targets { program, settings: Settings::from_env(), watched, looks: 0 }
+        Targets { program, settings: Settings::from_env(), watched }
     }
 
     /// Names as messages show them.
@@ -65,43 +68,118 @@ impl<'a> Targets<'a> {
     }
 
     /// Looks at every container once.
-    pub(super) fn look(&mut self, engine: &mut dyn Engine, follow: bool) -> Outcome<Said> {
+    pub(super) fn look(
+        &mut self,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        follow: bool,
+    ) -> Outcome<Said> {
         let mut said = Said::default();
-        self.looks = self.looks.wrapping_add(1);
-        let search = self.looks.is_multiple_of(SEARCH);
-        for watched in &mut self.watched {
-            let name = watched.found.container.display_name().to_owned();
-            match watched.state {
-                Life::Gone => {}
+        for position in 0..self.watched.len() {
+            let Some(watched) = self.watched.get(position) else { continue };
+            let next = match watched.state {
+                Life::Gone => Life::Gone,
                 Life::Runs => match watch::state(&watched.found) {
-                    State::Running | State::Frozen => {}
-                    State::Ended if follow => {
-                        watched.state = Life::Ended;
-                        said.lines.push(format!("{name} ended; waiting for it to come back (Ctrl-C ends the run)"));
-                    }
-                    State::Ended => {
-                        watched.state = Life::Gone;
-                        said.lines.push(format!("{name} ended"));
-                    }
+                    State::Running | State::Frozen => Life::Runs,
+                    State::Ended if follow => Life::Ended,
+                    State::Ended => Life::Gone,
                 },
-                Life::Ended if search => {
-                    if let Ok(Some(back)) = watch::successor(&self.settings, &watched.found) {
-                        if let Some(old) = &watched.found.container.cgroup {
-                            engine.remove_cgroup(old.id)?;
-                        }
-                        engine.add_container(watched.index, &back.container)?;
-                        watched.found = back;
-                        watched.state = Life::Runs;
-                        said.lines.push(format!("{name} restarted, attached again"));
-                    } else if container::still_known(&self.settings, &watched.found.container) == Some(false) {
-                        watched.state = Life::Gone;
-                        said.lines.push(format!("{name} was removed"));
-                    }
-                }
-                Life::Ended => {}
+                Life::Ended => self.look_for(position, engine, files, &mut said)?,
+            };
+            let Some(watched) = self.watched.get_mut(position) else { continue };
+            let before = std::mem::replace(&mut watched.state, next);
+            if before == Life::Runs && next != Life::Runs {
+                let name = watched.found.container.display_name();
+                said.lines.push(match next {
+                    Life::Ended => format!("{name} ended; waiting for it to come back (Ctrl-C ends the run)"),
+                    Life::Runs | Life::Gone => format!("{name} ended"),
+                });
+                world.release(watched.listed);
+                self.release(engine, files);
             }
         }
         said.all_gone = self.watched.iter().all(|watched| watched.state == Life::Gone);
         Ok(said)
     }
+
+    /// Looks whether a container that ended came back.
+    fn look_for(
+        &mut self,
+        position: usize,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        said: &mut Said,
+    ) -> Outcome<Life> {
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(Life::Gone) };
+        let name = watched.found.container.display_name().to_owned();
+        let Ok(Some(back)) = watch::successor(&self.settings, &watched.found) else {
+            if container::still_known(&self.settings, &watched.found.container) == Some(false) {
+                said.lines.push(format!("{name} was removed"));
+                return Ok(Life::Gone);
+            }
+            return Ok(Life::Ended);
+        };
+        if let Some(old) = &watched.found.container.cgroup {
+            engine.remove_cgroup(old.id)?;
+        }
+        let index = watched.index;
+        for file in files_of(self.program, index) {
+            let path = self.program.file(file).map_or("", |file| file.path.as_str());
+            let problem = match files.reopen(self.program, file, &back) {
+                Ok(()) if shares(engine, files, file) => continue,
+                Ok(()) => format!("{name} restarted with its own copy of {path}"),
+                Err(Refused::OtherBuild) => format!("{name} restarted with another build of {path}"),
+                // Its engine may not have set its root up yet.
+                Err(Refused::Unreadable) if watched.tries < TRIES => {
+                    watched.tries += 1;
+                    return Ok(Life::Ended);
+                }
+                Err(Refused::Unreadable) => format!("{name} restarted, but {path} cannot be read in it"),
+            };
+            said.lines.push(format!("{problem}: not traced; run ctp again to check it"));
+            return Ok(Life::Gone);
+        }
+        watched.tries = 0;
+        watched.found = back.clone();
+        engine.attach(&|file| files.open(file))?;
+        if let Err(failure) = engine.add_container(index, &back.container) {
+            said.lines.push(format!("{name} restarted, but is not traced: {}", failure.message));
+            return Ok(Life::Gone);
+        }
+        said.lines.push(format!("{name} restarted, attached again; its first calls may have been missed"));
+        Ok(Life::Runs)
+    }
+
+    /// Gives up the files that no running container uses.
+    fn release(&self, engine: &mut dyn Engine, files: &mut Files) {
+        let in_use = |file: FileIndex| {
+            self.program.sites().filter(|(_, site)| site.file == file).any(|(_, site)| {
+                let runs = |watched: &Watched| watched.state == Life::Runs && site.containers.contains(&watched.index);
+                self.watched.iter().any(runs)
+            })
+        };
+        engine.release(&in_use);
+        (0u32..)
+            .map(FileIndex)
+            .take(self.program.files.len())
+            .filter(|file| !in_use(*file))
+            .for_each(|file| files.close(file));
+    }
+}
+
+/// The files that a container's sites are in.
+fn files_of(program: &Program, index: ContainerIndex) -> Vec<FileIndex> {
+    let sites = program.sites().filter(|(_, site)| site.containers.contains(&index));
+    let mut files: Vec<FileIndex> = sites.map(|(_, site)| site.file).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+/// Whether a file opened anew still is the inode of the files it shares a link with; true where it shares none.
+fn shares(engine: &dyn Engine, files: &Files, file: FileIndex) -> bool {
+    let Some((new, _)) = files.open(file) else { return false };
+    let others = engine.sharing(file).into_iter().filter_map(|other| files.open(other));
+    others.map(|(other, _)| engine.same_inode(new, other)).all(|same| same == Some(true))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, World};
+use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, Runtime, World};
 
 use crate::container::{self, Found, Listing, Settings};
 use crate::rootfs::{Root, RootFile};
@@ -146,11 +146,29 @@ impl World for LiveWorld {
         if let Some((id, file)) = files.by_place.get(&asked) {
             return Ok(Opened { file: *id, path: file.path.clone(), bytes: Arc::new(file.clone()) });
         }
-        let file = Root::of(found.init)?.open(place)?;
+        let root = root_of(found)?;
+        let file = root.open(place)?;
         let id = files.id_of(index, &file)?;
         files.by_place.insert(asked, (id, file.clone()));
         Ok(Opened { file: id, path: file.path.clone(), bytes: Arc::new(file) })
     }
+}
+
+/// The root of a container that an engine has set up.
+///
+/// # Errors
+/// As [`Root::of`]; [`OpenError::Other`] while its first process still has the host's root: a path opened there would be
+/// the host's file.
+pub fn root_of(found: &Found) -> Result<Root, OpenError> {
+    let root = Root::of(found.init)?;
+    let has_own = match found.container.runtime {
+        Runtime::Docker | Runtime::Podman | Runtime::Containerd | Runtime::CriO => true,
+        Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => false,
+    };
+    if has_own && root.is_our_own() {
+        return Err(OpenError::Other("the container is still being started".to_owned()));
+    }
+    Ok(root)
 }
 
 impl Files {

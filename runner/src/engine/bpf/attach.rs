@@ -67,8 +67,10 @@ impl Groups {
 pub(super) struct Plan {
     /// Index of the program.
     pub(super) program: usize,
-    /// A file through which the inode is reached.
+    /// The first of its files.
     pub(super) file: FileIndex,
+    /// The files that are this inode: it is attached through one of them that is in use.
+    pub(super) files: Vec<FileIndex>,
     pub(super) offsets: Vec<u64>,
     pub(super) cookies: Vec<u64>,
 }
@@ -88,6 +90,13 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
         let (_, containers) = merged.entry(key).or_insert_with(|| (id, Vec::new()));
         containers.extend(site.containers.iter().copied());
     }
+    let mut files: BTreeMap<FileIndex, Vec<FileIndex>> = BTreeMap::new();
+    for site in &compiled.sites {
+        let known = files.entry(same(site.file)).or_default();
+        if !known.contains(&site.file) {
+            known.push(site.file);
+        }
+    }
     let mut plans: Vec<Plan> = Vec::new();
     for ((program, file, offset, _), (site, containers)) in merged {
         let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
@@ -96,7 +105,10 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
                 plan.offsets.push(offset);
                 plan.cookies.push(cookie);
             }
-            Some(_) | None => plans.push(Plan { program, file, offsets: vec![offset], cookies: vec![cookie] }),
+            Some(_) | None => {
+                let files = files.get(&file).cloned().unwrap_or_default();
+                plans.push(Plan { program, file, files, offsets: vec![offset], cookies: vec![cookie] });
+            }
         }
     }
     (plans, groups)

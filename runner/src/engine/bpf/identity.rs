@@ -8,8 +8,9 @@ use std::os::fd::BorrowedFd;
 use ctp_lang::ir::{ContainerIndex, FileIndex, Program};
 use ctp_lang::world::FileId;
 
-use super::btf::Found;
-use super::inode::{Inode, Inodes};
+use super::btf::{self, Found};
+use super::facts;
+use super::inode::{self, Inode, Inodes};
 
 /// A container executes another inode than the one that is probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,4 +109,15 @@ impl<'a> Question<'a> {
 /// Whether a process executes the file of a path, as it sees that path.
 fn executes(pid: u32, path: &str) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.as_os_str() == path)
+}
+
+/// Whether two files are one inode below their overlays; `None` where the kernel cannot tell.
+pub(super) fn same_inode(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool> {
+    let mut wanted = btf::Wanted::default();
+    inode::want(&mut wanted);
+    let kernel = Inodes::load(&facts::look(&wanted)).ok()?;
+    match kernel.of_files(&[one, other]).ok()?.as_slice() {
+        [Some(one), Some(other)] => Some(one == other),
+        _ => None,
+    }
 }

@@ -21,12 +21,12 @@ use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, RING, SCALARS};
 use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
-use ctp_lang::ir::{ContainerIndex, GlobalIndex, Program};
+use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, Program};
 use ctp_lang::value::Value;
 use ctp_lang::world::{Container, FileId};
 
 use super::{Counters, Engine, Event, Failure, MapEntry, Outcome, Printed};
-use attach::Groups;
+use attach::{Groups, Plan};
 pub use identity::Warning;
 use load::failure;
 use ring::Ring;
@@ -66,7 +66,9 @@ pub struct BpfEngine {
     scalars: Shared,
     ring: Ring,
     groups: Groups,
-    links: Vec<OwnedFd>,
+    programs: Vec<OwnedFd>,
+    /// What is to be attached, each with its link while it is.
+    plans: Vec<(Plan, Option<OwnedFd>)>,
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
@@ -83,11 +85,11 @@ const IDLE: Duration = Duration::from_millis(8);
 const BATCH: usize = 4096;
 
 impl BpfEngine {
-    /// Loads and attaches a program. `file` gives the descriptor under which the world keeps a file.
+    /// Loads a program and attaches nothing. `file` gives the descriptor under which the world keeps a file.
     ///
     /// # Errors
-    /// [`StartError`]; nothing stays attached then.
-    pub fn start<'a>(
+    /// [`StartError`].
+    pub fn load<'a>(
         program: &Program,
         options: &Options,
         file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
@@ -119,21 +121,13 @@ impl BpfEngine {
         for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
             groups.add(map(FILTER)?, index, container)?;
         }
-        let mut links = Vec::new();
-        for plan in &plans {
-            let known = program.file(plan.file);
-            let descriptor = known.and_then(|known| file(known.id));
-            let (Some(known), Some(descriptor), Some(program)) = (known, descriptor, programs.get(plan.program)) else {
-                return Err(Box::new(Failure::new(Code::E0404, "a file to probe is not open any more")).into());
-            };
-            links.push(attach::attach(plan, program.as_fd(), descriptor, &known.path)?);
-        }
         Ok(BpfEngine {
             maps,
             scalars,
             ring,
             groups,
-            links,
+            programs,
+            plans: plans.into_iter().map(|plan| (plan, None)).collect(),
             probes: program.probes.len(),
             pause: BUSY,
             malformed: 0,
@@ -144,7 +138,7 @@ impl BpfEngine {
 
     /// How many links attach the program: one for each of its kinds of handlers and each real inode.
     pub fn links(&self) -> usize {
-        self.links.len()
+        self.plans.iter().filter(|(_, link)| link.is_some()).count()
     }
 
     /// What was found when attaching that may keep hits from being seen.
@@ -213,8 +207,32 @@ impl Engine for BpfEngine {
         }
     }
 
+    fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()> {
+        for (plan, link) in self.plans.iter_mut().filter(|(_, link)| link.is_none()) {
+            let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
+            let program = self.programs.get(plan.program);
+            let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
+            *link = Some(attach::attach(plan, program.as_fd(), descriptor, path)?);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool) {
+        let unused = self.plans.iter_mut().filter(|(plan, _)| !plan.files.iter().any(|file| in_use(*file)));
+        attach::detach(unused.filter_map(|(_, link)| link.take()).collect());
+    }
+
+    fn sharing(&self, file: FileIndex) -> Vec<FileIndex> {
+        let plans = self.plans.iter().filter(|(plan, _)| plan.files.contains(&file));
+        plans.flat_map(|(plan, _)| plan.files.iter().copied()).filter(|other| *other != file).collect()
+    }
+
+    fn same_inode(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool> {
+        identity::same_inode(one, other)
+    }
+
     fn stop(&mut self) -> Outcome<()> {
-        attach::detach(std::mem::take(&mut self.links));
+        self.release(&|_| false);
         Ok(())
     }
 
