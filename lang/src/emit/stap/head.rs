@@ -4,7 +4,7 @@
 use super::quote::{comment, shell};
 use super::{Script, Slot};
 use crate::debuginfo::facts::{AddressRule, SiteKind};
-use crate::ir::{File, Program, Site};
+use crate::ir::{Expr, File, Handler, Probe, ProbeKind, Program, Site, Stmt};
 use crate::source::{Sources, Span};
 use crate::world::Container;
 
@@ -120,15 +120,56 @@ fn module_name(program: &Program) -> String {
     format!("ctp_{}", id.as_deref().and_then(|id| id.get(..8)).unwrap_or("script"))
 }
 
-/// The lines of the program that a span covers, as comments.
-pub(super) fn source_lines(sources: &Sources, span: Span) -> String {
-    let Some(source) = sources.get(span.source) else { return String::new() };
-    let (first, last) = (source.line_column(span.start).line, source.line_column(span.end).line);
-    let mut out = String::new();
-    for line in first..=last.min(first.saturating_add(200)) {
-        out.push_str(&comment_line(&format!("{}:{line}: {}", source.name(), source.line(line).trim_end())));
+/// The lines of a probe, as comments: from its point to the last line that some statement of it stands on, and the
+/// braces behind.
+pub(super) fn source_lines(sources: &Sources, probe: &Probe) -> String {
+    let Some(source) = sources.get(probe.span.source) else { return String::new() };
+    let handlers: Vec<&Handler> = match &probe.kind {
+        ProbeKind::Begin(handler) | ProbeKind::End(handler) | ProbeKind::Every { handler, .. } => vec![handler],
+        ProbeKind::Sites(variants) => variants.iter().map(|variant| &variant.handler).collect(),
+    };
+    let mut end = probe.span;
+    for handler in handlers {
+        handler.condition.iter().for_each(|condition| reach_expr(&mut end, condition));
+        reach(&mut end, &handler.body);
     }
-    out
+    let (first, mut last) = (source.line_column(probe.span.start).line, source.line_column(end.end).line);
+    let closes = |line: u32| {
+        let text = source.line(line).trim();
+        !text.is_empty() && text.bytes().all(|byte| byte == b'}')
+    };
+    while closes(last + 1) {
+        last += 1;
+    }
+    let name = source.name();
+    (first..=last)
+        .map(|line| {
+            let text = source.line(line);
+            let indent = text.len() - text.trim_start().len();
+            comment_line(&format!("{name}:{line}: {}{}", " ".repeat(indent.min(40)), text.trim()))
+        })
+        .collect()
+}
+
+/// Extends a span over statements; `next` and `exit()` have no place of their own.
+fn reach(end: &mut Span, stmts: &[Stmt]) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::SetLocal(_, expr) | Stmt::Effect(expr) => reach_expr(end, expr),
+            Stmt::If { condition, then, otherwise } => {
+                reach_expr(end, condition);
+                reach(end, then);
+                reach(end, otherwise);
+            }
+            Stmt::Print(print) => *end = end.to(print.span),
+            Stmt::Next | Stmt::Exit => {}
+        }
+    }
+}
+
+fn reach_expr(end: &mut Span, expr: &Expr) {
+    *end = end.to(expr.span);
+    expr.operands(&mut |operand| reach_expr(end, operand));
 }
 
 /// What stands at a site, as a comment.

@@ -33,6 +33,8 @@ pub(super) enum Part {
     Bool,
     /// A string as it is shown: marked where it was cut.
     Text,
+    /// A string as a program would write it, in quotes.
+    Quoted,
     /// Cuts a string at the limit.
     Cut,
     /// Text of the target.
@@ -74,6 +76,8 @@ impl Library {
             "text",
             "cut",
             "user_string",
+            "quoted",
+            "code",
             "uid",
             "gid",
             "faults",
@@ -107,6 +111,12 @@ impl Library {
     pub(super) fn text_of(&mut self, value: &str) -> String {
         self.uses(Part::Text);
         format!("ctp_text({value})")
+    }
+
+    /// A string value as maps show it.
+    pub(super) fn quoted(&mut self, value: &str) -> String {
+        self.uses(Part::Quoted);
+        format!("ctp_quoted({value})")
     }
 
     /// A statement that counts one event.
@@ -254,6 +264,19 @@ impl Library {
                 u64::from(strlen) + 1
             ));
         }
+        if has(Part::Quoted) {
+            out.push_str(&format!(
+                "\n// A string in quotes, with its quotes, backslashes and control bytes escaped.\n\
+                 function ctp_quoted:string (text:string) {{\n    \
+                 ctp_text = strlen(text) > {strlen} ? substr(text, 0, {strlen}) : text\n    \
+                 ctp_text = str_replace(str_replace(ctp_text, \"\\\\\", \"\\\\\\\\\"), \"\\\"\", \"\\\\\\\"\")\n    \
+                 ctp_text = str_replace(str_replace(ctp_text, \"\\n\", \"\\\\n\"), \"\\t\", \"\\\\t\")\n    \
+                 for (ctp_code = 1; ctp_code < 32; ctp_code++)\n        \
+                 ctp_text = str_replace(ctp_text, sprintf(\"%c\", ctp_code), sprintf(\"\\\\x%02x\", ctp_code))\n    \
+                 ctp_text = str_replace(ctp_text, \"\\177\", \"\\\\x7f\")\n    \
+                 return \"\\\"\" . ctp_text . (strlen(text) > {strlen} ? \"\\\"{TRUNCATED}\" : \"\\\"\")\n}}\n"
+            ));
+        }
         if has(Part::Text) {
             out.push_str(&format!(
                 "\n// A string as it is shown: marked where it was cut.\nfunction ctp_text:string (text:string) {{\n    \
@@ -309,6 +332,7 @@ fn counter(part: Part) -> &'static str {
         | Part::Gid
         | Part::Bool
         | Part::Text
+        | Part::Quoted
         | Part::Cut
         | Part::UserString => "ctp_full",
     }
