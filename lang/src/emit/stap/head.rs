@@ -9,7 +9,7 @@ use crate::source::{Sources, Span};
 use crate::world::Container;
 
 /// The head comment.
-pub(super) fn head(program: &Program, sources: &Sources, script: &Script) -> String {
+pub(super) fn head(program: &Program, sources: &Sources, script: &Script, by_address: bool) -> String {
     let mut lines = vec![format!("Made by ctp build from {}.", names(sources)), String::new()];
     for want in &script.containers {
         if let Some(container) = program.container(want.container) {
@@ -28,7 +28,7 @@ pub(super) fn head(program: &Program, sources: &Sources, script: &Script) -> Str
         lines.extend([String::new(), "Run as root, with systemtap and the headers of the kernel:".to_owned()]);
         lines.push(format!("    stap {defines} SCRIPT.stp"));
     } else {
-        commands(&mut lines, program, script);
+        commands(&mut lines, program, script, by_address);
     }
     let mut out = String::new();
     for line in lines {
@@ -45,7 +45,7 @@ fn names(sources: &Sources) -> String {
 
 /// What a person types. The files are held open and named through /proc/PID/fd, so that the module, which looks the
 /// path up by itself, finds the very inode in whatever mount namespace the container has.
-fn commands(lines: &mut Vec<String>, program: &Program, script: &Script) {
+fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_address: bool) {
     let module = module_name(program);
     let defines = script.defines.join(" ");
     lines.extend([
@@ -91,6 +91,14 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script) {
             let name = if line == 0 { slot.path.as_str() } else { "" };
             lines.push(format!("    {name:12} {}", chunk.join(" ")));
         }
+    }
+    if by_address {
+        lines.push(String::new());
+        lines.push(
+            "Points by address need elfutils 0.191 (stap --version shows it) where the program was compiled by"
+                .to_owned(),
+        );
+        lines.push("clang without -gdwarf-aranges; an older one says \"no match\".".to_owned());
     }
     lines.extend(
         [
@@ -184,7 +192,7 @@ pub(super) fn site(program: &Program, site: &Site) -> String {
         }
     };
     let rule = match site.rule {
-        AddressRule::LowPc | AddressRule::InlineEntry | AddressRule::Symbol => "",
+        AddressRule::LowPc | AddressRule::InlineEntry | AddressRule::InlineBody | AddressRule::Symbol => "",
         AddressRule::PrologueEnd | AddressRule::SecondLine => ", behind the prologue",
         AddressRule::StackCheck => ", behind the stack check",
     };

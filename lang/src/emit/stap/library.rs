@@ -29,6 +29,8 @@ pub(super) enum Part {
     Uid,
     /// Group id in the host's user namespace.
     Gid,
+    /// Remainder of two numbers without sign.
+    ModUnsigned,
     /// `true` and `false`.
     Bool,
     /// A string as it is shown: marked where it was cut.
@@ -77,6 +79,9 @@ impl Library {
             "cut",
             "user_string",
             "quoted",
+            "umod",
+            "low",
+            "rest",
             "code",
             "uid",
             "gid",
@@ -244,6 +249,18 @@ impl Library {
 
     fn string_functions(&self, out: &mut String, strlen: u32) {
         let has = |part| self.used.contains(&part);
+        if has(Part::ModUnsigned) {
+            // Divided by a number over 2^63 it goes in once at most; else by halves (Hacker's Delight, 9-3).
+            out.push_str(
+                "\n// The remainder of two numbers without sign.\n\
+                 function ctp_umod:long (left:long, right:long) {\n    \
+                 ctp_low = 0x8000000000000000\n    \
+                 if (right < 0) return (left ^ ctp_low) < (right ^ ctp_low) ? left : left - right\n    \
+                 if (left >= 0) return left % right\n    \
+                 ctp_rest = left - (((left >>> 1) / right) << 1) * right\n    \
+                 return ctp_rest < 0 || ctp_rest >= right ? ctp_rest - right : ctp_rest\n}\n",
+            );
+        }
         if has(Part::Bool) {
             out.push_str(
                 "\nfunction ctp_bool:string (value:long) {\n    \
@@ -330,6 +347,7 @@ fn counter(part: Part) -> &'static str {
         | Part::NsTid
         | Part::Uid
         | Part::Gid
+        | Part::ModUnsigned
         | Part::Bool
         | Part::Text
         | Part::Quoted

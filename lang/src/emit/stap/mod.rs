@@ -118,7 +118,7 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
         points: std::mem::take(&mut emitter.points),
         defines: emitter.defines(),
     };
-    let mut text = head::head(program, sources, &script);
+    let mut text = head::head(program, sources, &script, emitter.addresses);
     text.push_str(&emitter.globals_text());
     text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
     text.push_str(&probes);
@@ -137,6 +137,8 @@ struct Emitter<'a> {
     library: Library,
     points: Vec<Point>,
     diagnostics: Vec<Diagnostic>,
+    /// Whether some point is an address.
+    addresses: bool,
     /// The longest string that some statement builds, in bytes.
     longest: usize,
 }
@@ -160,7 +162,19 @@ impl<'a> Emitter<'a> {
             .collect();
         let longest = options.strlen as usize + crate::value::TRUNCATED.len() + 1;
         let diagnostics = Vec::new();
-        Emitter { program, sources, options, names, globals, wants, library, points: vec![], diagnostics, longest }
+        Emitter {
+            program,
+            sources,
+            options,
+            names,
+            globals,
+            wants,
+            library,
+            points: vec![],
+            diagnostics,
+            addresses: false,
+            longest,
+        }
     }
 
     /// Says that SystemTap cannot do something, once per place.
