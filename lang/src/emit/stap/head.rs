@@ -93,19 +93,22 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
         }
     }
     if by_address {
-        lines.push(String::new());
-        lines.push(
-            "Points by address need elfutils 0.191 (stap --version shows it) where the program was compiled by"
-                .to_owned(),
+        lines.extend(
+            [
+                "",
+                "Points by address, in a program that clang compiled without -gdwarf-aranges, are \"no match\" to stap 4.8 with",
+                "elfutils 0.188 (Debian 12).",
+            ]
+            .map(str::to_owned),
         );
-        lines.push("clang without -gdwarf-aranges; an older one says \"no match\".".to_owned());
     }
     lines.extend(
         [
             "",
-            "Right with stap 5.6 on kernels 6.12 and 7.2 (seen to run, containers on overlayfs, late processes too).",
-            "stap 4.8: compiles up to -p2; its module finds no file on overlayfs and says nothing. stap 5.0 to 5.2 do not",
-            "compile for 6.12. Debian 13 (6.12) runs it with systemtap 5.6 from Debian's next release.",
+            "This form (a link to a descriptor, the guard on the cgroup) was seen to run with stap 5.6 on kernels 6.12 and",
+            "7.2, containers on overlayfs, late processes too. stap 4.8 gets as far as -p2: its module finds no file on",
+            "overlayfs and says nothing. stap 5.1 does not compile for 6.12: Debian 13 needs systemtap 5.6 from the release",
+            "after it.",
         ]
         .map(str::to_owned),
     );
