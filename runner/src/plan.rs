@@ -71,6 +71,7 @@ fn rule(rule: AddressRule) -> &'static str {
         AddressRule::SecondLine => "behind its prologue, at the line table's second row",
         AddressRule::StackCheck => "behind its stack check",
         AddressRule::InlineEntry => "the entry of the inlined code",
+        AddressRule::InlineBody => "where every pass through the inlined code begins",
         AddressRule::Symbol => "the symbol's address",
     }
 }

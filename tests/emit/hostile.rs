@@ -122,8 +122,8 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 fn hostile_names_change_nothing() {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let root = Root::with(&[]);
-    // Each takes stap half a second; CTP_HOSTILE_NAMES=1000 for more.
-    let count = std::env::var("CTP_HOSTILE_NAMES").ok().and_then(|n| n.parse().ok()).unwrap_or(40usize);
+    // Each takes stap a tenth of a second; CTP_HOSTILE_NAMES=1000 for more.
+    let count = std::env::var("CTP_HOSTILE_NAMES").ok().and_then(|n| n.parse().ok()).unwrap_or(150usize);
     let mut parsed = 0;
     for _ in 0..count {
         let [name, path, function, image, text, enumerator, file] = std::array::from_fn(|_| numbers.name());

@@ -3,7 +3,9 @@
 mod programs;
 mod sample;
 mod stap;
+mod world;
 
+mod examples;
 mod hostile;
 mod points;
 mod values;

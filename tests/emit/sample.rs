@@ -18,7 +18,7 @@ impl Sample {
 
     /// Builds a C file of this folder.
     pub(crate) fn of(source: &str, compiler: &str, options: &[&str]) -> Sample {
-        let name = format!("{source}-{compiler}{}", options.concat().replace(['/', '='], "-"));
+        let name = format!("{}-{compiler}{}", source.replace('/', "-"), options.concat().replace(['/', '='], "-"));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let path = folder.join(&name);
         let building = folder.join(format!("{name}.{:?}", std::thread::current().id()));

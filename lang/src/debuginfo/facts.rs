@@ -323,6 +323,9 @@ pub enum AddressRule {
     StackCheck,
     /// The entry of an inlined instance (`DW_AT_entry_pc`, else the lowest address).
     InlineEntry,
+    /// Where every pass through an inlined instance begins, at another address than its entry: behind what runs once
+    /// before a loop, or in a further copy of it. Debuggers and stap do not break there by the function's name.
+    InlineBody,
     /// The symbol's address.
     Symbol,
 }

@@ -236,12 +236,13 @@ impl<'a> Builder<'_, 'a> {
         let call =
             lines::place(debug, &unit, die.attr_value(gimli::DW_AT_call_file), die.attr_value(gimli::DW_AT_call_line));
         let mut sites = Vec::new();
-        for (entry, address) in std::iter::once(first).chain(copies) {
+        for (index, (entry, address)) in std::iter::once(first).chain(copies).enumerate() {
+            let rule = if index == 0 && address == entry { AddressRule::InlineEntry } else { AddressRule::InlineBody };
             let repeats = code.returns_to(address, address, inside);
             let found = variables::find(debug, &unit, &die, address)?;
             let variables = self.variables(host, address, &found)?;
             let kind = SiteKind::Inlined { into: into.clone(), call: call.clone() };
-            sites.extend(self.site(kind, address, entry, AddressRule::InlineEntry, repeats, variables));
+            sites.extend(self.site(kind, address, entry, rule, repeats, variables));
         }
         Ok(sites)
     }

@@ -16,9 +16,14 @@ use crate::world::Container;
 /// How values of the traced program are got at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// By their names: the point names the function. Where stap may fail to read a location (seen with 4.8 and clang's
-    /// frame bases), and the point is one address, also as they are computed at this one.
-    Named(Option<u64>),
+    /// By their names: the point names the function.
+    Named {
+        /// Whether stap may fail to read a location (seen with 4.8 and clang's frame bases and DW_OP_convert): then
+        /// also as they are computed.
+        compute: bool,
+        /// The link-time address, where the point is one.
+        address: Option<u64>,
+    },
     /// As they are computed at this link-time address.
     Address(u64),
 }

@@ -21,6 +21,16 @@ pub(super) fn global_int(value: i64) -> String {
     if value == i64::MIN { "0x8000000000000000".to_owned() } else { value.to_string() }
 }
 
+/// Whether a value is a register's or its lower half: a location that every stap reads. (clang may narrow others by
+/// DW_OP_convert.)
+fn is_plain(value: &Expr) -> bool {
+    match &value.kind {
+        ExprKind::Register(_) => true,
+        ExprKind::Extend { value, bits: 32, .. } => matches!(value.kind, ExprKind::Register(_)),
+        _ => false,
+    }
+}
+
 impl Body<'_, '_> {
     /// An expression as an operand.
     fn operand(&mut self, expr: &Expr) -> String {
@@ -77,7 +87,7 @@ impl Body<'_, '_> {
                 };
                 format!("{sign}{}", self.operand(value))
             }
-            ExprKind::Binary(op, left, right) => self.binary(*op, left, right, expr),
+            ExprKind::Binary(op, left, right) => self.binary(*op, left, right),
             ExprKind::Compare(op, left, right) => {
                 let sign = match op {
                     CompareOp::Eq => "==",
@@ -162,7 +172,7 @@ impl Body<'_, '_> {
     fn target(&mut self, target: &Target, expr: &Expr) -> String {
         match self.scope {
             Scope::Site { form: Form::Address(_), .. } => self.expr(&target.value),
-            Scope::Site { form: Form::Named(also), .. } => self.named(target, also.is_some(), expr),
+            Scope::Site { form: Form::Named { compute, .. }, .. } => self.named(target, compute, expr),
             Scope::Plain { .. } => self.named(target, false, expr),
         }
     }
@@ -193,8 +203,13 @@ impl Body<'_, '_> {
             ExprKind::UserString(address) if text => address,
             _ => &target.value,
         };
-        if compute && super::fault::can_fault(inner) {
-            out = format!("@defined({out}) ? {out} : {}", self.operand(inner));
+        if compute && !is_plain(inner) {
+            let refused = self.emitter.diagnostics.len();
+            let computed = self.operand(inner);
+            if self.emitter.diagnostics.len() == refused {
+                out = format!("@defined({out}) ? {out} : {computed}");
+            }
+            self.emitter.diagnostics.truncate(refused);
         }
         if text {
             self.emitter.library.uses(Part::UserString);
@@ -215,11 +230,11 @@ impl Body<'_, '_> {
 
     fn module_address(&mut self, address: u64, expr: &Expr) -> String {
         match self.scope {
-            Scope::Site { form: Form::Address(site) | Form::Named(Some(site)), .. } => {
+            Scope::Site { form: Form::Address(site) | Form::Named { address: Some(site), .. }, .. } => {
                 let away = address.wrapping_sub(site).cast_signed();
                 if away < 0 { format!("uaddr() - {}", away.unsigned_abs()) } else { format!("uaddr() + {away}") }
             }
-            Scope::Site { form: Form::Named(None), .. } | Scope::Plain { .. } => {
+            Scope::Site { form: Form::Named { address: None, .. }, .. } | Scope::Plain { .. } => {
                 self.emitter.refuse(expr.span, "this address of the program", "it depends on the point");
                 String::new()
             }
@@ -245,7 +260,7 @@ impl Body<'_, '_> {
         }
     }
 
-    fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, expr: &Expr) -> String {
+    fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> String {
         let sign = match op {
             BinaryOp::Add => "+",
             BinaryOp::Sub => "-",
@@ -253,8 +268,8 @@ impl Body<'_, '_> {
             BinaryOp::Div => "/",
             BinaryOp::Mod => "%",
             BinaryOp::ModUnsigned => {
-                self.emitter.refuse(expr.span, "an unsigned remainder", "its numbers are signed");
-                "%"
+                self.emitter.library.uses(Part::ModUnsigned);
+                return format!("ctp_umod({}, {})", self.expr(left), self.expr(right));
             }
             BinaryOp::And => "&",
             BinaryOp::Or => "|",

@@ -4,12 +4,12 @@
 use super::quote::{comment, shell};
 use super::{Script, Slot};
 use crate::debuginfo::facts::{AddressRule, SiteKind};
-use crate::ir::{File, Program, Site};
+use crate::ir::{Expr, File, Handler, Probe, ProbeKind, Program, Site, Stmt};
 use crate::source::{Sources, Span};
 use crate::world::Container;
 
 /// The head comment.
-pub(super) fn head(program: &Program, sources: &Sources, script: &Script) -> String {
+pub(super) fn head(program: &Program, sources: &Sources, script: &Script, by_address: bool) -> String {
     let mut lines = vec![format!("Made by ctp build from {}.", names(sources)), String::new()];
     for want in &script.containers {
         if let Some(container) = program.container(want.container) {
@@ -28,7 +28,7 @@ pub(super) fn head(program: &Program, sources: &Sources, script: &Script) -> Str
         lines.extend([String::new(), "Run as root, with systemtap and the headers of the kernel:".to_owned()]);
         lines.push(format!("    stap {defines} SCRIPT.stp"));
     } else {
-        commands(&mut lines, program, script);
+        commands(&mut lines, program, script, by_address);
     }
     let mut out = String::new();
     for line in lines {
@@ -45,7 +45,7 @@ fn names(sources: &Sources) -> String {
 
 /// What a person types. The files are held open and named through /proc/PID/fd, so that the module, which looks the
 /// path up by itself, finds the very inode in whatever mount namespace the container has.
-fn commands(lines: &mut Vec<String>, program: &Program, script: &Script) {
+fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_address: bool) {
     let module = module_name(program);
     let defines = script.defines.join(" ");
     lines.extend([
@@ -92,12 +92,23 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script) {
             lines.push(format!("    {name:12} {}", chunk.join(" ")));
         }
     }
+    if by_address {
+        lines.extend(
+            [
+                "",
+                "Points by address, in a program that clang compiled without -gdwarf-aranges, are \"no match\" to stap 4.8 with",
+                "elfutils 0.188 (Debian 12).",
+            ]
+            .map(str::to_owned),
+        );
+    }
     lines.extend(
         [
             "",
-            "Right with stap 5.6 on kernels 6.12 and 7.2 (seen to run, containers on overlayfs, late processes too).",
-            "stap 4.8: compiles up to -p2; its module finds no file on overlayfs and says nothing. stap 5.0 to 5.2 do not",
-            "compile for 6.12. Debian 13 (6.12) runs it with systemtap 5.6 from Debian's next release.",
+            "This form (a link to a descriptor, the guard on the cgroup) was seen to run with stap 5.6 on kernels 6.12 and",
+            "7.2, containers on overlayfs, late processes too. stap 4.8 gets as far as -p2: its module finds no file on",
+            "overlayfs and says nothing. stap 5.1 does not compile for 6.12: Debian 13 needs systemtap 5.6 from the release",
+            "after it.",
         ]
         .map(str::to_owned),
     );
@@ -120,15 +131,56 @@ fn module_name(program: &Program) -> String {
     format!("ctp_{}", id.as_deref().and_then(|id| id.get(..8)).unwrap_or("script"))
 }
 
-/// The lines of the program that a span covers, as comments.
-pub(super) fn source_lines(sources: &Sources, span: Span) -> String {
-    let Some(source) = sources.get(span.source) else { return String::new() };
-    let (first, last) = (source.line_column(span.start).line, source.line_column(span.end).line);
-    let mut out = String::new();
-    for line in first..=last.min(first.saturating_add(200)) {
-        out.push_str(&comment_line(&format!("{}:{line}: {}", source.name(), source.line(line).trim_end())));
+/// The lines of a probe, as comments: from its point to the last line that some statement of it stands on, and the
+/// braces behind.
+pub(super) fn source_lines(sources: &Sources, probe: &Probe) -> String {
+    let Some(source) = sources.get(probe.span.source) else { return String::new() };
+    let handlers: Vec<&Handler> = match &probe.kind {
+        ProbeKind::Begin(handler) | ProbeKind::End(handler) | ProbeKind::Every { handler, .. } => vec![handler],
+        ProbeKind::Sites(variants) => variants.iter().map(|variant| &variant.handler).collect(),
+    };
+    let mut end = probe.span;
+    for handler in handlers {
+        handler.condition.iter().for_each(|condition| reach_expr(&mut end, condition));
+        reach(&mut end, &handler.body);
     }
-    out
+    let (first, mut last) = (source.line_column(probe.span.start).line, source.line_column(end.end).line);
+    let closes = |line: u32| {
+        let text = source.line(line).trim();
+        !text.is_empty() && text.bytes().all(|byte| byte == b'}')
+    };
+    while closes(last + 1) {
+        last += 1;
+    }
+    let name = source.name();
+    (first..=last)
+        .map(|line| {
+            let text = source.line(line);
+            let indent = text.len() - text.trim_start().len();
+            comment_line(&format!("{name}:{line}: {}{}", " ".repeat(indent.min(40)), text.trim()))
+        })
+        .collect()
+}
+
+/// Extends a span over statements; `next` and `exit()` have no place of their own.
+fn reach(end: &mut Span, stmts: &[Stmt]) {
+    for stmt in stmts {
+        match stmt {
+            Stmt::SetLocal(_, expr) | Stmt::Effect(expr) => reach_expr(end, expr),
+            Stmt::If { condition, then, otherwise } => {
+                reach_expr(end, condition);
+                reach(end, then);
+                reach(end, otherwise);
+            }
+            Stmt::Print(print) => *end = end.to(print.span),
+            Stmt::Next | Stmt::Exit => {}
+        }
+    }
+}
+
+fn reach_expr(end: &mut Span, expr: &Expr) {
+    *end = end.to(expr.span);
+    expr.operands(&mut |operand| reach_expr(end, operand));
 }
 
 /// What stands at a site, as a comment.
@@ -143,7 +195,7 @@ pub(super) fn site(program: &Program, site: &Site) -> String {
         }
     };
     let rule = match site.rule {
-        AddressRule::LowPc | AddressRule::InlineEntry | AddressRule::Symbol => "",
+        AddressRule::LowPc | AddressRule::InlineEntry | AddressRule::InlineBody | AddressRule::Symbol => "",
         AddressRule::PrologueEnd | AddressRule::SecondLine => ", behind the prologue",
         AddressRule::StackCheck => ", behind the stack check",
     };

@@ -29,10 +29,14 @@ pub(super) enum Part {
     Uid,
     /// Group id in the host's user namespace.
     Gid,
+    /// Remainder of two numbers without sign.
+    ModUnsigned,
     /// `true` and `false`.
     Bool,
     /// A string as it is shown: marked where it was cut.
     Text,
+    /// A string as a program would write it, in quotes.
+    Quoted,
     /// Cuts a string at the limit.
     Cut,
     /// Text of the target.
@@ -74,6 +78,11 @@ impl Library {
             "text",
             "cut",
             "user_string",
+            "quoted",
+            "umod",
+            "low",
+            "rest",
+            "code",
             "uid",
             "gid",
             "faults",
@@ -107,6 +116,12 @@ impl Library {
     pub(super) fn text_of(&mut self, value: &str) -> String {
         self.uses(Part::Text);
         format!("ctp_text({value})")
+    }
+
+    /// A string value as maps show it.
+    pub(super) fn quoted(&mut self, value: &str) -> String {
+        self.uses(Part::Quoted);
+        format!("ctp_quoted({value})")
     }
 
     /// A statement that counts one event.
@@ -234,6 +249,18 @@ impl Library {
 
     fn string_functions(&self, out: &mut String, strlen: u32) {
         let has = |part| self.used.contains(&part);
+        if has(Part::ModUnsigned) {
+            // Divided by a number over 2^63 it goes in once at most; else by halves (Hacker's Delight, 9-3).
+            out.push_str(
+                "\n// The remainder of two numbers without sign.\n\
+                 function ctp_umod:long (left:long, right:long) {\n    \
+                 ctp_low = 0x8000000000000000\n    \
+                 if (right < 0) return (left ^ ctp_low) < (right ^ ctp_low) ? left : left - right\n    \
+                 if (left >= 0) return left % right\n    \
+                 ctp_rest = left - (((left >>> 1) / right) << 1) * right\n    \
+                 return ctp_rest < 0 || ctp_rest >= right ? ctp_rest - right : ctp_rest\n}\n",
+            );
+        }
         if has(Part::Bool) {
             out.push_str(
                 "\nfunction ctp_bool:string (value:long) {\n    \
@@ -252,6 +279,19 @@ impl Library {
                 "function ctp_user_string:string (address:long) {{\n    \
                  return ctp_cut(user_string_n(address, {}))\n}}\n",
                 u64::from(strlen) + 1
+            ));
+        }
+        if has(Part::Quoted) {
+            out.push_str(&format!(
+                "\n// A string in quotes, with its quotes, backslashes and control bytes escaped.\n\
+                 function ctp_quoted:string (text:string) {{\n    \
+                 ctp_text = strlen(text) > {strlen} ? substr(text, 0, {strlen}) : text\n    \
+                 ctp_text = str_replace(str_replace(ctp_text, \"\\\\\", \"\\\\\\\\\"), \"\\\"\", \"\\\\\\\"\")\n    \
+                 ctp_text = str_replace(str_replace(ctp_text, \"\\n\", \"\\\\n\"), \"\\t\", \"\\\\t\")\n    \
+                 for (ctp_code = 1; ctp_code < 32; ctp_code++)\n        \
+                 ctp_text = str_replace(ctp_text, sprintf(\"%c\", ctp_code), sprintf(\"\\\\x%02x\", ctp_code))\n    \
+                 ctp_text = str_replace(ctp_text, \"\\177\", \"\\\\x7f\")\n    \
+                 return \"\\\"\" . ctp_text . (strlen(text) > {strlen} ? \"\\\"{TRUNCATED}\" : \"\\\"\")\n}}\n"
             ));
         }
         if has(Part::Text) {
@@ -307,8 +347,10 @@ fn counter(part: Part) -> &'static str {
         | Part::NsTid
         | Part::Uid
         | Part::Gid
+        | Part::ModUnsigned
         | Part::Bool
         | Part::Text
+        | Part::Quoted
         | Part::Cut
         | Part::UserString => "ctp_full",
     }

@@ -118,7 +118,7 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
         points: std::mem::take(&mut emitter.points),
         defines: emitter.defines(),
     };
-    let mut text = head::head(program, sources, &script);
+    let mut text = head::head(program, sources, &script, emitter.addresses);
     text.push_str(&emitter.globals_text());
     text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
     text.push_str(&probes);
@@ -137,6 +137,8 @@ struct Emitter<'a> {
     library: Library,
     points: Vec<Point>,
     diagnostics: Vec<Diagnostic>,
+    /// Whether some point is an address.
+    addresses: bool,
     /// The longest string that some statement builds, in bytes.
     longest: usize,
 }
@@ -160,7 +162,19 @@ impl<'a> Emitter<'a> {
             .collect();
         let longest = options.strlen as usize + crate::value::TRUNCATED.len() + 1;
         let diagnostics = Vec::new();
-        Emitter { program, sources, options, names, globals, wants, library, points: vec![], diagnostics, longest }
+        Emitter {
+            program,
+            sources,
+            options,
+            names,
+            globals,
+            wants,
+            library,
+            points: vec![],
+            diagnostics,
+            addresses: false,
+            longest,
+        }
     }
 
     /// Says that SystemTap cannot do something, once per place.
@@ -186,7 +200,7 @@ impl<'a> Emitter<'a> {
 
     fn probe(&mut self, out: &mut String, probe: &Probe) {
         out.push('\n');
-        out.push_str(&head::source_lines(self.sources, probe.span));
+        out.push_str(&head::source_lines(self.sources, probe));
         match &probe.kind {
             ProbeKind::Begin(handler) => self.plain(out, "begin", probe, handler),
             ProbeKind::End(handler) => self.plain(out, "end", probe, handler),
@@ -234,17 +248,23 @@ impl<'a> Emitter<'a> {
         if self.longest >= 512 {
             defines.push(format!("-DMAXSTRINGLEN={}", self.longest + 1));
         }
-        let entries: u64 = self
+        // In `end`: a few actions an entry, and for each string those of `ctp_quoted`, which goes over 32 codes.
+        let string = |ty: &Ty| if *ty == Ty::Str { 120 } else { 0 };
+        let actions: u64 = self
             .program
             .globals
             .iter()
+            .filter(|global| global.printed_at_end)
             .map(|global| match &global.kind {
-                GlobalKind::Map { size, .. } if global.printed_at_end => u64::from(self.map_size(*size)),
-                GlobalKind::Map { .. } | GlobalKind::Scalar { .. } => 0,
+                GlobalKind::Map { keys, value, size } => {
+                    let entry: u64 = 4 + keys.iter().chain([value]).map(string).sum::<u64>();
+                    u64::from(self.map_size(*size)).saturating_mul(entry)
+                }
+                GlobalKind::Scalar { ty, .. } => 4 + string(ty),
             })
-            .sum();
-        if entries * 4 + 100 > 10_000 {
-            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", entries * 4 + 100));
+            .fold(100, u64::saturating_add);
+        if actions > 10_000 {
+            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={actions}"));
         }
         defines
     }
@@ -332,7 +352,7 @@ impl<'a> Emitter<'a> {
             Ty::Str => {
                 // Every byte may become four characters.
                 self.longest = self.longest.max(4 * (self.options.strlen as usize + 16));
-                ("%s", format!("string_quoted({})", self.library.text_of(value)))
+                ("%s", self.library.quoted(value))
             }
         }
     }

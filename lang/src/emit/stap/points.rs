@@ -61,6 +61,7 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, v
         match by_name(emitter, probe, &group) {
             Some(block) => add(&mut blocks, block),
             None => {
+                emitter.addresses = true;
                 for (variant, site) in &group.members {
                     let block = by_address(emitter, probe, variant, site);
                     add(&mut blocks, block);
@@ -118,21 +119,23 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
         | AddressRule::SecondLine
         | AddressRule::InlineEntry
         | AddressRule::Symbol => !emitter.options.by_address.contains(&(site.file, site.address)),
-        AddressRule::StackCheck => false,
+        AddressRule::StackCheck | AddressRule::InlineBody => false,
     });
     if !plain || !known {
         return None;
     }
-    let also = match group.members.as_slice() {
-        [(_, site)] => match site.rule {
-            AddressRule::PrologueEnd => Some(site.address),
-            // gcc's frame base is the CFA, which stap reads; instances inlined have their caller's.
-            AddressRule::LowPc
-            | AddressRule::SecondLine
-            | AddressRule::StackCheck
-            | AddressRule::InlineEntry
-            | AddressRule::Symbol => None,
-        },
+    let compute = group.members.iter().any(|(_, site)| match site.rule {
+        // What clang and rustc write (frame bases in registers, DW_OP_convert) stap 4.8 does not read.
+        AddressRule::PrologueEnd | AddressRule::InlineEntry => true,
+        // What gcc writes it does.
+        AddressRule::LowPc
+        | AddressRule::SecondLine
+        | AddressRule::StackCheck
+        | AddressRule::InlineBody
+        | AddressRule::Symbol => false,
+    });
+    let address = match group.members.as_slice() {
+        [(_, site)] => Some(site.address),
         _ => None,
     };
     // What the attempt would bring along is taken back if it fails.
@@ -142,7 +145,7 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
             point: &probe.point,
             function: &group.function,
             containers: &group.containers,
-            form: Form::Named(also),
+            form: Form::Named { compute, address },
         };
         Body::new(emitter, scope).handler(&variant.handler)
     });
