@@ -237,7 +237,7 @@ impl Asm {
 mod tests {
     use super::*;
 
-    /// Encodings as `llvm-mc -triple=bpfel --show-encoding` prints them.
+    /// Encodings as `llvm-mc -triple=bpfel --show-encoding` prints them; the last by RFC 9669, section 5.3.
     #[test]
     fn encodings_are_llvms() {
         let mut asm = Asm::default();

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::insn::*;
+use super::map::MapKind;
 use super::{BpfProgram, Compiled};
 use crate::source::Sources;
 
@@ -10,7 +11,9 @@ impl Compiled {
     /// All programs and their maps as text: what `ctp build --emit bpf` prints.
     pub fn disassemble(&self, sources: &Sources) -> String {
         let mut out = String::new();
-        for (index, map) in self.maps.iter().enumerate().filter(|(_, map)| map.value_size > 0 || map.max_entries > 0) {
+        for (index, map) in
+            self.maps.iter().enumerate().filter(|(_, map)| map.value_size > 0 || map.kind == MapKind::Ring)
+        {
             let (name, key, value, entries) = (&map.name, map.key_size, map.value_size, map.max_entries);
             let _ = writeln!(out, "; map {index} {name}: {:?}, key {key}, value {value}, entries {entries}", map.kind);
         }
@@ -25,13 +28,12 @@ impl Compiled {
         let mut shown = None;
         let mut insns = program.insns.iter().enumerate();
         while let Some((at, insn)) = insns.next() {
-            let span = program.span(at);
-            if span != shown {
-                shown = span;
-                if let Some(span) = span
-                    && let Some(source) = sources.get(span.source)
-                {
-                    let line = source.line_column(span.start).line;
+            if let Some(span) = program.span(at)
+                && let Some(source) = sources.get(span.source)
+            {
+                let line = source.line_column(span.start).line;
+                if shown != Some((span.source, line)) {
+                    shown = Some((span.source, line));
                     let _ = writeln!(out, "; {}:{line}: {}", source.name(), source.line(line).trim());
                 }
             }
@@ -134,9 +136,9 @@ fn operator(bits: u8) -> &'static str {
 mod tests {
     use super::*;
 
-    /// The texts are those of `llvm-objdump -d` (clang 14, `-target bpf`) for the same bytes.
+    /// The bytes are those that `llvm-mc -triple=bpfel` makes of these texts (which it writes with more blanks).
     #[test]
-    fn instructions_read_as_llvms() {
+    fn instructions_read_as_the_verifier_writes_them() {
         let insn = |code, dst, src, off, imm| Insn { code, dst, src, off, imm };
         for (insn, text) in [
             (insn(0xbf, 6, 1, 0, 0), "r6 = r1"),

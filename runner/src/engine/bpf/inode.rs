@@ -64,7 +64,8 @@ impl Inodes {
 
     /// Mappings of files of a process: address of the first byte, inode.
     fn mappings(&self, pid: u32) -> io::Result<Vec<(u64, Inode)>> {
-        let mut bytes = Vec::new();
+        // A hundred mappings or so: fewer reads, each of which costs a system call.
+        let mut bytes = Vec::with_capacity(8192);
         File::from(sys::open_iterator(self.0.as_fd(), pid)?).read_to_end(&mut bytes)?;
         Ok(bytes.chunks_exact(IDENTITY_SIZE).filter_map(mapping).collect())
     }
