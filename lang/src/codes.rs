@@ -79,6 +79,7 @@ codes! {
     W0002 = "condition is always the same",
     W0003 = "value is not available at some sites",
     W0004 = "function was inlined",
+    W0005 = "one call may hit several times",
 }
 
 impl Code {

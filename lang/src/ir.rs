@@ -177,6 +177,8 @@ pub struct Site {
     pub kind: SiteKind,
     /// How the address was chosen.
     pub rule: AddressRule,
+    /// Whether a loop leads back to it, so that one call may hit several times.
+    pub repeats: bool,
 }
 
 /// Statements with their locals.

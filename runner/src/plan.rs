@@ -35,12 +35,13 @@ fn paragraph(out: &mut String, program: &Program, probe: &Probe) {
                 }
                 let _ = writeln!(
                     out,
-                    "    {:#x} (file offset {:#x}) {}: {}; {}",
+                    "    {:#x} (file offset {:#x}) {}: {}; {}{}",
                     site.address,
                     site.file_offset,
                     escape(site.function.as_bytes()),
                     escape(kind(&site.kind)),
-                    rule(site.rule)
+                    rule(site.rule),
+                    if site.repeats { "; a loop leads back to it" } else { "" }
                 );
             }
         }

@@ -146,6 +146,7 @@ impl<'a> Case<'a> {
             function: Arc::from(function),
             kind: SiteKind::OutOfLine,
             rule: AddressRule::LowPc,
+            repeats: false,
         }
     }
 

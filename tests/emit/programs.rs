@@ -58,6 +58,7 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
         function: function.into(),
         kind,
         rule,
+        repeats: false,
     }
 }
 

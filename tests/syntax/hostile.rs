@@ -26,7 +26,7 @@ fn parse(what: &str, text: String) -> Vec<Diagnostic> {
         assert!(drawn.len() < 1_000_000, "{what}: drawn in {} bytes", drawn.len());
         diagnostics
     });
-    worker.unwrap().join().unwrap()
+    worker.expect("a thread").join().expect("it ends without a panic")
 }
 
 fn codes(diagnostics: &[Diagnostic]) -> Vec<Code> {

@@ -1,5 +1,6 @@
 //! Owns sites + facts → IR: names, types and formats of a program judged, handlers lowered for each site.
 
+mod allow;
 mod assign;
 mod call;
 mod expr;
@@ -57,6 +58,7 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
     checker.unused(files);
     let mut diagnostics = checker.diagnostics;
     dedup(&mut diagnostics);
+    allow::silence(&mut diagnostics, files);
     let globals =
         checker.globals.iter().map(|global| lower_global(global, &checker.initials, &checker.sizes)).collect();
     let (containers, files) = checker.resolver.finish();
@@ -281,7 +283,21 @@ impl<'a> Checker<'a> {
                     function: Arc::clone(&name),
                     kind: site.kind.clone(),
                     rule: site.rule,
+                    repeats: site.repeats,
                 };
+                if site.repeats {
+                    self.report(
+                        Diagnostic::new(
+                            Code::W0005,
+                            point,
+                            format!("one call of `{}` may hit several times", found.function.name),
+                        )
+                        .note(format!(
+                            "a loop leads back to {:#x}, the first address at which its values are right",
+                            site.address
+                        )),
+                    );
+                }
                 match variants.iter_mut().find(|variant| variant.handler == handler) {
                     Some(variant) => variant.sites.push(lowered),
                     None => variants.push(Variant { sites: vec![lowered], handler }),
