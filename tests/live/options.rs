@@ -59,7 +59,9 @@ fn for_some_events() {
 fn until_ctrl_c_with_a_summary() {
     let busy = busy();
     let mut ctp = Running::attached(&busy.script);
-    ctp.wait_for_stdout(|_| true);
+    for _ in 0..20 {
+        ctp.wait_for_stdout(|_| true);
+    }
     let output = ctp.interrupt();
 
     assert_eq!(output.code, Some(0), "{}", output.stderr);
