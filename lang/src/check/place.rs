@@ -4,12 +4,21 @@ use crate::debuginfo::facts::{self, Compute, Location, Piece, Unavailable};
 use crate::ir::{BinaryOp, CompareOp, Expr, ExprKind, Ty, UnaryOp};
 use crate::source::Span;
 
+/// The most expressions that one computed value becomes: some of DWARF's operators name an operand several times, so a
+/// tree of them, which the traced file's maker chose, doubles at each.
+const LARGEST: u64 = 4096;
+
 /// A value of `bytes` (1, 2, 4, 8) bytes at a location.
 ///
 /// # Errors
 /// Why it cannot be had there.
 pub(super) fn scalar(location: &Location, bytes: u8, signed: bool, span: Span) -> Result<Expr, Unavailable> {
     let at = Builder { span };
+    if let Location::Memory(compute) | Location::Value(compute) = location
+        && size(compute) > LARGEST
+    {
+        return Err(Unavailable::Unsupported(format!("an expression of more than {LARGEST} steps")));
+    }
     let narrow = |value: Expr| if bytes == 8 { value } else { at.extend(value, bytes * 8, signed) };
     match location {
         Location::Memory(address) => {
@@ -30,6 +39,46 @@ pub(super) fn scalar(location: &Location, bytes: u8, signed: bool, span: Span) -
             Err(Unavailable::Unsupported("what it points to is no longer in memory".to_owned()))
         }
         Location::Unavailable(why) => Err(why.clone()),
+    }
+}
+
+/// How many expressions [`Builder::compute`] makes of a value, or more.
+fn size(compute: &Compute) -> u64 {
+    match compute {
+        Compute::Const(_) | Compute::Register(_) | Compute::ModuleAddress(_) => 1,
+        Compute::Deref { address, .. } => size(address).saturating_add(1),
+        Compute::Unary(facts::UnaryOp::Abs, operand) => size(operand).saturating_mul(3).saturating_add(4),
+        Compute::Unary(
+            facts::UnaryOp::Neg | facts::UnaryOp::Not | facts::UnaryOp::ZeroExtend(_) | facts::UnaryOp::SignExtend(_),
+            operand,
+        ) => size(operand).saturating_add(1),
+        Compute::Binary(op, left, right) => {
+            let both = size(left).saturating_add(size(right)).saturating_add(1);
+            match op {
+                facts::BinaryOp::Shl | facts::BinaryOp::ShrLogical | facts::BinaryOp::ShrArithmetic
+                    if matches!(**right, Compute::Const(0..=63)) =>
+                {
+                    both
+                }
+                facts::BinaryOp::Shl | facts::BinaryOp::ShrLogical | facts::BinaryOp::ShrArithmetic => {
+                    both.saturating_mul(2).saturating_add(6)
+                }
+                facts::BinaryOp::Add
+                | facts::BinaryOp::Sub
+                | facts::BinaryOp::Mul
+                | facts::BinaryOp::DivSigned
+                | facts::BinaryOp::ModUnsigned
+                | facts::BinaryOp::And
+                | facts::BinaryOp::Or
+                | facts::BinaryOp::Xor
+                | facts::BinaryOp::Eq
+                | facts::BinaryOp::Ne
+                | facts::BinaryOp::Lt
+                | facts::BinaryOp::Le
+                | facts::BinaryOp::Gt
+                | facts::BinaryOp::Ge => both,
+            }
+        }
     }
 }
 
@@ -157,5 +206,52 @@ impl Builder {
             Some(whole) if done >= bits => Ok(whole),
             _ => Err(Unavailable::OptimizedOut { ranges: Vec::new() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::debuginfo::facts::Register;
+    use crate::source::SourceId;
+
+    fn nested(wrap: impl Fn(Compute) -> Compute, depth: usize) -> Location {
+        Location::Value((0..depth).fold(Compute::Register(Register(0)), |inner, _| wrap(inner)))
+    }
+
+    #[test]
+    fn operators_that_name_their_operand_several_times_do_not_grow_without_bound() {
+        let span = Span { source: SourceId(0), start: 0, end: 0 };
+        let abs = |inner| Compute::Unary(facts::UnaryOp::Abs, Box::new(inner));
+        let shift = |op| move |inner| Compute::Binary(op, Box::new(inner), Box::new(Compute::Register(Register(1))));
+        assert!(scalar(&nested(abs, 3), 8, true, span).is_ok());
+        assert!(scalar(&nested(shift(facts::BinaryOp::ShrArithmetic), 3), 8, true, span).is_ok());
+        for location in [
+            nested(abs, 100),
+            nested(shift(facts::BinaryOp::ShrArithmetic), 60),
+            nested(|inner| Compute::Binary(facts::BinaryOp::Shl, Box::new(Compute::Const(1)), Box::new(inner)), 60),
+        ] {
+            assert!(matches!(scalar(&location, 8, true, span), Err(Unavailable::Unsupported(_))));
+        }
+    }
+
+    #[test]
+    fn the_size_is_no_less_than_what_is_made() {
+        fn count(expr: &Expr) -> u64 {
+            let mut sum = 1;
+            expr.operands(&mut |operand| sum += count(operand));
+            sum
+        }
+        let at = Builder { span: Span { source: SourceId(0), start: 0, end: 0 } };
+        let leaf = || Box::new(Compute::Register(Register(3)));
+        let sum = || Box::new(Compute::Binary(facts::BinaryOp::Add, leaf(), Box::new(Compute::Const(4))));
+        for op in [facts::BinaryOp::Shl, facts::BinaryOp::ShrLogical, facts::BinaryOp::ShrArithmetic] {
+            for (left, right) in [(leaf(), leaf()), (leaf(), sum()), (sum(), leaf()), (sum(), sum())] {
+                let compute = Compute::Binary(op, left, right);
+                assert!(count(&at.compute(&compute)) <= size(&compute), "{compute:?}");
+            }
+        }
+        let compute = Compute::Unary(facts::UnaryOp::Abs, sum());
+        assert!(count(&at.compute(&compute)) <= size(&compute));
     }
 }
