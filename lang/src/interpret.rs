@@ -3,11 +3,10 @@
 
 use crate::debuginfo::facts::Register;
 use crate::ir::{
-    BinaryOp, CompareOp, Context, EnumNames, Expr, ExprKind, GlobalIndex, Handler, Piece, Print, Stmt, Ty, UnaryOp,
-    UpdateOp,
+    BinaryOp, CompareOp, Context, Expr, ExprKind, GlobalIndex, Handler, Piece, Print, Stmt, Ty, UnaryOp, UpdateOp,
 };
 use crate::source::Span;
-use crate::value::{Value, write_print};
+use crate::value::Value;
 
 /// What a handler's run reaches beyond itself.
 pub trait Machine {
@@ -39,10 +38,10 @@ pub enum Stop {
 }
 
 /// What a run that came to its end did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
-    /// What it printed.
-    pub output: Vec<u8>,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run<'h> {
+    /// The output statements that ran, in order, each with one value for each [`Piece::Value`] of it.
+    pub prints: Vec<(&'h Print, Vec<Value>)>,
     /// Whether it called `exit()`.
     pub exit: bool,
     /// Whether the probe's condition rejected it.
@@ -52,10 +51,10 @@ pub struct Run {
 /// Runs a handler once.
 ///
 /// # Errors
-/// [`Stop`] where a fault ended the run; what it had printed is dropped, updates of globals stay.
-pub fn run(handler: &Handler, enums: &[EnumNames], machine: &mut dyn Machine) -> Result<Run, Stop> {
+/// [`Stop`] where a fault ended the run; its output is dropped, updates of globals stay.
+pub fn run<'h>(handler: &'h Handler, machine: &mut dyn Machine) -> Result<Run<'h>, Stop> {
     let locals = handler.locals.iter().map(|ty| zero(*ty)).collect();
-    let mut interpreter = Interpreter { machine, enums, locals, run: Run::default() };
+    let mut interpreter = Interpreter { machine, locals, run: Run::default() };
     if let Some(condition) = &handler.condition
         && interpreter.int(condition)? == 0
     {
@@ -71,7 +70,7 @@ pub fn run(handler: &Handler, enums: &[EnumNames], machine: &mut dyn Machine) ->
 /// # Errors
 /// [`Stop`] as for [`run`].
 pub fn evaluate(expr: &Expr, machine: &mut dyn Machine) -> Result<Value, Stop> {
-    Interpreter { machine, enums: &[], locals: Vec::new(), run: Run::default() }.value(expr)
+    Interpreter { machine, locals: Vec::new(), run: Run::default() }.value(expr)
 }
 
 /// What a global, local or missing key of a type holds.
@@ -89,15 +88,14 @@ enum Flow {
     End,
 }
 
-struct Interpreter<'m> {
+struct Interpreter<'m, 'h> {
     machine: &'m mut dyn Machine,
-    enums: &'m [EnumNames],
     locals: Vec<Value>,
-    run: Run,
+    run: Run<'h>,
 }
 
-impl Interpreter<'_> {
-    fn statements(&mut self, statements: &[Stmt]) -> Result<Flow, Stop> {
+impl<'h> Interpreter<'_, 'h> {
+    fn statements(&mut self, statements: &'h [Stmt]) -> Result<Flow, Stop> {
         for statement in statements {
             if self.statement(statement)? == Flow::End {
                 return Ok(Flow::End);
@@ -106,7 +104,7 @@ impl Interpreter<'_> {
         Ok(Flow::On)
     }
 
-    fn statement(&mut self, statement: &Stmt) -> Result<Flow, Stop> {
+    fn statement(&mut self, statement: &'h Stmt) -> Result<Flow, Stop> {
         match statement {
             Stmt::SetLocal(index, value) => {
                 let value = self.value(value)?;
@@ -131,7 +129,7 @@ impl Interpreter<'_> {
         Ok(Flow::On)
     }
 
-    fn print(&mut self, print: &Print) -> Result<(), Stop> {
+    fn print(&mut self, print: &'h Print) -> Result<(), Stop> {
         let mut values = Vec::new();
         for piece in &print.pieces {
             match piece {
@@ -142,7 +140,7 @@ impl Interpreter<'_> {
                 }),
             }
         }
-        write_print(&mut self.run.output, print, &values, self.enums);
+        self.run.prints.push((print, values));
         Ok(())
     }
 

@@ -127,9 +127,10 @@ fn nature_shallow(module: &Module, ty: Option<TypeId>) -> Option<Nature> {
     }
 }
 
+/// Values and names; what in a name could control a terminal is escaped, for the traced file's maker chose it.
 fn names(enumerators: &[Enumerator]) -> Vec<(i64, String)> {
     let wrap = |value: i128| i64::try_from(value).ok().or_else(|| u64::try_from(value).ok().map(u64::cast_signed));
-    enumerators.iter().filter_map(|e| Some((wrap(e.value)?, e.name.clone()))).collect()
+    enumerators.iter().filter_map(|e| Some((wrap(e.value)?, e.name.escape_debug().to_string()))).collect()
 }
 
 /// Size in bytes of what a pointer points to, for pointer arithmetic; 1 for `void` and functions as in GNU C.

@@ -142,13 +142,19 @@ impl Checker<'_> {
         let mut pieces = Vec::new();
         for variable in at.site.variables.iter().filter(|variable| wanted(variable.kind)) {
             let gap = if pieces.is_empty() { "" } else { " " };
-            pieces.push(Piece::Text(format!("{gap}{}=", variable.name).into_bytes()));
+            // The traced file's maker chose the names: what in them could control a terminal is escaped.
+            pieces.push(Piece::Text(format!("{gap}{}=", variable.name.escape_debug()).into_bytes()));
             let typed = expr::value_of(variable, &at, span);
             if let Nature::Opaque { what } = &typed.nature {
                 let shown = match &variable.location {
                     Location::Unavailable(Unavailable::VectorRegister) => VECTOR.to_owned(),
                     Location::Unavailable(_) => OPTIMIZED_OUT.to_owned(),
-                    _ => format!("<not shown: {what}>"),
+                    Location::Memory(_)
+                    | Location::Register(_)
+                    | Location::Value(_)
+                    | Location::Bytes(_)
+                    | Location::Pieces(_)
+                    | Location::ImplicitPointer { .. } => format!("<not shown: {}>", what.escape_debug()),
                 };
                 pieces.push(Piece::Text(shown.into_bytes()));
             } else {

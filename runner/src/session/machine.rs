@@ -78,7 +78,8 @@ impl Machine for OverEngine<'_> {
                     Some(before) => (Value::Int(before), Value::Int(before.wrapping_add(delta))),
                     None => {
                         self.dropped += 1;
-                        (Value::Int(0), Value::Int(0))
+                        // As in the kernel: what would have been.
+                        (Value::Int(0), Value::Int(delta))
                     }
                 }
             }

@@ -14,7 +14,7 @@ use ctp_lang::emit::bpf;
 use ctp_lang::interpret::{self, Stop};
 use ctp_lang::ir::{GlobalIndex, GlobalKind, Handler, Probe, ProbeKind, Program};
 use ctp_lang::source::Sources;
-use ctp_lang::value::{sort_entries, write_global};
+use ctp_lang::value::sort_entries;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -277,7 +277,7 @@ impl Running<'_> {
             failure: None,
             dropped: 0,
         };
-        let ran = interpret::run(handler, &self.session.program.enums, &mut machine);
+        let ran = interpret::run(handler, &mut machine);
         let (failure, dropped) = (machine.failure.take(), machine.dropped);
         self.dropped_updates += dropped;
         if let Some(failure) = failure {
@@ -285,8 +285,10 @@ impl Running<'_> {
         }
         match ran {
             Ok(run) => {
-                let done = self.printer.bytes(&run.output);
-                self.note_write(done);
+                for (print, values) in run.prints {
+                    let done = self.printer.print(print, values, &self.session.program.enums);
+                    self.note_write(done);
+                }
                 Ok(if run.exit { Next::End } else { Next::On })
             }
             Err(Stop::Fault(_) | Stop::DivisionByZero(_) | Stop::NotHere(_)) => {
@@ -302,19 +304,18 @@ impl Running<'_> {
             if !global.printed_at_end {
                 continue;
             }
-            let mut text = Vec::new();
-            match &global.kind {
-                GlobalKind::Scalar { .. } => write_global(&mut text, &global.name, &[], &self.engine.get(index, &[])?),
+            let entries = match &global.kind {
+                GlobalKind::Scalar { .. } => vec![(Vec::new(), self.engine.get(index, &[])?)],
                 GlobalKind::Map { .. } => {
                     let mut entries = self.engine.entries(index)?;
                     sort_entries(&mut entries);
-                    for (key, value) in &entries {
-                        write_global(&mut text, &global.name, key, value);
-                    }
+                    entries
                 }
+            };
+            for (key, value) in &entries {
+                let done = self.printer.global(&global.name, key, value);
+                self.note_write(done);
             }
-            let done = self.printer.bytes(&text);
-            self.note_write(done);
         }
         Ok(())
     }
