@@ -113,6 +113,16 @@ pub enum Constant {
     Str(Vec<u8>),
 }
 
+impl Constant {
+    /// Its type.
+    pub fn ty(&self) -> Ty {
+        match self {
+            Constant::Int(_) => Ty::Int,
+            Constant::Str(_) => Ty::Str,
+        }
+    }
+}
+
 /// Enumerators for showing numbers by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnumNames {

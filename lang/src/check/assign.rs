@@ -167,11 +167,8 @@ impl Checker<'_> {
                 Some((UpdateOp::Add, Expr { ty: Ty::Int, kind, span }))
             }
             Some(op) => {
-                let whole = ast::Expr {
-                    kind: ast::ExprKind::Binary { op, left: Box::new(target.clone()), right: Box::new(value.clone()) },
-                    span,
-                };
-                let typed = self.expr(&whole, scope)?;
+                let old = self.held(place?, target.span)?;
+                let typed = self.combine(op, (old, target.span), (typed, value.span), span, scope)?;
                 let value = match ty {
                     Ty::Int => self.number(typed, span)?,
                     Ty::Str => self.text(typed, span)?,
@@ -179,6 +176,25 @@ impl Checker<'_> {
                 Some((UpdateOp::Set, value))
             }
         }
+    }
+
+    /// What is in a place before it changes. The key is computed twice then: it may change nothing.
+    fn held(&mut self, place: &Place, span: Span) -> Option<Typed> {
+        let (ty, kind) = match place {
+            Place::Local(index, ty) => (*ty, ExprKind::Local(*index)),
+            Place::Global(index, keys, ty) if keys.is_empty() => (*ty, ExprKind::Global(*index)),
+            Place::Global(index, keys, ty) => {
+                if keys.iter().any(changes) {
+                    self.report(
+                        unsupported(span, "a key that changes something, in an assignment that reads its target")
+                            .help("change it in a line of its own"),
+                    );
+                    return None;
+                }
+                (*ty, ExprKind::MapGet(*index, keys.clone()))
+            }
+        };
+        Some(Typed::new(ty, kind, span))
     }
 
     fn conflict(&mut self, target: &ast::Expr, ty: Ty, value: Span, is_text: bool) {
@@ -278,4 +294,11 @@ impl Checker<'_> {
 fn grown(index: LocalIndex, ty: Ty, by: Expr, span: Span) -> Expr {
     let old = Expr { ty, kind: ExprKind::Local(index), span };
     Expr { ty: Ty::Int, kind: ExprKind::Binary(ir::BinaryOp::Add, Box::new(old), Box::new(by)), span }
+}
+
+/// Whether computing it changes a global.
+fn changes(expr: &Expr) -> bool {
+    let mut any = matches!(expr.kind, ExprKind::Update { .. });
+    expr.operands(&mut |operand| any = any || changes(operand));
+    any
 }

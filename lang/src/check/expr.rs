@@ -324,58 +324,51 @@ impl Checker<'_> {
     ) -> Option<Typed> {
         let checked = (self.expr(left, scope), self.expr(right, scope));
         let (Some(a), Some(b)) = checked else { return None };
-        let kind = match op {
+        self.combine(op, (a, left.span), (b, right.span), span, scope)
+    }
+
+    /// An operator on two checked operands.
+    pub(super) fn combine(
+        &mut self,
+        op: ast::BinaryOp,
+        a: (Typed, Span),
+        b: (Typed, Span),
+        span: Span,
+        scope: &Scope<'_>,
+    ) -> Option<Typed> {
+        let arithmetic = match op {
             ast::BinaryOp::Concat => {
-                let (a, b) = (self.text(a, left.span), self.text(b, right.span));
+                let (a, b) = (self.text(a.0, a.1), self.text(b.0, b.1));
                 return Some(Typed::new(Ty::Str, ExprKind::Concat(vec![a?, b?]), span));
             }
-            ast::BinaryOp::Eq => return self.compare(CompareOp::Eq, (a, left.span), (b, right.span), span),
-            ast::BinaryOp::Ne => return self.compare(CompareOp::Ne, (a, left.span), (b, right.span), span),
-            ast::BinaryOp::Lt => return self.compare(CompareOp::Lt, (a, left.span), (b, right.span), span),
-            ast::BinaryOp::Le => return self.compare(CompareOp::Le, (a, left.span), (b, right.span), span),
-            ast::BinaryOp::Gt => return self.compare(CompareOp::Gt, (a, left.span), (b, right.span), span),
-            ast::BinaryOp::Ge => return self.compare(CompareOp::Ge, (a, left.span), (b, right.span), span),
+            ast::BinaryOp::Eq => return self.compare(CompareOp::Eq, a, b, span),
+            ast::BinaryOp::Ne => return self.compare(CompareOp::Ne, a, b, span),
+            ast::BinaryOp::Lt => return self.compare(CompareOp::Lt, a, b, span),
+            ast::BinaryOp::Le => return self.compare(CompareOp::Le, a, b, span),
+            ast::BinaryOp::Gt => return self.compare(CompareOp::Gt, a, b, span),
+            ast::BinaryOp::Ge => return self.compare(CompareOp::Ge, a, b, span),
             ast::BinaryOp::LogicAnd | ast::BinaryOp::LogicOr => {
-                let (a, b) = (self.number(a, left.span), self.number(b, right.span));
+                let (a, b) = (self.number(a.0, a.1), self.number(b.0, b.1));
                 let and = op == ast::BinaryOp::LogicAnd;
-                ExprKind::Logic { and, left: Box::new(a?), right: Box::new(b?) }
+                let kind = ExprKind::Logic { and, left: Box::new(a?), right: Box::new(b?) };
+                return Some(Typed::new(Ty::Int, fold(kind, span), span));
             }
-            ast::BinaryOp::Add => {
-                return self.arithmetic(ir::BinaryOp::Add, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Sub => {
-                return self.arithmetic(ir::BinaryOp::Sub, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Mul => {
-                return self.arithmetic(ir::BinaryOp::Mul, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Div => {
-                return self.arithmetic(ir::BinaryOp::Div, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Mod => {
-                return self.arithmetic(ir::BinaryOp::Mod, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::And => {
-                return self.arithmetic(ir::BinaryOp::And, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Or => {
-                return self.arithmetic(ir::BinaryOp::Or, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Xor => {
-                return self.arithmetic(ir::BinaryOp::Xor, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Shl => {
-                return self.arithmetic(ir::BinaryOp::Shl, (a, left.span), (b, right.span), span, scope);
-            }
-            ast::BinaryOp::Shr => {
-                return self.arithmetic(ir::BinaryOp::Shr, (a, left.span), (b, right.span), span, scope);
-            }
+            ast::BinaryOp::Add => ir::BinaryOp::Add,
+            ast::BinaryOp::Sub => ir::BinaryOp::Sub,
+            ast::BinaryOp::Mul => ir::BinaryOp::Mul,
+            ast::BinaryOp::Div => ir::BinaryOp::Div,
+            ast::BinaryOp::Mod => ir::BinaryOp::Mod,
+            ast::BinaryOp::And => ir::BinaryOp::And,
+            ast::BinaryOp::Or => ir::BinaryOp::Or,
+            ast::BinaryOp::Xor => ir::BinaryOp::Xor,
+            ast::BinaryOp::Shl => ir::BinaryOp::Shl,
+            ast::BinaryOp::Shr => ir::BinaryOp::Shr,
         };
-        Some(Typed::new(Ty::Int, fold(kind, span), span))
+        self.arithmetic(arithmetic, a, b, span, scope)
     }
 
     /// Arithmetic of two numbers; an address plus or minus a number counts elements, as in C.
-    pub(super) fn arithmetic(
+    fn arithmetic(
         &mut self,
         op: ir::BinaryOp,
         (a, a_span): (Typed, Span),

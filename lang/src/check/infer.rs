@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::ir::Ty;
+use crate::ir::{Constant, Ty};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, File, GlobalDeclaration, ItemKind, Stmt, StmtKind, UnaryOp};
 
@@ -40,7 +40,14 @@ struct Guess {
 /// The globals of a program, in the order of their declarations.
 pub(super) fn globals(files: &[File]) -> Vec<GlobalUse> {
     let mut order = Vec::new();
-    let mut inference = Inference { guesses: HashMap::new(), locals: HashMap::new() };
+    let mut inference = Inference { guesses: HashMap::new(), locals: HashMap::new(), constants: HashMap::new() };
+    for item in files.iter().flat_map(|file| &file.items) {
+        if let ItemKind::Const { name, value } = &item.kind
+            && let Some(ty) = inference.ty(value)
+        {
+            inference.constants.insert(name.name.clone(), ty);
+        }
+    }
     for declaration in declarations(files) {
         let guess = inference.guesses.entry(declaration.name.name.clone()).or_default();
         if guess.declared.is_none() {
@@ -85,11 +92,7 @@ pub(super) fn globals(files: &[File]) -> Vec<GlobalUse> {
 }
 
 /// The locals of a handler with their types, in the order they are first assigned: names that are no global.
-pub(super) fn locals(
-    body: &Block,
-    globals: &[GlobalUse],
-    is_constant: &dyn Fn(&str) -> Option<Ty>,
-) -> Vec<(String, Ty)> {
+pub(super) fn locals(body: &Block, globals: &[GlobalUse], constants: &HashMap<String, Constant>) -> Vec<(String, Ty)> {
     let guesses = globals
         .iter()
         .map(|global| {
@@ -97,18 +100,16 @@ pub(super) fn locals(
             (global.name.clone(), guess)
         })
         .collect();
-    let mut inference = Inference { guesses, locals: HashMap::new() };
+    let constants = constants.iter().map(|(name, constant)| (name.clone(), constant.ty())).collect();
+    let mut inference = Inference { guesses, locals: HashMap::new(), constants };
     let mut names = Vec::new();
     // A local may be read in a line above the one that fixes its type (in a loop): two rounds see both.
     for _ in 0..2 {
         assignments(body, &mut |name: &str, value: &Expr| {
-            if inference.guesses.contains_key(name) || is_constant(name).is_some() {
+            if inference.guesses.contains_key(name) || inference.constants.contains_key(name) {
                 return;
             }
-            let ty = inference.ty(value).or_else(|| match &value.kind {
-                ExprKind::Name(constant) => is_constant(constant),
-                _ => None,
-            });
+            let ty = inference.ty(value);
             if !names.iter().any(|known: &String| known == name) {
                 names.push(name.to_owned());
             }
@@ -160,6 +161,7 @@ fn bodies(files: &[File]) -> impl Iterator<Item = (Option<&Block>, Option<&Expr>
 struct Inference {
     guesses: HashMap<String, Guess>,
     locals: HashMap<String, Ty>,
+    constants: HashMap<String, Ty>,
 }
 
 impl Inference {
@@ -206,7 +208,8 @@ impl Inference {
             ExprKind::Int { .. } | ExprKind::Bool(_) | ExprKind::In { .. } | ExprKind::Step { .. } => Some(Ty::Int),
             ExprKind::Str(_) => Some(Ty::Str),
             ExprKind::Name(name) => {
-                self.guesses.get(name).and_then(|guess| guess.value).or(self.locals.get(name).copied())
+                let known = self.locals.get(name).or_else(|| self.constants.get(name));
+                self.guesses.get(name).and_then(|guess| guess.value).or(known.copied())
             }
             // What is assigned, compared or a key is a number; text is asked for by user_string().
             ExprKind::Target(_) | ExprKind::Member { .. } => Some(Ty::Int),
@@ -223,10 +226,18 @@ impl Inference {
             ExprKind::Binary { op: BinaryOp::Concat, .. } => Some(Ty::Str),
             ExprKind::Binary { .. } => Some(Ty::Int),
             ExprKind::Ternary { then, otherwise, .. } => self.ty(then).or_else(|| self.ty(otherwise)),
-            ExprKind::Assign { op: None, value, .. } => self.ty(value),
-            ExprKind::Assign { op: Some(_), .. } => Some(Ty::Int),
+            ExprKind::Assign { op, value, .. } => self.assigned(*op, value),
             ExprKind::Paren(inner) => self.ty(inner),
             ExprKind::Broken => None,
+        }
+    }
+
+    /// The type of what an assignment stores.
+    fn assigned(&self, op: Option<BinaryOp>, value: &Expr) -> Option<Ty> {
+        match op {
+            None => self.ty(value),
+            Some(BinaryOp::Concat) => Some(Ty::Str),
+            Some(_) => Some(Ty::Int),
         }
     }
 
@@ -277,7 +288,7 @@ impl Inference {
             ExprKind::Paren(inner) => self.effect(inner),
             ExprKind::Assign { target, op, value } => {
                 self.expr(value);
-                let ty = if op.is_some() { Some(Ty::Int) } else { self.ty(value) };
+                let ty = self.assigned(*op, value);
                 self.write(target, ty, false);
             }
             _ => self.expr(expr),
@@ -345,7 +356,7 @@ impl Inference {
             ExprKind::Step { target, .. } => self.write(target, Some(Ty::Int), true),
             ExprKind::Assign { target, op, value } => {
                 self.expr(value);
-                let ty = if op.is_some() { Some(Ty::Int) } else { self.ty(value) };
+                let ty = self.assigned(*op, value);
                 self.write(target, ty, true);
             }
             ExprKind::Call { arguments, .. } | ExprKind::At { arguments, .. } => {

@@ -10,6 +10,8 @@ mod nature;
 mod place;
 mod print;
 mod stmt;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -309,14 +311,8 @@ impl<'a> Checker<'a> {
 
     fn handler(&mut self, probe: &ast::Probe, point: Span, site: Option<AtSite<'_>>) -> Option<Handler> {
         let errors = self.error_count();
-        let constants = &self.constants;
-        let is_constant = |name: &str| {
-            constants.get(name).map(|constant| match constant {
-                Constant::Int(_) => Ty::Int,
-                Constant::Str(_) => Ty::Str,
-            })
-        };
-        let locals = probe.body.as_ref().map_or_else(Vec::new, |body| infer::locals(body, &self.globals, &is_constant));
+        let body = probe.body.as_ref();
+        let locals = body.map_or_else(Vec::new, |body| infer::locals(body, &self.globals, &self.constants));
         let scope = Scope { site, locals };
         let condition = probe.condition.as_ref().and_then(|condition| self.condition(condition, &scope));
         let mut body = Vec::new();

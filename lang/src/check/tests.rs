@@ -1,0 +1,130 @@
+//! Programs without containers, checked and run by the interpreter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::codes::Code;
+use crate::debuginfo::facts::Register;
+use crate::interpret::{self, Machine};
+use crate::ir::{Context, GlobalIndex, GlobalKind, ProbeKind, Program, UpdateOp};
+use crate::source::Sources;
+use crate::syntax::parse;
+use crate::value::{Value, write_print};
+use crate::world::{Container, ListError, OpenError, Opened, Place, World};
+
+/// A machine on which nothing runs.
+struct Nobody;
+
+impl World for Nobody {
+    fn containers(&self) -> Result<Arc<[Container]>, ListError> {
+        Ok(Arc::new([]))
+    }
+    fn listing_notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn open(&self, _: &Container, _: &Place) -> Result<Opened, OpenError> {
+        Err(OpenError::Gone)
+    }
+}
+
+fn checked(text: &str) -> (Option<Program>, Vec<Code>) {
+    let mut sources = Sources::default();
+    let source = sources.add("test.ctp", text);
+    let (file, mut diagnostics) = parse(source, text);
+    let (program, found) = super::check(&sources, &[file], &Nobody);
+    diagnostics.extend(found);
+    (program, diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect())
+}
+
+/// Globals in memory.
+struct Memory<'a> {
+    program: &'a Program,
+    globals: HashMap<(GlobalIndex, Vec<Value>), Value>,
+}
+
+impl Machine for Memory<'_> {
+    fn context(&mut self, _: Context) -> Option<Value> {
+        None
+    }
+    fn get(&mut self, global: GlobalIndex, keys: &[Value]) -> Option<Value> {
+        self.globals.get(&(global, keys.to_vec())).cloned()
+    }
+    fn update(&mut self, global: GlobalIndex, keys: &[Value], op: UpdateOp, operand: Value) -> (Value, Value) {
+        let ty = match &self.program.globals[global.0 as usize].kind {
+            GlobalKind::Scalar { ty, .. } | GlobalKind::Map { value: ty, .. } => *ty,
+        };
+        let old = self.get(global, keys).unwrap_or_else(|| interpret::zero(ty));
+        let new = match (op, &old, operand) {
+            (UpdateOp::Add, Value::Int(old), Value::Int(by)) => Value::Int(old.wrapping_add(by)),
+            (UpdateOp::Set | UpdateOp::Add, _, operand) => operand,
+        };
+        self.globals.insert((global, keys.to_vec()), new.clone());
+        (old, new)
+    }
+    fn register(&mut self, _: Register) -> Option<i64> {
+        None
+    }
+    fn module_address(&mut self, _: u64) -> Option<u64> {
+        None
+    }
+    fn read_memory(&mut self, _: u64, _: &mut [u8]) -> bool {
+        false
+    }
+    fn string_limit(&self) -> usize {
+        256
+    }
+}
+
+/// What `begin` of a program prints.
+fn printed(text: &str) -> String {
+    let (program, codes) = checked(text);
+    let program = program.unwrap_or_else(|| panic!("{text}: {codes:?}"));
+    let mut machine = Memory { program: &program, globals: HashMap::new() };
+    let mut out = Vec::new();
+    for probe in &program.probes {
+        if let ProbeKind::Begin(handler) = &probe.kind {
+            let run = interpret::run(handler, &mut machine).expect("it runs to its end");
+            run.prints.iter().for_each(|(print, values)| write_print(&mut out, print, values, &program.enums));
+        }
+    }
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn every_operator_assigns() {
+    let text = "global n, m, s\nprobe begin { n = 7; n *= 6; n -= 2; n %= 13; m[\"k\"] += 5; m[\"k\"] <<= 3; m[\"k\"] |= 1\n \
+                s = \"a\"; s .= \"b\"; x = 9; x /= 2; x ^= 1; t = \"c\"; t .= s\n println(n, m[\"k\"], s, x, t) }";
+    assert_eq!(printed(text), "1 41 ab 5 cab\n");
+}
+
+#[test]
+fn a_text_that_only_grows_is_text() {
+    assert_eq!(printed("global s\nprobe begin { s .= \"b\"; s .= \"c\"; println(s) }"), "bc\n");
+}
+
+#[test]
+fn constants_give_their_type_to_globals_keys_and_locals() {
+    let text = "const WEB = \"web\"\nconst ALIAS = WEB\nconst N = 3\nglobal name, hits\n\
+                probe begin { name = ALIAS; hits[WEB, N]++; x = N > 2 ? WEB : \"\"; println(name, hits[WEB, N], x) }";
+    assert_eq!(printed(text), "web 1 web\n");
+}
+
+#[test]
+fn a_key_is_computed_once() {
+    let text = "global m, k\nprobe begin { m[k++] += 2; m[k++] = 3; println(k, m[0], m[1]) }";
+    assert_eq!(printed(text), "2 2 3\n");
+    let (program, codes) = checked("global m, k\nprobe begin { m[k++] *= 2; println(k, m[0]) }");
+    assert!(program.is_none());
+    assert_eq!(codes, [Code::E0301]);
+}
+
+#[test]
+fn assignments_in_assignments_are_checked_once_each() {
+    let depth = 40;
+    let text = format!(
+        "global a\nprobe begin {{ a = 1; {}2{}; println(a) }}",
+        "a += (a *= (".repeat(depth),
+        "))".repeat(depth)
+    );
+    let _ = printed(&text);
+}
