@@ -339,7 +339,13 @@ impl Checker<'_> {
         let arithmetic = match op {
             ast::BinaryOp::Concat => {
                 let (a, b) = (self.text(a.0, a.1), self.text(b.0, b.1));
-                return Some(Typed::new(Ty::Str, ExprKind::Concat(vec![a?, b?]), span));
+                // One list, however long the chain: each concatenation needs memory of its own while it is made.
+                let mut parts = match a? {
+                    ir::Expr { kind: ExprKind::Concat(parts), .. } => parts,
+                    other => vec![other],
+                };
+                parts.push(b?);
+                return Some(Typed::new(Ty::Str, ExprKind::Concat(parts), span));
             }
             ast::BinaryOp::Eq => return self.compare(CompareOp::Eq, a, b, span),
             ast::BinaryOp::Ne => return self.compare(CompareOp::Ne, a, b, span),

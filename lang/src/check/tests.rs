@@ -119,6 +119,15 @@ fn a_key_is_computed_once() {
 }
 
 #[test]
+fn pieces_of_text_need_no_memory_each() {
+    let text = format!("probe begin {{ println(\"a\"{}) }}", " . \"bc\"".repeat(40));
+    let program = checked(&text).0.expect("a program");
+    let options = crate::emit::bpf::Options { strlen: 1024, ..Default::default() };
+    let compiled = crate::emit::bpf::compile(&at_a_site(&program), &options, &Default::default());
+    assert!(compiled.is_ok(), "{:?}", compiled.err());
+}
+
+#[test]
 fn assignments_in_assignments_are_checked_once_each() {
     let depth = 40;
     let text = format!(
@@ -127,4 +136,82 @@ fn assignments_in_assignments_are_checked_once_each() {
         "))".repeat(depth)
     );
     let _ = printed(&text);
+}
+
+/// The program with its handler of `begin` at an address of a file instead.
+fn at_a_site(program: &Program) -> Program {
+    let mut program = program.clone();
+    program.containers = vec![Container {
+        id: "0".repeat(64),
+        name: Some("web".to_owned()),
+        runtime: crate::world::Runtime::Docker,
+        image: None,
+        labels: Vec::new(),
+        pod: None,
+        init_pid: 1,
+        cgroup: Some(crate::world::Cgroup { folder: "/sys/fs/cgroup/x".to_owned(), id: 7, level: 1 }),
+        pid_level: 1,
+    }];
+    program.files = vec![crate::ir::File { id: crate::world::FileId(0), path: "/app".to_owned(), build_id: None }];
+    for probe in &mut program.probes {
+        if let ProbeKind::Begin(handler) = &probe.kind {
+            let site = crate::ir::Site {
+                file: crate::ir::FileIndex(0),
+                containers: Arc::new([crate::ir::ContainerIndex(0)]),
+                address: 0x1139,
+                file_offset: 0x1139,
+                function: "f".into(),
+                kind: crate::debuginfo::facts::SiteKind::OutOfLine,
+                rule: crate::debuginfo::facts::AddressRule::LowPc,
+                repeats: false,
+            };
+            let variant = crate::ir::Variant { sites: vec![site], handler: handler.clone() };
+            probe.kind = ProbeKind::Sites(vec![variant]);
+        }
+    }
+    program
+}
+
+#[test]
+fn what_the_parser_takes_overflows_no_stack_behind_it() {
+    let deep = 256;
+    let nest = |open: &str, inner: &str, close: &str, depth: usize| {
+        format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
+    };
+    let mut bodies = Vec::new();
+    for depth in [deep / 4, deep / 2 - 8, deep - 8, 2 * deep, 20_000] {
+        bodies.push(format!("println({})", nest("(", "n", ")", depth)));
+        bodies.push(format!("println({})", nest("-", " n", "", depth)));
+        bodies.push(format!("println({})", nest("!", "n", "", depth)));
+        bodies.push(format!("println(n{})", " + n".repeat(depth)));
+        bodies.push(format!("println({})", nest("n + (", "n", ")", depth)));
+        bodies.push(format!("println({})", nest("n ? 1 : ", "n", "", depth)));
+        bodies.push(format!("println(\"a\"{})", " . \"a\"".repeat(depth)));
+        bodies.push(format!("println({})", nest("m[", "n", "]", depth)));
+        bodies.push(nest("n = ", "1", "", depth));
+        bodies.push(nest("n *= (", "1", ")", depth));
+        bodies.push(nest("if (n) { ", "n++", " }", depth));
+        bodies.push(nest("if (n) n++ else ", "n++", "", depth));
+        bodies.push(format!("println(n{})", " && n".repeat(depth)));
+    }
+    let body = move || {
+        for body in bodies {
+            let text = format!("global n, m\nprobe begin {{ {body} }}");
+            let mut sources = Sources::default();
+            sources.add("test.ctp", text.as_str());
+            // A program that is too deep is one diagnostic, and no probe.
+            let Some(program) = checked(&text).0 else { continue };
+            let mut machine = Memory { program: &program, globals: HashMap::new() };
+            for probe in &program.probes {
+                if let ProbeKind::Begin(handler) = &probe.kind {
+                    let _ = interpret::run(handler, &mut machine);
+                }
+            }
+            let placed = at_a_site(&program);
+            let _ = crate::emit::bpf::compile(&placed, &Default::default(), &Default::default());
+            let _ = crate::emit::stap::emit(&placed, &sources, &Default::default());
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(body).expect("a thread");
+    thread.join().expect("it ends");
 }
