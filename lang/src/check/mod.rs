@@ -13,7 +13,7 @@ mod stmt;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         sizes: HashMap::new(),
         enums: Vec::new(),
         diagnostics: Vec::new(),
+        said: HashSet::new(),
+        errors: 0,
     };
     checker.items(files);
     checker.declarations(files);
@@ -59,7 +61,6 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
     }
     checker.unused(files);
     let mut diagnostics = checker.diagnostics;
-    dedup(&mut diagnostics);
     allow::silence(&mut diagnostics, files);
     let globals =
         checker.globals.iter().map(|global| lower_global(global, &checker.initials, &checker.sizes)).collect();
@@ -67,12 +68,6 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
     let good = !diagnostics.iter().any(Diagnostic::is_error);
     let program = good.then_some(Program { containers, files, globals, enums: checker.enums, probes });
     (program, diagnostics)
-}
-
-/// Sites of one probe repeat what is wrong with its handler: each is said once.
-fn dedup(diagnostics: &mut Vec<Diagnostic>) {
-    let mut seen = std::collections::HashSet::new();
-    diagnostics.retain(|d| seen.insert((d.code, d.primary.span, d.message.clone())));
 }
 
 /// What is known while a program is checked.
@@ -86,6 +81,10 @@ struct Checker<'a> {
     sizes: HashMap<String, u32>,
     enums: Vec<EnumNames>,
     diagnostics: Vec<Diagnostic>,
+    /// What was reported: sites of one probe repeat what is wrong with its handler, and each is said once.
+    said: HashSet<(Code, Span, String)>,
+    /// Errors met so far, repeated ones too: a handler during which none came is good.
+    errors: usize,
 }
 
 /// Where a handler runs.
@@ -123,7 +122,10 @@ struct Missing {
 
 impl<'a> Checker<'a> {
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        self.errors += usize::from(diagnostic.is_error());
+        if self.said.insert((diagnostic.code, diagnostic.primary.span, diagnostic.message.clone())) {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     /// Constants, and names that are defined twice or not supported yet.
@@ -219,7 +221,7 @@ impl<'a> Checker<'a> {
                 PointKind::Site { .. } => {
                     let mut diagnostics = Vec::new();
                     let matches = self.resolver.point(point, &mut diagnostics);
-                    self.diagnostics.extend(diagnostics);
+                    diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
                     self.sites(probe, point.span, &matches).map(ProbeKind::Sites)
                 }
             };
@@ -264,7 +266,7 @@ impl<'a> Checker<'a> {
     /// Lowers the handler for every site of every match; equal handlers share a variant.
     fn sites(&mut self, probe: &ast::Probe, point: Span, matches: &[Match]) -> Option<Vec<Variant>> {
         if matches.is_empty() {
-            // Names and types that need no site are checked all the same.
+            // What names mean in the handler is not known without a site: it is not judged.
             return None;
         }
         let mut variants: Vec<Variant> = Vec::new();
@@ -310,7 +312,7 @@ impl<'a> Checker<'a> {
     }
 
     fn handler(&mut self, probe: &ast::Probe, point: Span, site: Option<AtSite<'_>>) -> Option<Handler> {
-        let errors = self.error_count();
+        let errors = self.errors;
         let body = probe.body.as_ref();
         let locals = body.map_or_else(Vec::new, |body| infer::locals(body, &self.globals, &self.constants));
         let scope = Scope { site, locals };
@@ -321,11 +323,7 @@ impl<'a> Checker<'a> {
             None => body.extend(self.parameters_line(point, &scope)),
         }
         let locals = scope.locals.into_iter().map(|(_, ty)| ty).collect();
-        (self.error_count() == errors).then_some(Handler { locals, condition, body })
-    }
-
-    fn error_count(&self) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
+        (self.errors == errors).then_some(Handler { locals, condition, body })
     }
 
     /// The index of an enumeration's names, added where it is new.
