@@ -89,8 +89,8 @@ fn the_same_file_has_one_id_and_that_of_another_container_its_own() {
     let two = files.world.open(other, &Place::Path("/app/inside".to_owned())).unwrap().file;
     assert_ne!(one, two);
     let index = |docker: &Docker| containers.iter().position(|container| container.id == docker.id).unwrap();
-    assert_eq!(files.world.file(one).unwrap().containers, [index(&web)]);
-    assert_eq!(files.world.file(two).unwrap().containers, [index(&web2)]);
+    assert_eq!(files.world.file(one).unwrap().container, index(&web));
+    assert_eq!(files.world.file(two).unwrap().container, index(&web2));
     files.world.release(index(&web));
     assert!(files.world.file(one).is_none() && files.world.file(two).is_some());
 }

@@ -96,6 +96,9 @@ impl<'a> Targets<'a> {
                     Life::Runs | Life::Gone => format!("{name} ended"),
                 });
                 world.release(watched.listed);
+            }
+            if next != before && next != Life::Runs {
+                // What was opened anew in a container that is then not traced is given up too.
                 self.release(engine, files);
             }
         }

@@ -29,8 +29,8 @@ struct Known {
 pub struct OpenedFile {
     /// The open file itself; attach through `/proc/self/fd/N` of it.
     pub file: Arc<File>,
-    /// Which containers' file it is: indices into [`LiveWorld::found`].
-    pub containers: Vec<usize>,
+    /// Which container's file it is: an index into [`LiveWorld::found`].
+    pub container: usize,
     /// Path in the container, links resolved.
     pub path: String,
     /// Device as fstat(2) shows it (an overlay's proves nothing about the real inode).
@@ -47,18 +47,6 @@ struct Files {
     /// What was asked for once is not opened again: a file replaced meanwhile stays the one that was checked.
     by_place: HashMap<(usize, Place), (FileId, RootFile)>,
     by_file: HashMap<(usize, String, u64, u64), FileId>,
-}
-
-/// Whether two open files are one inode below their overlays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SameInode {
-    /// They are.
-    Same,
-    /// They are not.
-    Different,
-    /// Not known: each is given its own id, which costs a link more and counts nothing twice, since each link counts
-    /// the tasks of its own containers only.
-    Unknown,
 }
 
 impl LiveWorld {
@@ -93,18 +81,14 @@ impl LiveWorld {
         self.files().opened.get(id.0 as usize)?.clone()
     }
 
-    /// Closes this world's descriptors of a container (an index into [`LiveWorld::found`]), and those of files that
-    /// only it had: a descriptor below a container's root keeps its overlay mounted after it has stopped.
+    /// Closes this world's descriptors of a container (an index into [`LiveWorld::found`]): a descriptor below a container's root keeps its overlay mounted after it has stopped.
     pub fn release(&self, container: usize) {
         let mut files = self.files();
         files.by_place.retain(|(index, _), _| *index != container);
         files.by_file.retain(|(index, ..), _| *index != container);
         for slot in &mut files.opened {
-            if let Some(file) = slot {
-                file.containers.retain(|index| *index != container);
-                if file.containers.is_empty() {
-                    *slot = None;
-                }
+            if slot.as_ref().is_some_and(|file| file.container == container) {
+                *slot = None;
             }
         }
     }
@@ -172,47 +156,26 @@ pub fn root_of(found: &Found) -> Result<Root, OpenError> {
 }
 
 impl Files {
-    /// The id of an open file: that of the same file opened under another name of this container, or of another
-    /// container where both are known to be one inode; otherwise a new one.
+    /// The id of an open file: that of the same file opened under another name of this container, otherwise a new one.
+    /// Whether files of two containers are one inode only the kernel can tell: what fstat(2) shows proves nothing on
+    /// overlays (two containers of one image show different devices and one inode number; after a copy-up the number
+    /// stays and the inode is another).
     fn id_of(&mut self, container: usize, file: &RootFile) -> Result<FileId, OpenError> {
         let key = (container, file.path.clone(), file.dev, file.ino);
         if let Some(id) = self.by_file.get(&key) {
             return Ok(*id);
         }
-        let shared = (0u32..).zip(&mut self.opened).find_map(|(id, slot)| {
-            let opened = slot.as_mut()?;
-            match same_inode(opened, file) {
-                SameInode::Same => {
-                    opened.containers.push(container);
-                    Some(FileId(id))
-                }
-                SameInode::Different | SameInode::Unknown => None,
-            }
-        });
-        let id = match shared {
-            Some(id) => id,
-            None => {
-                let id =
-                    u32::try_from(self.opened.len()).map_err(|_| OpenError::Other("too many open files".to_owned()))?;
-                self.opened.push(Some(OpenedFile {
-                    file: Arc::clone(file.file()),
-                    containers: vec![container],
-                    path: file.path.clone(),
-                    dev: file.dev,
-                    ino: file.ino,
-                    size: file.size,
-                }));
-                FileId(id)
-            }
-        };
+        let id = u32::try_from(self.opened.len()).map_err(|_| OpenError::Other("too many open files".to_owned()))?;
+        let id = FileId(id);
+        self.opened.push(Some(OpenedFile {
+            file: Arc::clone(file.file()),
+            container,
+            path: file.path.clone(),
+            dev: file.dev,
+            ino: file.ino,
+            size: file.size,
+        }));
         self.by_file.insert(key, id);
         Ok(id)
     }
-}
-
-/// Whether two files are one inode. What fstat(2) shows proves nothing on overlays (two containers of one image show
-/// different devices and one inode number; after a copy-up the number stays and the inode is another), so nothing is
-/// known here: the real inode is only seen from inside the kernel.
-fn same_inode(_opened: &OpenedFile, _file: &RootFile) -> SameInode {
-    SameInode::Unknown
 }
