@@ -56,8 +56,8 @@ pub fn events(found: &Found) -> Option<File> {
     is_same(cgroup, folder).then_some(file)
 }
 
-/// The container that took the place of one that has ended: the same id again, or the same name and runtime under a
-/// new id (removed and made anew). `None` where there is none yet.
+/// The container that took the place of one that has ended: the same id again, or the same name, pod and runtime under
+/// a new id (removed and made anew). `None` where there is none yet, or several.
 ///
 /// # Errors
 /// [`ListError`] where containers cannot be listed.
@@ -66,10 +66,58 @@ pub fn successor(settings: &Settings, ended: &Found) -> Result<Option<Found>, Li
     let mut found = discover(settings)?.found;
     found.retain(|new| new.container.runtime == old.runtime && (new.init != ended.init || alive(new)));
     let by_id = found.iter().position(|new| new.container.id == old.id);
-    let by_name = || found.iter().position(|new| old.name.is_some() && new.container.name == old.name);
-    Ok(by_id.or_else(by_name).map(|index| found.swap_remove(index)))
+    Ok(by_id.or_else(|| named_alike(&found, ended)).map(|index| found.swap_remove(index)))
+}
+
+/// The one container that took an ended one's name. Containers of many pods bear one name (`app`), so the pod must be
+/// the same too; what ran before the ended one did is its neighbour, whatever it is called.
+fn named_alike(found: &[Found], ended: &Found) -> Option<usize> {
+    let old = &ended.container;
+    old.name.as_ref()?;
+    let mut alike = found.iter().enumerate().filter(|(_, new)| {
+        new.container.name == old.name && new.container.pod == old.pod && new.init.start >= ended.init.start
+    });
+    let (index, _) = alike.next()?;
+    alike.next().is_none().then_some(index)
 }
 
 fn is_same(cgroup: &Cgroup, folder: &Path) -> bool {
     std::fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.ino() == cgroup.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use ctp_lang::world::{Container, Pod, Runtime};
+
+    use super::*;
+    use crate::container::Process;
+
+    fn found(id: &str, pod: &str, start: u64) -> Found {
+        let container = Container {
+            id: id.to_owned(),
+            name: Some("app".to_owned()),
+            runtime: Runtime::Containerd,
+            image: None,
+            labels: Vec::new(),
+            pod: Some(Pod { namespace: "shop".to_owned(), name: pod.to_owned(), container: "app".to_owned() }),
+            init_pid: 1,
+            cgroup: None,
+            pid_level: 1,
+        };
+        Found { container, init: Process { pid: 1, start } }
+    }
+
+    #[test]
+    fn a_container_of_another_pod_is_no_successor() {
+        let ended = found("a", "web-0", 100);
+        assert_eq!(named_alike(&[found("b", "web-1", 50), found("c", "web-1", 200)], &ended), None);
+        assert_eq!(named_alike(&[found("b", "web-1", 50), found("c", "web-0", 200)], &ended), Some(1));
+    }
+
+    #[test]
+    fn a_neighbour_of_the_same_name_is_no_successor() {
+        let ended = found("a", "web-0", 100);
+        assert_eq!(named_alike(&[found("b", "web-0", 50)], &ended), None);
+        assert_eq!(named_alike(&[found("b", "web-0", 200), found("c", "web-0", 300)], &ended), None);
+    }
 }
