@@ -109,6 +109,7 @@ impl Session<'_> {
             targets: Targets::new(self.program, self.world),
             files,
             written: 0,
+            ended: false,
             unwritten: 0,
             write_error: None,
             stopped_runs: 0,
@@ -147,6 +148,8 @@ struct Running<'s> {
     /// Events printed.
     written: u64,
     /// Events that could not be printed because writing failed.
+    /// Whether a run with `exit()` was seen: what came after it is not shown.
+    ended: bool,
     unwritten: u64,
     write_error: Option<std::io::Error>,
     /// Runs of `begin`, `end` or `every` that a fault stopped.
@@ -252,6 +255,10 @@ impl Running<'_> {
     }
 
     fn event(&mut self, event: Event) {
+        if self.ended {
+            return;
+        }
+        self.ended = event.exit;
         if event.prints.is_empty() || self.enough() {
             return;
         }
