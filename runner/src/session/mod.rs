@@ -198,6 +198,9 @@ impl Running<'_> {
         });
         let mut timers = Timers::new(start, periods);
         let has_sites = program.sites().next().is_some();
+        if program.probes.is_empty() {
+            report::notice("there is no probe in this program: nothing to trace");
+        }
         if !has_sites && timers.next().is_none() {
             // Nothing can fire any more.
             return Ok(());
