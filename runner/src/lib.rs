@@ -6,6 +6,7 @@ pub mod engine;
 pub mod error;
 pub mod output;
 pub mod plan;
+pub mod privileges;
 pub mod report;
 pub mod rootfs;
 pub mod session;

@@ -97,6 +97,15 @@ fn begin_and_exit_need_no_container() {
 }
 
 #[test]
+fn a_program_without_probes_does_not_end_without_a_word() {
+    for program in ["", "# nothing yet\n"] {
+        let output = ctp(&["run", "-e", program]);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""), "{}", output.stderr);
+        assert!(output.stderr.contains("no probe"), "{}", output.stderr);
+    }
+}
+
+#[test]
 fn a_script_with_a_first_line_for_the_shell() {
     let scratch = Scratch::new();
     let file = scratch.write("script.ctp", "#!/usr/bin/env -S ctp run\nprobe begin { println(\"hello\"); exit() }\n");

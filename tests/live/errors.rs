@@ -1,8 +1,14 @@
 //! Mistakes in a probe: each is an error before anything is attached, with exit code 1 and the nearest right name.
 
+use std::fs::{Permissions, copy, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use ctp_tests::binary::{Binary, Compiler};
-use ctp_tests::ctp::ctp;
+use ctp_tests::ctp::{binary, ctp};
 use ctp_tests::docker::{Container, Image};
+use ctp_tests::process::attempt;
 use ctp_tests::unique::Scratch;
 
 /// Runs and checks `script` with WEB standing for a container's name: both refuse it with
@@ -75,4 +81,43 @@ fn all_mistakes_of_a_file_at_once() {
         let said = all.lines().filter(|said| said.contains(code) && said.contains(line)).count();
         assert_eq!(said, 1, "{code} at line {line} once in\n{all}");
     }
+}
+
+#[test]
+fn an_ordinary_user_is_told_what_is_missing() {
+    const NOBODY: u32 = 65534;
+    let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app");
+    let web = Container::driven(&image);
+    let script = format!(r#"probe container("{}"):/app/test_app.fn("my_function") {{ println("hit") }}"#, web.name());
+    // Where everybody may run it: the source tree may lie in a folder of root's.
+    let scratch = Scratch::new();
+    let own = scratch.path().join("ctp");
+    copy(binary(), &own).unwrap();
+    for path in [scratch.path(), &own] {
+        set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(&own);
+    let output = attempt(command.args(["run", "-e", &script]).env("NO_COLOR", "1").uid(NOBODY).gid(NOBODY));
+
+    // Groups are given up with the uid where root sets it (see std's CommandExt::uid): docker's socket is closed.
+    assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{}", output.stderr);
+    assert!(output.stderr.contains("E0401") && output.stderr.contains("CAP_BPF"), "{}", output.stderr);
+    assert!(!output.stderr.contains("no container named"), "{}", output.stderr);
+}
+
+/// glibc's AVX2 `strchr` begins with `vmovd`, which the kernel can neither emulate nor step over.
+#[test]
+fn an_instruction_that_the_kernel_cannot_probe_is_named() {
+    let binary = Binary::compile("twins.c", Compiler::Gcc, &["-g"]);
+    let image = Image::new(&binary, "/app/test_app");
+    let web = Container::driven(&image);
+    let script = format!(r#"probe container("{}"):/app/test_app.fn("__strchr*") {{ println("hit") }}"#, web.name());
+    let output = ctp(&["run", "-e", &script]);
+
+    assert_eq!(output.code, Some(2), "{}", output.stderr);
+    let said = &output.stderr;
+    assert!(said.contains("E0404") && said.contains("`__strchr") && !said.contains("524"), "{said}");
+    let address = |name| format!("{:#x}, in `{name}`", binary.address_of(name));
+    let named = ["__strchr_avx2", "__strchr_avx2_rtm", "__strchrnul_avx2", "__strchrnul_avx2_rtm"];
+    assert!(named.iter().any(|name| said.contains(&address(name))), "{said}");
 }

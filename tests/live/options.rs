@@ -81,6 +81,27 @@ fn a_file_is_run_as_well() {
 }
 
 #[test]
+fn nothing_is_shown_after_exit() {
+    let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app");
+    let mut web = Container::driven(&image);
+    let ctp = Running::attached(&format!(
+        r#"probe container("{}"):/app/test_app.fn("my_function") {{
+            printf("my_function was called with %d\n", $arg)
+            if ($arg == 20) exit()
+        }}
+        probe end {{ println("end") }}"#,
+        web.name()
+    ));
+    // All at once: these calls are made before ctp can take its probes away.
+    web.call(500);
+    let output = ctp.finish();
+
+    assert_eq!((output.code, output.lines().len()), (Some(0), 4), "{output:?}");
+    assert_eq!(output.lines()[..3], web.printed()[..3]);
+    assert_eq!(output.lines()[3], "end");
+}
+
+#[test]
 fn output_goes_to_a_file() {
     let busy = busy();
     let scratch = Scratch::new();

@@ -109,6 +109,7 @@ impl Session<'_> {
             targets: Targets::new(self.program, self.world),
             files,
             written: 0,
+            ended: false,
             unwritten: 0,
             write_error: None,
             stopped_runs: 0,
@@ -147,6 +148,8 @@ struct Running<'s> {
     /// Events printed.
     written: u64,
     /// Events that could not be printed because writing failed.
+    /// Whether a run with `exit()` was seen: what came after it is not shown.
+    ended: bool,
     unwritten: u64,
     write_error: Option<std::io::Error>,
     /// Runs of `begin`, `end` or `every` that a fault stopped.
@@ -195,6 +198,9 @@ impl Running<'_> {
         });
         let mut timers = Timers::new(start, periods);
         let has_sites = program.sites().next().is_some();
+        if program.probes.is_empty() {
+            report::notice("there is no probe in this program: nothing to trace");
+        }
         if !has_sites && timers.next().is_none() {
             // Nothing can fire any more.
             return Ok(());
@@ -252,6 +258,10 @@ impl Running<'_> {
     }
 
     fn event(&mut self, event: Event) {
+        if self.ended {
+            return;
+        }
+        self.ended = event.exit;
         if event.prints.is_empty() || self.enough() {
             return;
         }

@@ -2,12 +2,12 @@
 //! each file that programs attach to.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue};
-use ctp_lang::emit::bpf::{Compiled, SiteId};
+use ctp_lang::emit::bpf::{Compiled, CompiledSite, SiteId};
 use ctp_lang::ir::{ContainerIndex, FileIndex};
 use ctp_lang::world::Container;
 
@@ -114,12 +114,42 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
     (plans, groups)
 }
 
+/// What the kernel says of an instruction that it can neither emulate nor step over elsewhere (`ENOTSUPP` of
+/// `include/linux/errno.h`, which libc does not know), AVX ones among them.
+const NOT_PROBEABLE: i32 = 524;
+
 /// Attaches through the descriptor that was checked.
-pub(super) fn attach(plan: &Plan, program: BorrowedFd<'_>, file: BorrowedFd<'_>, path: &str) -> Outcome<OwnedFd> {
+pub(super) fn attach(
+    plan: &Plan,
+    sites: &[CompiledSite],
+    program: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    path: &str,
+) -> Outcome<OwnedFd> {
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
-    sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies)
-        .map_err(|error| failure(Code::E0404, &format!("cannot attach to `{path}`"), &error))
+    sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies).map_err(|error| {
+        if error.raw_os_error() != Some(NOT_PROBEABLE) {
+            return failure(Code::E0404, &format!("cannot attach to `{path}`"), &error);
+        }
+        let refused = first_refused(plan, program, &through);
+        let site = sites.iter().find(|site| plan.files.contains(&site.file) && Some(site.file_offset) == refused);
+        let place = site.map_or_else(String::new, |site| format!(" at {:#x}, in `{}`", site.address, site.function));
+        let message = format!("cannot attach to `{path}`{place}: the kernel cannot probe the instruction there");
+        Box::new(Failure::new(Code::E0404, message).help("leave this function out"))
+    })
+}
+
+/// The first offset of a plan that the kernel refuses, found by halving.
+fn first_refused(plan: &Plan, program: BorrowedFd<'_>, path: &CStr) -> Option<u64> {
+    let (mut offsets, mut cookies) = (plan.offsets.as_slice(), plan.cookies.as_slice());
+    while offsets.len() > 1 {
+        let middle = offsets.len() / 2;
+        let ((low, high), (low_cookies, high_cookies)) = (offsets.split_at(middle), cookies.split_at(middle));
+        let refused = sys::link_uprobes(program, path, low, low_cookies).is_err();
+        (offsets, cookies) = if refused { (low, low_cookies) } else { (high, high_cookies) };
+    }
+    offsets.first().copied()
 }
 
 /// Closes links, each of which takes the kernel some milliseconds, from several threads.

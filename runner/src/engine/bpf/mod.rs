@@ -212,7 +212,7 @@ impl Engine for BpfEngine {
             let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
             let program = self.programs.get(plan.program);
             let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
-            *link = Some(attach::attach(plan, program.as_fd(), descriptor, path)?);
+            *link = Some(attach::attach(plan, &self.compiled.sites, program.as_fd(), descriptor, path)?);
         }
         Ok(())
     }
