@@ -20,6 +20,8 @@ pub struct Program {
     pub enums: Vec<EnumNames>,
     /// Probes in the order of the source; one with several points is several probes.
     pub probes: Vec<Probe>,
+    /// Points with `?` behind them that match nothing, as written.
+    pub unmatched: Vec<String>,
 }
 
 /// Index into [`Program::containers`].

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ctp::engine::bpf::{BpfEngine, StartError};
+use ctp::engine::bpf::{BpfEngine, StartError, Warning};
 use ctp::engine::{Engine, Event};
 use ctp_lang::debuginfo::facts::{AddressRule, Register, SiteKind};
 use ctp_lang::emit::bpf::Options;
@@ -161,6 +161,12 @@ impl<'a> Case<'a> {
         let kind = ProbeKind::Sites(vec![Variant { sites, handler }]);
         self.program.probes.push(Probe { point, span: span(), kind });
         self
+    }
+
+    /// What the engine finds amiss with the inodes that are executed.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        let open = |file: FileIndex| self.binaries.get(file.0 as usize).map(|binary| binary.fd());
+        BpfEngine::warnings(&self.program, &open)
     }
 
     pub(crate) fn start(&self) -> BpfEngine {

@@ -47,6 +47,7 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         initials: HashMap::new(),
         sizes: HashMap::new(),
         enums: Vec::new(),
+        unmatched: Vec::new(),
         diagnostics: Vec::new(),
         said: HashSet::new(),
         errors: 0,
@@ -66,7 +67,14 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         checker.globals.iter().map(|global| lower_global(global, &checker.initials, &checker.sizes)).collect();
     let (containers, files) = checker.resolver.finish();
     let good = !diagnostics.iter().any(Diagnostic::is_error);
-    let program = good.then_some(Program { containers, files, globals, enums: checker.enums, probes });
+    let program = good.then_some(Program {
+        containers,
+        files,
+        globals,
+        enums: checker.enums,
+        probes,
+        unmatched: checker.unmatched,
+    });
     (program, diagnostics)
 }
 
@@ -80,6 +88,8 @@ struct Checker<'a> {
     initials: HashMap<String, Constant>,
     sizes: HashMap<String, u32>,
     enums: Vec<EnumNames>,
+    /// Optional points that match nothing.
+    unmatched: Vec<String>,
     diagnostics: Vec<Diagnostic>,
     /// What was reported: sites of one probe repeat what is wrong with its handler, and each is said once.
     said: HashSet<(Code, Span, String)>,
@@ -221,6 +231,9 @@ impl<'a> Checker<'a> {
                 PointKind::Site { .. } => {
                     let mut diagnostics = Vec::new();
                     let matches = self.resolver.point(point, &mut diagnostics);
+                    if matches.is_empty() && diagnostics.is_empty() {
+                        self.unmatched.push(text.clone());
+                    }
                     diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
                     self.sites(probe, point.span, &matches).map(ProbeKind::Sites)
                 }

@@ -18,7 +18,7 @@ use ctp_lang::value::sort_entries;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::engine::bpf::{BpfEngine, StartError, Warning};
+use crate::engine::bpf::{BpfEngine, StartError};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
 use crate::output::printer::Printer;
@@ -114,6 +114,7 @@ impl Session<'_> {
             write_error: None,
             stopped_runs: 0,
             dropped_updates: 0,
+            inodes_compared: false,
         };
         let done = running.trace(&signals);
         let code = match done {
@@ -156,6 +157,8 @@ struct Running<'s> {
     stopped_runs: u64,
     /// Updates of those that a full map dropped.
     dropped_updates: u64,
+    /// Whether it was asked which inodes the containers execute.
+    inodes_compared: bool,
 }
 
 impl Running<'_> {
@@ -173,6 +176,7 @@ impl Running<'_> {
             attached = Instant::now();
             self.say_attached();
             self.events(signals, attached)?;
+            self.say_other_inodes();
         }
         self.engine.stop()?;
         // What was in the buffer when the probes went away still counts.
@@ -198,7 +202,7 @@ impl Running<'_> {
         });
         let mut timers = Timers::new(start, periods);
         let has_sites = program.sites().next().is_some();
-        if program.probes.is_empty() {
+        if program.probes.is_empty() && program.unmatched.is_empty() {
             report::notice("there is no probe in this program: nothing to trace");
         }
         if !has_sites && timers.next().is_none() {
@@ -232,6 +236,7 @@ impl Running<'_> {
             }
             if has_sites && watch <= now {
                 watch = now + WATCH;
+                self.say_other_inodes();
                 let follow = self.session.options.follow;
                 let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world, follow)?;
                 said.lines.iter().for_each(|line| report::notice(line));
@@ -344,14 +349,14 @@ impl Running<'_> {
     }
 
     fn say_attached(&self) {
+        for point in &self.session.program.unmatched {
+            report::notice(&format!("{point} matches nothing here"));
+        }
         let points = self.session.program.sites().count() as u64;
         if self.session.options.quiet || points == 0 {
             return;
         }
         let names = self.targets.names();
-        for warning in self.engine.warnings() {
-            self.say_other_inode(warning);
-        }
         report::notice(&format!(
             "attached {} in {} ({}) in {} ms",
             summary::counted(points, "point"),
@@ -361,10 +366,18 @@ impl Running<'_> {
         ));
     }
 
-    /// A container executes an inode other than the one its path leads to: probes there are never hit by it.
-    fn say_other_inode(&self, warning: &Warning) {
+    /// Containers that execute an inode other than the one their path leads to: probes there are never hit by them.
+    /// Asked once, when the first events have been seen to: it takes some milliseconds.
+    fn say_other_inodes(&mut self) {
+        if std::mem::replace(&mut self.inodes_compared, true) {
+            return;
+        }
         let program = self.session.program;
-        if let (Some(file), Some(container)) = (program.file(warning.file), program.container(warning.container)) {
+        for warning in BpfEngine::warnings(program, &|file| self.files.open(file).map(|(file, _)| file)) {
+            let (Some(file), Some(container)) = (program.file(warning.file), program.container(warning.container))
+            else {
+                continue;
+            };
             report::notice(&format!(
                 "{} in {} was changed while it runs: process {} still executes the old copy, in which nothing is probed; \
                  restart the container to trace it",

@@ -11,6 +11,11 @@ use crate::world::live::LiveWorld;
 /// After how many looks a container that came back without its files is given up: 10 s.
 const TRIES: u32 = 100;
 
+/// For how many looks a container that ended is searched for each time: 10 s.
+const SOON: u32 = 100;
+/// At every how many looks afterwards: each second.
+const SELDOM: u32 = 10;
+
 /// The containers of a run.
 pub(super) struct Targets<'a> {
     program: &'a Program,
@@ -26,6 +31,8 @@ struct Watched {
     state: Life,
     /// Looks at which it had come back and its files could not be read yet.
     tries: u32,
+    /// Looks since it ended.
+    waited: u32,
 }
 
 /// What is known of a container.
@@ -56,7 +63,14 @@ impl<'a> Targets<'a> {
                 let same =
                     |found: &Found| found.container.id == container.id && found.container.runtime == container.runtime;
                 let listed = listing.iter().position(same)?;
-                Some(Watched { index, listed, found: listing.get(listed)?.clone(), state: Life::Runs, tries: 0 })
+                Some(Watched {
+                    index,
+                    listed,
+                    found: listing.get(listed)?.clone(),
+                    state: Life::Runs,
+                    tries: 0,
+                    waited: 0,
+                })
             })
             .collect();
         Targets { program, settings: Settings::from_env(), watched }
@@ -85,7 +99,18 @@ impl<'a> Targets<'a> {
                     State::Ended if follow => Life::Ended,
                     State::Ended => Life::Gone,
                 },
-                Life::Ended => self.look_for(position, engine, files, &mut said)?,
+                Life::Ended => {
+                    let waited = watched.waited;
+                    if let Some(watched) = self.watched.get_mut(position) {
+                        watched.waited = waited.wrapping_add(1);
+                    }
+                    // Soon after its end it is searched for at every look, later less often: listing all costs time.
+                    if waited < SOON || waited.is_multiple_of(SELDOM) {
+                        self.look_for(position, engine, files, &mut said)?
+                    } else {
+                        Life::Ended
+                    }
+                }
             };
             let Some(watched) = self.watched.get_mut(position) else { continue };
             let before = std::mem::replace(&mut watched.state, next);
@@ -143,10 +168,10 @@ impl<'a> Targets<'a> {
             said.lines.push(format!("{problem}: not traced; run ctp again to check it"));
             return Ok(Life::Gone);
         }
-        watched.tries = 0;
+        (watched.tries, watched.waited) = (0, 0);
         watched.found = back.clone();
-        engine.attach(&|file| files.open(file))?;
-        if let Err(failure) = engine.add_container(index, &back.container) {
+        let again = engine.attach(&|file| files.open(file)).and_then(|()| engine.add_container(index, &back.container));
+        if let Err(failure) = again {
             said.lines.push(format!("{name} restarted, but is not traced: {}", failure.message));
             return Ok(Life::Gone);
         }

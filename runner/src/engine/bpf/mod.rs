@@ -74,7 +74,6 @@ pub struct BpfEngine {
     pause: Duration,
     /// Records that were none: a bug, or another writer.
     malformed: u64,
-    warnings: Vec<Warning>,
 }
 
 /// Between looks at a ring that is in use.
@@ -94,15 +93,16 @@ impl BpfEngine {
         options: &Options,
         file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
     ) -> Result<BpfEngine, StartError> {
-        let question = identity::Question::new(program, file);
+        let by_index = |index: FileIndex| file(program.file(index)?.id);
+        let alike = identity::alike(program, &by_index);
         let mut wanted = btf::Wanted::default();
         facts::want(emit::needs(program), &mut wanted);
-        if !question.is_empty() {
+        if !alike.is_empty() {
             inode::want(&mut wanted);
         }
         let found = facts::look(&wanted);
         let compiled = emit::compile(program, options, &facts::facts(&found)).map_err(StartError::Program)?;
-        let answer = question.ask(program, &found);
+        let same = identity::same(&alike, &found);
         let maps = load::create_maps(&compiled.maps)?;
         let map = |id: emit::map::MapId| -> Outcome<&Map> {
             maps.get(id.0 as usize)
@@ -117,7 +117,7 @@ impl BpfEngine {
         let scalars = map(SCALARS)?.share(scalars_size, 0, true).map_err(unshared)?;
         let programs =
             compiled.programs.iter().map(|program| load::load(program, &maps)).collect::<Outcome<Vec<_>>>()?;
-        let (plans, groups) = attach::plan(&compiled, &|file| answer.same.get(&file).copied().unwrap_or(file));
+        let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file));
         for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
             groups.add(map(FILTER)?, index, container)?;
         }
@@ -131,7 +131,6 @@ impl BpfEngine {
             probes: program.probes.len(),
             pause: BUSY,
             malformed: 0,
-            warnings: answer.warnings,
             compiled,
         })
     }
@@ -141,9 +140,9 @@ impl BpfEngine {
         self.plans.iter().filter(|(_, link)| link.is_some()).count()
     }
 
-    /// What was found when attaching that may keep hits from being seen.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
+    /// What may keep hits from being seen: containers that execute another inode than the one that is probed.
+    pub fn warnings<'a>(program: &Program, file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>) -> Vec<Warning> {
+        identity::other_inodes(program, file)
     }
 
     /// Records that could not be read: always 0, unless there is a bug.
