@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::source::Sources;
-use ctp_lang::syntax::ast::File;
+use ctp_lang::syntax::ast::{File, ItemKind, PointKind};
 use ctp_lang::syntax::{decode, parse};
 
 use crate::error::Failure;
@@ -40,6 +40,18 @@ pub fn load(paths: &[String], scripts: &[String]) -> Result<Loaded, Failure> {
 }
 
 impl Loaded {
+    /// Whether some point is at an address of a file.
+    pub fn has_sites(&self) -> bool {
+        self.files.iter().flat_map(|file| &file.items).any(|item| match &item.kind {
+            ItemKind::Probe(probe) => probe.points.iter().any(|point| matches!(point.kind, PointKind::Site { .. })),
+            ItemKind::Global(_)
+            | ItemKind::Const { .. }
+            | ItemKind::Function(_)
+            | ItemKind::Import(_)
+            | ItemKind::Broken => false,
+        })
+    }
+
     fn add(&mut self, name: &str, bytes: &[u8]) {
         let source = self.sources.add(name, String::from_utf8_lossy(bytes).into_owned());
         match decode(source, bytes) {

@@ -9,6 +9,7 @@ use ctp_lang::codes::Code;
 use super::load::load;
 use super::size;
 use crate::container::Settings;
+use crate::engine;
 use crate::error::Failure;
 use crate::output::printer::Printer;
 use crate::privileges;
@@ -81,6 +82,9 @@ pub enum EngineName {
 pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     let started = Instant::now();
     let loaded = load(&run.files, &run.script)?;
+    if !run.plan && loaded.has_sites() && loaded.diagnostics.is_empty() {
+        engine::bpf::grace::begin();
+    }
     let world = LiveWorld::new(Settings::from_env());
     let mut diagnostics = loaded.diagnostics;
     let (program, found) = check(&loaded.sources, &loaded.files, &world);

@@ -7,6 +7,7 @@ mod attach;
 mod btf;
 mod facts;
 mod globals;
+pub mod grace;
 mod identity;
 mod inode;
 mod load;
