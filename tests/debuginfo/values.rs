@@ -92,3 +92,20 @@ fn split_cloned_and_looping_code_counts_each_call_once() {
         excuse(variant, &check(&program, variant), &["floats f", "floats d", "cloned unused"]);
     }
 }
+
+#[test]
+fn every_turn_of_an_unrolled_loop_is_a_call() {
+    for compiler in ["gcc", "clang"] {
+        for level in ["-O0", "-O2", "-O3"] {
+            for dwarf in ["-gdwarf-4", "-gdwarf-5"] {
+                let flags = [level, dwarf];
+                let program = Program::compile("turns", compiler, &flags, &["unrolled.c"]);
+                let module = program.module();
+                let names = ["one_line", "two", "pointed", "tested", "assigned", "counted", "quiet", "loops"];
+                let functions: Vec<_> = names.iter().flat_map(|name| module.functions(name).unwrap()).collect();
+                let what = format!("{compiler} {flags:?}");
+                compare(&what, &oracle::run(&program, &module, &functions), &functions);
+            }
+        }
+    }
+}
