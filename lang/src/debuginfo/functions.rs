@@ -253,7 +253,10 @@ impl<'a> Builder<'_, 'a> {
         let mut sites = Vec::new();
         for (index, (entry, address)) in std::iter::once(first).chain(copies).enumerate() {
             let rule = if index == 0 && address == entry { AddressRule::InlineEntry } else { AddressRule::InlineBody };
-            let repeats = code.returns_to(address, address, inside);
+            // Behind another copy in one range: that one may jump here.
+            let low = ranges.iter().find(|(low, high)| (*low..*high).contains(&address)).map(|(low, _)| *low);
+            let low = low.filter(|_| told.copies.contains(&address)).unwrap_or(address);
+            let repeats = code.returns_to(low, address, inside);
             let found = variables::find(debug, &unit, &die, address)?;
             let variables = self.variables(host, address, &found)?;
             let kind = SiteKind::Inlined { into: into.clone(), call: call.clone() };

@@ -1,6 +1,7 @@
 // Loops that compilers unroll, with inlined calls whose turns differ in constants only; and callees that look the same
 // but are one call: those assign to a parameter, or unroll a loop of their own.
-// Every function prints its own arguments, one line a call: name, then parameter=value in order.
+// Every function prints its own arguments, one line a call: name, then parameter=value in order; behind a space where
+// only the count of calls is held.
 #include <stdio.h>
 
 #define INLINE static inline __attribute__((always_inline))
@@ -34,6 +35,23 @@ INLINE void quiet(int a) {
 INLINE void nested(int a) {
     for (int i = 0; i < 2; i++) quiet(i * 10 + a);
 }
+INLINE void written(int a, int *p) {
+    printf(" written a=%d\n", a);
+    sink = a;
+    a = 4;
+    *p = 5;
+    sink = a;
+}
+INLINE void stepped(int a, int *p) {
+    printf(" stepped a=%d\n", a);
+    while (a--) {
+        printf(" %d\n", a);
+        ++*p;
+    }
+}
+// No turn of these differs from another in a parameter.
+INLINE void tick(void) { printf(" tick\n"); }
+INLINE void seven(int a) { printf(" seven a=%d\n", a); }
 __attribute__((noinline)) void loops(const char *text) {
     printf("loops text=%lu\n", (unsigned long)text);
     for (int q = 0; q < 3; q++) one_line(q);
@@ -48,6 +66,14 @@ __attribute__((noinline)) void loops(const char *text) {
         one_line(q);
         two(q, 1);
     }
+    int mine = 0;
+    written(mine, &mine);
+    sink = mine;
+    int steps = 3;
+    stepped(steps, &steps);
+    sink = steps;
+    for (int q = 0; q < 3; q++) tick();
+    for (int q = 0; q < 3; q++) seven(7);
 }
 int main(void) {
     loops("text");
