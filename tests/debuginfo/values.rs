@@ -92,3 +92,30 @@ fn split_cloned_and_looping_code_counts_each_call_once() {
         excuse(variant, &check(&program, variant), &["floats f", "floats d", "cloned unused"]);
     }
 }
+
+#[test]
+fn every_turn_of_an_unrolled_loop_is_a_call() {
+    for compiler in ["gcc", "clang"] {
+        for level in ["-O0", "-O2", "-O3"] {
+            for dwarf in ["-gdwarf-4", "-gdwarf-5"] {
+                let flags = [level, dwarf];
+                let program = Program::compile("turns", compiler, &flags, &["unrolled.c"]);
+                let module = program.module();
+                let names = ["one_line", "two", "pointed", "tested", "assigned", "counted", "quiet", "loops"];
+                let functions: Vec<_> = names.iter().flat_map(|name| module.functions(name).unwrap()).collect();
+                let what = format!("{compiler} {flags:?}");
+                let missing = compare(&what, &oracle::run(&program, &module, &functions), &functions);
+                assert!(missing.is_empty(), "{what}: {missing:?}");
+                // DWARF does not tell the turns of the last two apart; that calls may be missed is marked.
+                for (name, told) in [("written", true), ("stepped", true), ("tick", false), ("seven", false)] {
+                    let found = module.functions(name).unwrap();
+                    let run = oracle::run(&program, &module, &found);
+                    let calls = run.printed.iter().filter(|line| line.split(' ').nth(1) == Some(name)).count();
+                    assert!(calls > 0 && run.hits.len() <= calls, "{what}: {name}: {:?}", run.hits);
+                    let partial = !told && found[0].sites.iter().any(|site| site.partial);
+                    assert!(run.hits.len() == calls || partial, "{what}: {name}: {:?}\n{found:#?}", run.hits);
+                }
+            }
+        }
+    }
+}

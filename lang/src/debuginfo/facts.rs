@@ -346,6 +346,10 @@ pub struct Site {
     /// Whether a branch inside the function (or inlined instance) leads back to `address`, a loop's head: then one call
     /// can hit more than once, and no address of it that holds the values is free of that.
     pub repeats: bool,
+    /// Whether the inlined instance may hold further copies of the code that are not sites: a parameter of it goes from
+    /// one constant to another behind `address`, by an assignment or because an unrolled loop's next turn begins, and
+    /// DWARF does not say which. Then calls may be missed.
+    pub partial: bool,
     /// Parameters in order, then the locals in scope at `address`.
     pub variables: Vec<Variable>,
 }

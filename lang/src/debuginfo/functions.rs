@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::code::Code;
+use super::copies;
 use super::elf::Elf;
 use super::facts::{
     AddressRule, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, Variable, VariableKind,
@@ -231,18 +232,36 @@ impl<'a> Builder<'_, 'a> {
         };
         let first = (entry, if marked.is_some() { entry } else { common(entry) });
         let copies = self.copies(host, &unit, &die, &ranges, entry)?;
-        let copies = copies.into_iter().map(|start| (start, common(start)));
+        let mut copies: Vec<(u64, u64)> = copies.into_iter().map(|start| (start, common(start))).collect();
+        let parameters = variables::find(debug, &unit, &die, entry)?;
+        let outer = copies::around(debug, &host.unit, &host.die, &die)?;
+        let told = copies::told(debug, code, &ranges, &parameters, &outer);
+        let known: Vec<u64> = copies.iter().map(|(_, address)| *address).chain([first.1]).collect();
+        let new = |address: &&u64| !known.contains(*address);
+        let mut partial = told.doubtful.iter().any(|address| new(&address));
+        for address in told.copies.iter().filter(new) {
+            let variables = self.variables(host, *address, &parameters)?;
+            if copies::keeps_out(debug, &variables) {
+                copies.push((*address, *address));
+            } else {
+                partial = true;
+            }
+        }
         let into = self.name(&host.unit, &host.die)?;
         let call =
             lines::place(debug, &unit, die.attr_value(gimli::DW_AT_call_file), die.attr_value(gimli::DW_AT_call_line));
         let mut sites = Vec::new();
         for (index, (entry, address)) in std::iter::once(first).chain(copies).enumerate() {
             let rule = if index == 0 && address == entry { AddressRule::InlineEntry } else { AddressRule::InlineBody };
-            let repeats = code.returns_to(address, address, inside);
+            // Behind another copy in one range: that one may jump here.
+            let low = ranges.iter().find(|(low, high)| (*low..*high).contains(&address)).map(|(low, _)| *low);
+            let low = low.filter(|_| told.copies.contains(&address)).unwrap_or(address);
+            let repeats = code.returns_to(low, address, inside);
             let found = variables::find(debug, &unit, &die, address)?;
             let variables = self.variables(host, address, &found)?;
             let kind = SiteKind::Inlined { into: into.clone(), call: call.clone() };
-            sites.extend(self.site(kind, address, entry, rule, repeats, variables));
+            let site = self.site(kind, address, entry, rule, repeats, variables);
+            sites.extend(site.map(|site| Site { partial, ..site }));
         }
         Ok(sites)
     }
@@ -309,7 +328,7 @@ impl<'a> Builder<'_, 'a> {
         variables: Vec<Variable>,
     ) -> Option<Site> {
         let file_offset = self.elf.file_offset(address)?;
-        Some(Site { kind, address, file_offset, entry, rule, repeats, variables })
+        Some(Site { kind, address, file_offset, entry, rule, repeats, partial: false, variables })
     }
 }
 
@@ -350,6 +369,7 @@ pub(super) fn from_symbols<'s>(
             entry: symbol.address,
             rule: AddressRule::Symbol,
             repeats: false,
+            partial: false,
             variables: Vec::new(),
         });
         if functions.len() > limits::MAX_FUNCTIONS {

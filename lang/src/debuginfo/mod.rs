@@ -8,6 +8,7 @@
 mod cfi;
 mod code;
 mod compute;
+mod copies;
 mod elf;
 mod expression;
 pub mod facts;
