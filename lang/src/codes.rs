@@ -80,6 +80,7 @@ codes! {
     W0003 = "value is not available at some sites",
     W0004 = "function was inlined",
     W0005 = "one call may hit several times",
+    W0006 = "calls of inlined code may be missed",
 }
 
 impl Code {

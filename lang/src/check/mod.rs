@@ -302,6 +302,20 @@ impl<'a> Checker<'a> {
                     rule: site.rule,
                     repeats: site.repeats,
                 };
+                if site.partial {
+                    self.report(
+                        Diagnostic::new(
+                            Code::W0006,
+                            point,
+                            format!("calls of `{}` that were inlined may be missed", found.function.name),
+                        )
+                        .note(format!(
+                            "the inlined copy at {:#x} may stand for several turns of an unrolled loop, which its debug \
+                             info does not tell apart",
+                            site.address
+                        )),
+                    );
+                }
                 if site.repeats {
                     self.report(
                         Diagnostic::new(
