@@ -68,7 +68,5 @@ fn docker_exec_belongs_to_the_container() {
     }
     let seen = ctp.wait_for_stdout(|line| line != "1");
     assert!(seen.parse::<u32>().unwrap() > 1);
-    let pids = docker(&["top", web.name(), "-o", "pid"]).stdout;
-    assert_eq!(pids.lines().count(), 3, "a heading, the first process and the second:\n{pids}");
     assert!(ctp.interrupt().stdout.lines().all(|line| line == seen));
 }
