@@ -3,9 +3,11 @@
 
 use crate::debuginfo::facts::Register;
 use crate::ir::{
-    BinaryOp, CompareOp, Context, Expr, ExprKind, GlobalIndex, Handler, Piece, Print, Stmt, Ty, UnaryOp, UpdateOp,
+    BinaryOp, CompareOp, Context, EntryIndex, Expr, ExprKind, GlobalIndex, Handler, Piece, Print, Stmt, Ty, UnaryOp,
+    UpdateOp,
 };
 use crate::source::Span;
+use crate::stats::Stats;
 use crate::value::Value;
 
 /// What a handler's run reaches beyond itself.
@@ -16,6 +18,23 @@ pub trait Machine {
     fn get(&mut self, global: GlobalIndex, keys: &[Value]) -> Option<Value>;
     /// Changes a global: its value before and after. A full map drops the update and counts it.
     fn update(&mut self, global: GlobalIndex, keys: &[Value], op: UpdateOp, operand: Value) -> (Value, Value);
+    /// All entries of a map or of a map of aggregates ([`Value::Stats`]), in any order.
+    fn entries(&mut self, global: GlobalIndex) -> Vec<(Vec<Value>, Value)>;
+    /// Takes out the entry of a key; with no key all entries, or makes a scalar what it was at first.
+    fn delete(&mut self, global: GlobalIndex, keys: &[Value]);
+    /// Feeds an aggregate (`<<<`). A full map drops the update and counts it.
+    fn aggregate(&mut self, global: GlobalIndex, keys: &[Value], value: i64);
+    /// An aggregate; `None` where a map has no such key.
+    fn stats(&mut self, global: GlobalIndex, keys: &[Value]) -> Option<Stats>;
+    /// What was computed when the call was entered; `None` where there is no entry here. [`Value::Fault`] where it
+    /// could not be read then.
+    fn entry(&mut self, index: EntryIndex) -> Option<Value>;
+    /// A general register when the function has returned; `None` where it ended by a jump into another function.
+    fn returned(&mut self, register: Register) -> Option<i64>;
+    /// A random number.
+    fn random(&mut self) -> u64;
+    /// How many rounds all loops of a run may go together (`--max-steps`).
+    fn max_steps(&self) -> u64;
     /// A general register of the traced task.
     fn register(&mut self, register: Register) -> Option<i64>;
     /// The run-time address of a link-time address of the probed file.
@@ -33,6 +52,8 @@ pub enum Stop {
     Fault(Span),
     /// Division or remainder by 0.
     DivisionByZero(Span),
+    /// The loops of the run went round too often.
+    StepLimit(Span),
     /// There is no such value where this runs.
     NotHere(Span),
 }
@@ -53,7 +74,7 @@ pub struct Run<'h> {
 /// # Errors
 /// [`Stop`] where a fault ended the run; its output is dropped, updates of globals stay.
 pub fn run<'h>(handler: &'h Handler, machine: &mut dyn Machine) -> Result<Run<'h>, Stop> {
-    let locals = handler.locals.iter().map(|ty| zero(*ty)).collect();
+    let locals = handler.locals.iter().map(|local| zero(local.ty)).collect();
     let mut interpreter = Interpreter { machine, locals, run: Run::default() };
     if let Some(condition) = &handler.condition
         && interpreter.int(condition)? == 0
@@ -125,6 +146,13 @@ impl<'h> Interpreter<'_, 'h> {
                 self.run.exit = true;
                 return Ok(Flow::End);
             }
+            Stmt::While { .. }
+            | Stmt::Foreach(_)
+            | Stmt::Break
+            | Stmt::Continue
+            | Stmt::Return(_)
+            | Stmt::Delete { .. }
+            | Stmt::Aggregate { .. } => {}
         }
         Ok(Flow::On)
     }
@@ -134,6 +162,7 @@ impl<'h> Interpreter<'_, 'h> {
         for piece in &print.pieces {
             match piece {
                 Piece::Text(_) | Piece::Unavailable { .. } => {}
+                Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {}
                 Piece::Value(shown) => values.push(match self.value(&shown.value) {
                     Err(Stop::Fault(_)) if shown.fault_is_shown => Value::Fault,
                     other => other?,
@@ -147,7 +176,7 @@ impl<'h> Interpreter<'_, 'h> {
     fn int(&mut self, expr: &Expr) -> Result<i64, Stop> {
         match self.value(expr)? {
             Value::Int(number) => Ok(number),
-            Value::Str { .. } | Value::Fault => Err(Stop::Fault(expr.span)),
+            Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_) => Err(Stop::Fault(expr.span)),
         }
     }
 
@@ -219,11 +248,23 @@ impl<'h> Interpreter<'_, 'h> {
                             text.extend(bytes);
                             cut |= truncated;
                         }
-                        Value::Int(_) | Value::Fault => return Err(Stop::Fault(part.span)),
+                        Value::Int(_) | Value::Fault | Value::Stats(_) | Value::Table(_) => {
+                            return Err(Stop::Fault(part.span));
+                        }
                     }
                 }
                 self.cut(text, cut)
             }
+            ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_) => return Err(not_here),
             ExprKind::Update { global, keys, op, value, before } => {
                 let keys = self.values(keys)?;
                 let value = self.value(value)?;

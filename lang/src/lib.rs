@@ -14,6 +14,7 @@ pub mod ir;
 pub mod render;
 pub mod resolve;
 pub mod source;
+pub mod stats;
 pub mod syntax;
 pub mod value;
 pub mod world;

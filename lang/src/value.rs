@@ -2,6 +2,7 @@
 //! interpreter.
 
 use crate::ir::{EnumNames, Piece, Print, Show, Spec};
+use crate::stats::Stats;
 
 /// A value at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +18,11 @@ pub enum Value {
     },
     /// It could not be read.
     Fault,
+    /// An aggregate.
+    Stats(Box<Stats>),
+    /// The entries of a map or of a map of aggregates, each a key (empty for what has none) and a value: what a
+    /// histogram or a table is drawn from.
+    Table(Vec<(Vec<Value>, Value)>),
 }
 
 impl Value {
@@ -41,6 +47,7 @@ pub fn write_print(out: &mut Vec<u8>, print: &Print, values: &[Value], enums: &[
         match piece {
             Piece::Text(bytes) => out.extend_from_slice(bytes),
             Piece::Unavailable { text, spec } => pad(out, text.as_bytes(), *spec),
+            Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {}
             Piece::Value(shown) => {
                 write_value(out, values.next().unwrap_or(&Value::Fault), shown.show, shown.spec, enums)
             }
@@ -62,6 +69,7 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, show: Show, spec: Spec, enu
                 pad(out, shown, spec);
             }
         }
+        Value::Stats(_) | Value::Table(_) => {}
         Value::Int(number) => write_int(out, *number, show, spec, enums),
     }
 }
@@ -74,6 +82,7 @@ fn write_int(out: &mut Vec<u8>, number: i64, show: Show, spec: Spec, enums: &[En
         Show::Hex { upper: false } => digits(out, prefix(spec, number, "0x"), &format!("{unsigned:x}"), spec),
         Show::Hex { upper: true } => digits(out, prefix(spec, number, "0X"), &format!("{unsigned:X}"), spec),
         Show::Octal => digits(out, prefix(spec, number, "0"), &format!("{unsigned:o}"), spec),
+        Show::Float { .. } => {}
         Show::Pointer => digits(out, "0x", &format!("{unsigned:x}"), spec),
         Show::Char => pad(out, &[unsigned.to_le_bytes()[0]], spec),
         Show::Bool => match number {
@@ -151,6 +160,7 @@ fn write_literal(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Fault => out.extend_from_slice(FAULT.as_bytes()),
+        Value::Stats(_) | Value::Table(_) => {}
         Value::Str { bytes, truncated } => {
             out.push(b'"');
             for &byte in bytes {

@@ -59,12 +59,14 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
         kind,
         rule,
         repeats: false,
+        semaphore: None,
+        exits: None,
     }
 }
 
 /// A probe of sites that all run the same.
 pub(crate) fn probe(sites: Vec<Site>, body: Vec<Stmt>) -> Probe {
-    variants(vec![Variant { sites, handler: handler(body) }])
+    variants(vec![Variant { sites, handler: handler(body), returns: None }])
 }
 
 /// A handler without locals and condition.
@@ -122,5 +124,5 @@ pub(crate) fn words(text: &str) -> Piece {
 
 /// An output.
 pub(crate) fn print(pieces: Vec<Piece>) -> Stmt {
-    Stmt::Print(Print { pieces, span: span() })
+    Stmt::Print(Print { kind: ctp_lang::ir::PrintKind::Text, pieces, span: span() })
 }

@@ -90,17 +90,27 @@ fn context_type(context: Context) -> Ty {
         | Context::Now
         | Context::Uid
         | Context::Gid
-        | Context::Cpu => Ty::Int,
-        Context::Comm | Context::Container | Context::ContainerId | Context::ProbeFunction | Context::ProbePoint => {
-            Ty::Str
-        }
+        | Context::Cpu
+        | Context::Walltime
+        | Context::Elapsed => Ty::Int,
+        Context::Image
+        | Context::Pod
+        | Context::Runtime
+        | Context::Exe
+        | Context::Stack(_)
+        | Context::Caller
+        | Context::Comm
+        | Context::Container
+        | Context::ContainerId
+        | Context::ProbeFunction
+        | Context::ProbePoint => Ty::Str,
     }
 }
 
 /// Whether a value belongs to a task that was stopped at a probe.
 fn needs_task(context: Context) -> bool {
     match context {
-        Context::Now | Context::ProbePoint => false,
+        Context::Now | Context::Walltime | Context::ProbePoint => false,
         Context::Pid
         | Context::Tid
         | Context::NsPid
@@ -111,6 +121,13 @@ fn needs_task(context: Context) -> bool {
         | Context::Comm
         | Context::Container
         | Context::ContainerId
+        | Context::Image
+        | Context::Pod
+        | Context::Runtime
+        | Context::Exe
+        | Context::Elapsed
+        | Context::Stack(_)
+        | Context::Caller
         | Context::ProbeFunction => true,
     }
 }

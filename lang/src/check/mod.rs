@@ -25,6 +25,7 @@ use crate::interpret;
 use crate::ir::{self, Constant, EnumIndex, EnumNames, Handler, Probe, ProbeKind, Program, Site, Ty, Variant};
 use crate::resolve::{Match, Resolver, unsupported};
 use crate::source::{Sources, Span};
+use crate::stats::Stats;
 use crate::syntax::ast::{self, File, ItemKind, PointKind};
 use crate::value::Value;
 use crate::world::World;
@@ -71,7 +72,9 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         containers,
         files,
         globals,
+        functions: Vec::new(),
         enums: checker.enums,
+        layouts: Vec::new(),
         probes,
         unmatched: checker.unmatched,
     });
@@ -203,7 +206,8 @@ impl<'a> Checker<'a> {
         match interpret::evaluate(&typed.value, &mut Nothing) {
             Ok(Value::Int(number)) => Some(Constant::Int(number)),
             Ok(Value::Str { bytes, .. }) => Some(Constant::Str(bytes)),
-            Ok(Value::Fault) | Err(interpret::Stop::Fault(_) | interpret::Stop::NotHere(_)) => {
+            Ok(Value::Fault | Value::Stats(_) | Value::Table(_))
+            | Err(interpret::Stop::Fault(_) | interpret::Stop::StepLimit(_) | interpret::Stop::NotHere(_)) => {
                 self.report(
                     Diagnostic::new(Code::E0209, expr.span, "this is not known before the program runs")
                         .help("use numbers, strings, constants and operators only"),
@@ -301,6 +305,8 @@ impl<'a> Checker<'a> {
                     kind: site.kind.clone(),
                     rule: site.rule,
                     repeats: site.repeats,
+                    semaphore: None,
+                    exits: None,
                 };
                 if site.partial {
                     self.report(
@@ -331,7 +337,7 @@ impl<'a> Checker<'a> {
                 }
                 match variants.iter_mut().find(|variant| variant.handler == handler) {
                     Some(variant) => variant.sites.push(lowered),
-                    None => variants.push(Variant { sites: vec![lowered], handler }),
+                    None => variants.push(Variant { sites: vec![lowered], handler, returns: None }),
                 }
             }
         }
@@ -349,7 +355,7 @@ impl<'a> Checker<'a> {
             Some(block) => self.block(block, &scope, &mut body),
             None => body.extend(self.parameters_line(point, &scope)),
         }
-        let locals = scope.locals.into_iter().map(|(_, ty)| ty).collect();
+        let locals = scope.locals.into_iter().map(|(name, ty)| ir::Local { name, ty }).collect();
         (self.errors == errors).then_some(Handler { locals, condition, body })
     }
 
@@ -411,6 +417,26 @@ impl interpret::Machine for Nothing {
     }
     fn update(&mut self, _: ir::GlobalIndex, _: &[Value], _: ir::UpdateOp, _: Value) -> (Value, Value) {
         (Value::Fault, Value::Fault)
+    }
+    fn entries(&mut self, _: ir::GlobalIndex) -> Vec<(Vec<Value>, Value)> {
+        Vec::new()
+    }
+    fn delete(&mut self, _: ir::GlobalIndex, _: &[Value]) {}
+    fn aggregate(&mut self, _: ir::GlobalIndex, _: &[Value], _: i64) {}
+    fn stats(&mut self, _: ir::GlobalIndex, _: &[Value]) -> Option<Stats> {
+        None
+    }
+    fn entry(&mut self, _: ir::EntryIndex) -> Option<Value> {
+        None
+    }
+    fn returned(&mut self, _: facts::Register) -> Option<i64> {
+        None
+    }
+    fn random(&mut self) -> u64 {
+        0
+    }
+    fn max_steps(&self) -> u64 {
+        0
     }
     fn register(&mut self, _: facts::Register) -> Option<i64> {
         None

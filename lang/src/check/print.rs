@@ -6,7 +6,7 @@ use super::{Checker, Missing, Scope, Typed, call, expr};
 use crate::codes::Code;
 use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Expr, ExprKind, Piece, Print, Show, Shown, Spec, Stmt, Ty};
+use crate::ir::{Expr, ExprKind, Piece, Print, PrintKind, Show, Shown, Spec, Stmt, Ty};
 use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -61,7 +61,7 @@ impl Checker<'_> {
                 }
             }
         }
-        good.then_some(Print { pieces, span })
+        good.then_some(Print { kind: PrintKind::Text, pieces, span })
     }
 
     /// `print(…)` and `println(…)`: values with a blank between.
@@ -90,14 +90,14 @@ impl Checker<'_> {
         if newline {
             pieces.push(Piece::Text(b"\n".to_vec()));
         }
-        good.then_some(Print { pieces, span })
+        good.then_some(Print { kind: PrintKind::Text, pieces, span })
     }
 
     /// What a probe without a body prints: its parameters.
     pub(super) fn parameters_line(&mut self, point: Span, scope: &Scope<'_>) -> Option<Stmt> {
         let mut pieces = self.all("parms", point, scope)?;
         pieces.push(Piece::Text(b"\n".to_vec()));
-        Some(Stmt::Print(Print { pieces, span: point }))
+        Some(Stmt::Print(Print { kind: PrintKind::Text, pieces, span: point }))
     }
 
     /// A value as it is shown without a format.
@@ -313,7 +313,13 @@ impl Checker<'_> {
 /// Whether a value is read from the target as it is, and not computed from such: then a fault is shown in its place.
 fn is_read(expr: &Expr) -> bool {
     match &expr.kind {
-        ExprKind::Target(_) | ExprKind::UserString(_) => true,
+        ExprKind::Target(_)
+        | ExprKind::UserString(_)
+        | ExprKind::UserText { .. }
+        | ExprKind::UserBytes { .. }
+        | ExprKind::Block(_)
+        | ExprKind::Entry(_)
+        | ExprKind::Returned(_) => true,
         ExprKind::Extend { value, .. } => is_read(value),
         ExprKind::Int(_)
         | ExprKind::Str(_)
@@ -331,6 +337,11 @@ fn is_read(expr: &Expr) -> bool {
         | ExprKind::Logic { .. }
         | ExprKind::Ternary(..)
         | ExprKind::Concat(_)
+        | ExprKind::Stat { .. }
+        | ExprKind::SetLocal { .. }
+        | ExprKind::Call(..)
+        | ExprKind::Library(..)
+        | ExprKind::Format(_)
         | ExprKind::Update { .. } => false,
     }
 }

@@ -52,6 +52,7 @@ impl Machine for Memory<'_> {
     fn update(&mut self, global: GlobalIndex, keys: &[Value], op: UpdateOp, operand: Value) -> (Value, Value) {
         let ty = match &self.program.globals[global.0 as usize].kind {
             GlobalKind::Scalar { ty, .. } | GlobalKind::Map { value: ty, .. } => *ty,
+            GlobalKind::Stats { .. } => crate::ir::Ty::Int,
         };
         let old = self.get(global, keys).unwrap_or_else(|| interpret::zero(ty));
         let new = match (op, &old, operand) {
@@ -60,6 +61,26 @@ impl Machine for Memory<'_> {
         };
         self.globals.insert((global, keys.to_vec()), new.clone());
         (old, new)
+    }
+    fn entries(&mut self, _: GlobalIndex) -> Vec<(Vec<Value>, Value)> {
+        Vec::new()
+    }
+    fn delete(&mut self, _: GlobalIndex, _: &[Value]) {}
+    fn aggregate(&mut self, _: GlobalIndex, _: &[Value], _: i64) {}
+    fn stats(&mut self, _: GlobalIndex, _: &[Value]) -> Option<crate::stats::Stats> {
+        None
+    }
+    fn entry(&mut self, _: crate::ir::EntryIndex) -> Option<Value> {
+        None
+    }
+    fn returned(&mut self, _: crate::debuginfo::facts::Register) -> Option<i64> {
+        None
+    }
+    fn random(&mut self) -> u64 {
+        0
+    }
+    fn max_steps(&self) -> u64 {
+        0
     }
     fn register(&mut self, _: Register) -> Option<i64> {
         None
@@ -164,8 +185,10 @@ fn at_a_site(program: &Program) -> Program {
                 kind: crate::debuginfo::facts::SiteKind::OutOfLine,
                 rule: crate::debuginfo::facts::AddressRule::LowPc,
                 repeats: false,
+                semaphore: None,
+                exits: None,
             };
-            let variant = crate::ir::Variant { sites: vec![site], handler: handler.clone() };
+            let variant = crate::ir::Variant { sites: vec![site], handler: handler.clone(), returns: None };
             probe.kind = ProbeKind::Sites(vec![variant]);
         }
     }

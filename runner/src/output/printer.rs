@@ -94,6 +94,7 @@ fn safe_values(print: &Print, values: Vec<Value>) -> Vec<Value> {
     let shown = print.pieces.iter().filter_map(|piece| match piece {
         Piece::Value(shown) => Some(shown),
         Piece::Text(_) | Piece::Unavailable { .. } => None,
+        Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => None,
     });
     shown.zip(values).map(|(shown, value)| safe(shown, value)).collect()
 }
@@ -105,7 +106,7 @@ fn safe(shown: &Shown, value: Value) -> Value {
         Value::Int(number) if shown.show == Show::Char && !matches!(shown.value.kind, ExprKind::Int(_)) => {
             Value::str(escape([number.to_le_bytes()[0]]))
         }
-        Value::Int(_) | Value::Fault => value,
+        Value::Int(_) | Value::Fault | Value::Stats(_) | Value::Table(_) => value,
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use ctp_lang::ir::{Context, Expr, Spec, Ty};
+    use ctp_lang::ir::{Context, Expr, PrintKind, Spec, Ty};
     use ctp_lang::source::{SourceId, Span};
 
     use super::*;
@@ -143,7 +144,7 @@ mod tests {
         let span = Span { source: SourceId(0), start: 0, end: 0 };
         let value = Expr { ty: Ty::Int, kind, span };
         let shown = Shown { value, show, spec: Spec::default(), fault_is_shown: false };
-        Print { pieces: vec![Piece::Text(b"\x1b[1m".to_vec()), Piece::Value(shown)], span }
+        Print { kind: PrintKind::Text, pieces: vec![Piece::Text(b"\x1b[1m".to_vec()), Piece::Value(shown)], span }
     }
 
     #[test]

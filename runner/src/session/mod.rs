@@ -306,7 +306,7 @@ impl Running<'_> {
                 }
                 Ok(if run.exit { Next::End } else { Next::On })
             }
-            Err(Stop::Fault(_) | Stop::DivisionByZero(_) | Stop::NotHere(_)) => {
+            Err(Stop::Fault(_) | Stop::DivisionByZero(_) | Stop::StepLimit(_) | Stop::NotHere(_)) => {
                 self.stopped_runs += 1;
                 Ok(Next::On)
             }
@@ -320,6 +320,7 @@ impl Running<'_> {
                 continue;
             }
             let entries = match &global.kind {
+                GlobalKind::Stats { .. } => Vec::new(),
                 GlobalKind::Scalar { .. } => vec![(Vec::new(), self.engine.get(index, &[])?)],
                 GlobalKind::Map { .. } => {
                     let mut entries = self.engine.entries(index)?;

@@ -32,7 +32,16 @@ impl Gen<'_> {
             Context::Cpu => self.asm.call(Helper::GetSmpProcessorId),
             Context::NsPid => self.namespace_id(true, span)?,
             Context::NsTid => self.namespace_id(false, span)?,
-            Context::Comm
+            Context::Walltime | Context::Elapsed => {
+                return Err(self.contradiction(span, "a value that was let through"));
+            }
+            Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Stack(_)
+            | Context::Caller
+            | Context::Comm
             | Context::Container
             | Context::ContainerId
             | Context::ProbeFunction

@@ -10,7 +10,7 @@ use super::output::Recorder;
 use super::{Category, PrintLayout};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Handler, ProbeIndex, Stmt, Ty, Variant};
+use crate::ir::{self, Handler, ProbeIndex, Stmt, Ty, Variant};
 use crate::source::Span;
 
 /// Why a handler cannot be compiled.
@@ -57,17 +57,22 @@ pub(super) struct Written {
 /// Whether some statement may end or skip others: then an output is not certain to run.
 pub(super) fn branches(body: &[Stmt]) -> bool {
     body.iter().any(|stmt| match stmt {
-        Stmt::If { .. } | Stmt::Next | Stmt::Exit => true,
-        Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Print(_) => false,
+        Stmt::If { .. }
+        | Stmt::While { .. }
+        | Stmt::Foreach(_)
+        | Stmt::Break
+        | Stmt::Continue
+        | Stmt::Return(_)
+        | Stmt::Next
+        | Stmt::Exit => true,
+        Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Delete { .. } | Stmt::Aggregate { .. } | Stmt::Print(_) => false,
     })
 }
 
 fn exits(body: &[Stmt]) -> bool {
-    body.iter().any(|stmt| match stmt {
-        Stmt::Exit => true,
-        Stmt::If { then, otherwise, .. } => exits(then) || exits(otherwise),
-        Stmt::Next | Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Print(_) => false,
-    })
+    let mut any = false;
+    ir::visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Exit));
+    any
 }
 
 /// What a handler is compiled from.
@@ -187,7 +192,7 @@ impl Gen<'_> {
     }
 
     fn zero_locals(&mut self, handler: &Handler) -> Result<(), Refused> {
-        for ty in &handler.locals {
+        for ir::Local { ty, .. } in &handler.locals {
             let slot = match ty {
                 Ty::Int => {
                     let slot = self.temporary()?;
@@ -267,6 +272,13 @@ impl Gen<'_> {
                 self.asm.jump(self.exit);
                 Ok(())
             }
+            Stmt::While { .. }
+            | Stmt::Foreach(_)
+            | Stmt::Break
+            | Stmt::Continue
+            | Stmt::Return(_)
+            | Stmt::Delete { .. }
+            | Stmt::Aggregate { .. } => Err(self.contradiction(self.span, "a statement that was let through")),
         }
     }
 

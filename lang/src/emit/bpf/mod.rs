@@ -25,11 +25,12 @@ mod text;
 
 use std::sync::Arc;
 
+use super::gate::{Construct, refuse};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
-    Constant, ContainerIndex, Context, Expr, ExprKind, FileIndex, GlobalKind, Handler, Piece, ProbeIndex, ProbeKind,
-    Program, Stmt, Ty, Variant,
+    Constant, ContainerIndex, Context, Expr, ExprKind, FileIndex, GlobalKind, Handler, ProbeIndex, ProbeKind, Program,
+    Ty, Variant,
 };
 use crate::source::Span;
 use env::{Env, Rodata};
@@ -211,31 +212,55 @@ const SPARE_CONTAINERS: u32 = 256;
 
 /// Calls `visit` on all expressions of a handler, operands included.
 fn visit_handler<'a>(handler: &'a Handler, visit: &mut dyn FnMut(&'a Expr)) {
-    fn expr<'a>(one: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
-        visit(one);
-        one.operands(&mut |operand| expr(operand, visit));
-    }
-    fn statements<'a>(body: &'a [Stmt], visit: &mut dyn FnMut(&'a Expr)) {
-        for stmt in body {
-            match stmt {
-                Stmt::SetLocal(_, value) | Stmt::Effect(value) => expr(value, visit),
-                Stmt::If { condition, then, otherwise } => {
-                    expr(condition, visit);
-                    statements(then, visit);
-                    statements(otherwise, visit);
-                }
-                Stmt::Print(print) => print.pieces.iter().for_each(|piece| match piece {
-                    Piece::Value(shown) => expr(&shown.value, visit),
-                    Piece::Text(_) | Piece::Unavailable { .. } => {}
-                }),
-                Stmt::Next | Stmt::Exit => {}
-            }
-        }
-    }
     if let Some(condition) = &handler.condition {
-        expr(condition, visit);
+        condition.visit(visit);
     }
-    statements(&handler.body, visit);
+    crate::ir::visit_expressions(&handler.body, visit);
+}
+
+/// Whether this engine can do a construct; what it cannot, in words.
+fn can(construct: Construct) -> Result<(), &'static str> {
+    match construct {
+        Construct::Loop => Err("the embedded engine cannot run loops yet"),
+        Construct::Foreach => Err("the embedded engine cannot go over a map yet"),
+        Construct::Delete => Err("the embedded engine cannot delete from maps yet"),
+        Construct::Aggregate | Construct::Stat => Err("the embedded engine cannot aggregate yet"),
+        Construct::Event => Err("the embedded engine cannot emit structured events yet"),
+        Construct::Error => Err("the embedded engine cannot run `error()` yet"),
+        Construct::Table => Err("the embedded engine cannot print whole maps and histograms yet"),
+        Construct::Call => Err("the embedded engine cannot call functions of the program yet"),
+        Construct::Library(_) => Err("the embedded engine cannot call this function of the library yet"),
+        Construct::Format => Err("the embedded engine cannot run `sprintf` yet"),
+        Construct::SetLocal => Err("the embedded engine cannot use the value of an assignment to a local yet"),
+        Construct::UserText | Construct::UserBytes => Err("the embedded engine cannot read text of a given length yet"),
+        Construct::Whole => Err("the embedded engine cannot show whole values yet"),
+        Construct::Float => Err("the embedded engine cannot show floating-point numbers yet"),
+        Construct::Return => Err("the embedded engine cannot probe returns yet"),
+        Construct::Semaphore => Err("the embedded engine cannot raise the semaphore of a mark yet"),
+        Construct::Context(context) => match context {
+            Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Walltime
+            | Context::Elapsed
+            | Context::Stack(_)
+            | Context::Caller => Err("the embedded engine cannot give this value yet"),
+            Context::Pid
+            | Context::Tid
+            | Context::NsPid
+            | Context::NsTid
+            | Context::Comm
+            | Context::Container
+            | Context::ContainerId
+            | Context::Now
+            | Context::Uid
+            | Context::Gid
+            | Context::Cpu
+            | Context::ProbeFunction
+            | Context::ProbePoint => Ok(()),
+        },
+    }
 }
 
 /// All handlers: whether each runs in the kernel, and itself.
@@ -265,6 +290,12 @@ pub fn needs(program: &Program) -> Needs {
 /// # Errors
 /// What this engine cannot do, each with its place.
 pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Compiled, Vec<Diagnostic>> {
+    let in_kernel = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| handler);
+    let refused =
+        refuse(program, in_kernel, false, &can, "another engine may: `ctp build --emit stap` emits a SystemTap script");
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps);
@@ -471,6 +502,8 @@ fn lay_out_globals(
                 next += 1;
                 GlobalLayout::Map { map: MapId(next - 1), keys, value: *value }
             }
+            // Refused before anything is laid out.
+            GlobalKind::Stats { .. } => GlobalLayout::Number { offset: 0 },
         });
     }
     if let Some(scalars) = maps.get_mut(map::SCALARS.0 as usize) {

@@ -1,7 +1,7 @@
 //! Owns the body of one probe: the guard, the statements, and what faults mean. A run that a fault stops prints
 //! nothing: an output with a possible fault behind it is put off to the end of the handler, its values are not.
 
-use super::fault::{can_fault, can_stop, has_update};
+use super::fault::{can_stop, has_update};
 use super::library::Part;
 use super::names::Names;
 use super::show::{self, Conversion};
@@ -73,7 +73,7 @@ impl<'e, 'a> Body<'e, 'a> {
     pub(super) fn handler(mut self, handler: &Handler) -> Vec<String> {
         self.locals = (1..=handler.locals.len()).map(|i| self.names.user(&format!("local{i}"))).collect();
         self.guard();
-        let stops = handler.condition.as_ref().is_some_and(can_fault) || handler.body.iter().any(can_stop);
+        let stops = handler.condition.as_ref().is_some_and(Expr::can_fault) || handler.body.iter().any(can_stop);
         if stops {
             self.line("try {");
             self.depth += 1;
@@ -151,6 +151,14 @@ impl<'e, 'a> Body<'e, 'a> {
                 self.line("exit()");
                 self.line("next");
             }
+            // Refused before anything is written.
+            Stmt::While { .. }
+            | Stmt::Foreach(_)
+            | Stmt::Break
+            | Stmt::Continue
+            | Stmt::Return(_)
+            | Stmt::Delete { .. }
+            | Stmt::Aggregate { .. } => {}
         }
     }
 
@@ -180,7 +188,7 @@ impl<'e, 'a> Body<'e, 'a> {
         };
         let name = self.global(*global);
         // A full map is told from a fault by where the error is caught, so nothing that faults may stand there.
-        let hoist = !keys.is_empty() && (keys.iter().any(can_fault) || can_fault(value));
+        let hoist = !keys.is_empty() && (keys.iter().any(Expr::can_fault) || value.can_fault());
         let keys: Vec<String> = keys.iter().map(|key| self.value(key, hoist)).collect();
         let operand = self.value(value, hoist);
         let place = if keys.is_empty() { name } else { format!("{name}[{}]", keys.join(", ")) };
@@ -234,6 +242,8 @@ impl<'e, 'a> Body<'e, 'a> {
         let updates = print.pieces.iter().any(|piece| match piece {
             Piece::Value(shown) => has_update(&shown.value),
             Piece::Text(_) | Piece::Unavailable { .. } => false,
+            // Refused before anything is written.
+            Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => false,
         });
         let mut format = String::new();
         let mut arguments = Vec::new();
@@ -251,6 +261,8 @@ impl<'e, 'a> Body<'e, 'a> {
                     format.push_str(&conversion);
                     arguments.push(argument);
                 }
+                // Refused before anything is written.
+                Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {}
             }
         }
         let list: String = arguments.iter().map(|argument| format!(", {argument}")).collect();
@@ -269,7 +281,7 @@ impl<'e, 'a> Body<'e, 'a> {
     /// Conversion and argument of a shown value.
     fn shown(&mut self, shown: &Shown, hoist: bool) -> (String, String) {
         self.emitter.longest = self.emitter.longest.max(show::width(shown.spec));
-        let catches = shown.fault_is_shown && can_fault(&shown.value);
+        let catches = shown.fault_is_shown && shown.value.can_fault();
         let value = self.value(&shown.value, hoist && !catches);
         let ways = match shown.value.ty {
             Ty::Str => Show::Text,
@@ -315,6 +327,7 @@ impl<'e, 'a> Body<'e, 'a> {
                     | Show::Octal
                     | Show::Pointer
                     | Show::Char
+                    | Show::Float { .. }
                     | Show::Text => {
                         self.emitter.library.uses(Part::Bool);
                         format!("ctp_bool({value})")

@@ -45,6 +45,16 @@ impl Body<'_, '_> {
             | ExprKind::Register(_)
             | ExprKind::Load { .. }
             | ExprKind::UserString(_) => true,
+            ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_) => false,
             ExprKind::Target(_) => text.starts_with('$') || text.starts_with("ctp_user_string("),
             ExprKind::MapHas(..)
             | ExprKind::ModuleAddress(_)
@@ -115,6 +125,17 @@ impl Body<'_, '_> {
                 format!("ctp_cut({all})")
             }
             ExprKind::Update { .. } => self.update(expr),
+            // Refused before anything is written.
+            ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_) => String::new(),
         }
     }
 
@@ -139,6 +160,16 @@ impl Body<'_, '_> {
             ExprKind::Concat(parts) => parts.iter().map(|part| self.most(part)).fold(0, usize::saturating_add),
             ExprKind::Ternary(_, then, otherwise) => self.most(then).max(self.most(otherwise)),
             ExprKind::Int(_)
+            | ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_)
             | ExprKind::Local(_)
             | ExprKind::Global(_)
             | ExprKind::MapGet(..)
@@ -314,6 +345,15 @@ impl Body<'_, '_> {
                     String::new()
                 }
             },
+            // Refused before anything is written.
+            Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Walltime
+            | Context::Elapsed
+            | Context::Stack(_)
+            | Context::Caller => String::new(),
             Context::ProbePoint => match self.scope {
                 Scope::Site { point, .. } | Scope::Plain { point } => self.string(point.as_bytes(), expr),
             },

@@ -173,7 +173,9 @@ fn reach(end: &mut Span, stmts: &[Stmt]) {
                 reach(end, otherwise);
             }
             Stmt::Print(print) => *end = end.to(print.span),
-            Stmt::Next | Stmt::Exit => {}
+            Stmt::Next | Stmt::Exit | Stmt::Break | Stmt::Continue => {}
+            // Refused before anything is written.
+            Stmt::While { .. } | Stmt::Foreach(_) | Stmt::Return(_) | Stmt::Delete { .. } | Stmt::Aggregate { .. } => {}
         }
     }
 }

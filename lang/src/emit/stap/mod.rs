@@ -21,9 +21,12 @@ mod show;
 
 use std::collections::BTreeSet;
 
+use super::gate::{Construct, refuse};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Constant, ContainerIndex, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty};
+use crate::ir::{
+    Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty,
+};
 use crate::source::{Sources, Span};
 use body::{Body, Scope};
 use library::Library;
@@ -99,6 +102,14 @@ pub struct Point {
 /// # Errors
 /// One diagnostic (`E0302`) for each construct that SystemTap cannot express.
 pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<Script, Vec<Diagnostic>> {
+    let handlers = program.probes.iter().flat_map(|probe| match &probe.kind {
+        ProbeKind::Begin(handler) | ProbeKind::End(handler) | ProbeKind::Every { handler, .. } => vec![handler],
+        ProbeKind::Sites(variants) => variants.iter().map(|variant| &variant.handler).collect(),
+    });
+    let refused = refuse(program, handlers, true, &can, "the embedded engine may: `ctp run`");
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     let mut emitter = Emitter::new(program, sources, options);
     emitter.containers_can_be_told();
     let mut probes = String::new();
@@ -124,6 +135,53 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     text.push_str(&probes);
     script.text = text;
     Ok(script)
+}
+
+/// Whether this engine can do a construct; what it cannot, in words.
+fn can(construct: Construct) -> Result<(), &'static str> {
+    match construct {
+        Construct::Loop => Err("the SystemTap script cannot run loops yet"),
+        Construct::Foreach => Err("the SystemTap script cannot go over a map yet"),
+        Construct::Delete => Err("the SystemTap script cannot delete from maps yet"),
+        Construct::Aggregate | Construct::Stat => Err("the SystemTap script cannot aggregate yet"),
+        Construct::Event => Err("the SystemTap script cannot emit structured events yet"),
+        Construct::Error => Err("the SystemTap script cannot run `error()` yet"),
+        Construct::Table => Err("the SystemTap script cannot print whole maps and histograms yet"),
+        Construct::Call => Err("the SystemTap script cannot call functions of the program yet"),
+        Construct::Library(_) => Err("the SystemTap script cannot call this function of the library yet"),
+        Construct::Format => Err("the SystemTap script cannot run `sprintf` yet"),
+        Construct::SetLocal => Err("the SystemTap script cannot use the value of an assignment to a local yet"),
+        Construct::UserText | Construct::UserBytes => {
+            Err("the SystemTap script cannot read text of a given length yet")
+        }
+        Construct::Whole => Err("the SystemTap script cannot show whole values yet"),
+        Construct::Float => Err("the SystemTap script cannot show floating-point numbers yet"),
+        Construct::Return => Err("the SystemTap script cannot probe returns yet"),
+        Construct::Semaphore => Err("the SystemTap script cannot raise the semaphore of a mark yet"),
+        Construct::Context(context) => match context {
+            Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Walltime
+            | Context::Elapsed
+            | Context::Stack(_)
+            | Context::Caller => Err("the SystemTap script cannot give this value yet"),
+            Context::Pid
+            | Context::Tid
+            | Context::NsPid
+            | Context::NsTid
+            | Context::Comm
+            | Context::Container
+            | Context::ContainerId
+            | Context::Now
+            | Context::Uid
+            | Context::Gid
+            | Context::Cpu
+            | Context::ProbeFunction
+            | Context::ProbePoint => Ok(()),
+        },
+    }
 }
 
 /// What one emission carries along.
@@ -261,6 +319,8 @@ impl<'a> Emitter<'a> {
                     u64::from(self.map_size(*size)).saturating_mul(entry)
                 }
                 GlobalKind::Scalar { ty, .. } => 4 + string(ty),
+                // Refused before anything is written.
+                GlobalKind::Stats { .. } => 0,
             })
             .fold(100, u64::saturating_add);
         if actions > 10_000 {
@@ -286,6 +346,8 @@ impl<'a> Emitter<'a> {
                 GlobalKind::Map { size, .. } => {
                     out.push_str(&format!("global {name}[{}]", self.map_size(*size)));
                 }
+                // Refused before anything is written.
+                GlobalKind::Stats { .. } => {}
             }
             out.push('\n');
         }
@@ -329,6 +391,8 @@ impl<'a> Emitter<'a> {
                 let (conversion, value) = self.quoted(*ty, name);
                 lines.push(format!("printf(\"{format} = {conversion}\\n\", {value})"));
             }
+            // Refused before anything is written.
+            GlobalKind::Stats { .. } => {}
             GlobalKind::Map { keys, value, .. } => {
                 let names: Vec<String> = keys.iter().map(|_| locals.own("key")).collect();
                 let held = locals.own("value");
