@@ -65,7 +65,8 @@ impl Loaded {
     }
 }
 
-fn read(path: &str) -> std::io::Result<Vec<u8>> {
+/// The bytes of a file, or of standard input where it is `-`.
+pub(super) fn read(path: &str) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path == "-" {
         std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)?;
