@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod explain;
+mod fmt;
+mod formats;
 mod layout;
 mod programs;
 mod shell;

@@ -9,7 +9,7 @@ mod parse;
 
 pub use bare::without_places;
 pub use format::{Refused, format};
-pub use parse::{decode, parse, parse_target};
+pub use parse::{decode, parse, parse_target, without_mark};
 
 /// How deep a program may nest: brackets, statements in statements, operators in one expression.
 pub const MAX_DEPTH: usize = 256;

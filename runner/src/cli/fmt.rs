@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ctp_lang::source::Sources;
-use ctp_lang::syntax::{Refused, decode, format};
+use ctp_lang::syntax::{Refused, decode, format, without_mark};
 
 use super::load;
 use crate::error::Failure;
@@ -52,7 +52,7 @@ pub fn run(fmt: &Fmt, color: Color) -> Result<u8, Failure> {
 fn one(path: &str, check: bool, color: Color) -> Result<u8, Failure> {
     let bytes = load::read(path).map_err(|source| Failure::File { action: "read", path: path.to_owned(), source })?;
     let mut sources = Sources::default();
-    let source = sources.add(path, String::from_utf8_lossy(&bytes).into_owned());
+    let source = sources.add(path, String::from_utf8_lossy(without_mark(&bytes)).into_owned());
     let formatted = decode(source, &bytes)
         .map_err(|diagnostic| Refused::Faults(vec![*diagnostic]))
         .and_then(|text| format(source, &text).map(|formatted| (text, formatted)));

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::ast::{File, ItemKind, PointKind};
-use ctp_lang::syntax::{decode, parse};
+use ctp_lang::syntax::{decode, parse, without_mark};
 
 use crate::error::Failure;
 
@@ -53,7 +53,7 @@ impl Loaded {
     }
 
     fn add(&mut self, name: &str, bytes: &[u8]) {
-        let source = self.sources.add(name, String::from_utf8_lossy(bytes).into_owned());
+        let source = self.sources.add(name, String::from_utf8_lossy(without_mark(bytes)).into_owned());
         match decode(source, bytes) {
             Err(diagnostic) => self.diagnostics.push(*diagnostic),
             Ok(text) => {
