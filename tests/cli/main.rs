@@ -6,6 +6,7 @@ mod explain;
 mod fmt;
 mod formats;
 mod layout;
+mod pages;
 mod programs;
 mod shell;
 mod usage;
