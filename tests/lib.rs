@@ -13,3 +13,5 @@ pub mod docker;
 pub mod process;
 #[path = "fixtures/unique.rs"]
 pub mod unique;
+#[path = "fixtures/world.rs"]
+pub mod world;

@@ -4,6 +4,7 @@
 //! of its own it speaks of the line above. `#~ help: text` behind that expects a way out of the diagnostic before it.
 //! A diagnostic that no such comment expects fails the case, and so does one expected that does not come.
 
+mod format;
 mod hostile;
 
 use ctp_lang::render;

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::ast::{File, ItemKind, PointKind};
-use ctp_lang::syntax::{decode, parse};
+use ctp_lang::syntax::{decode, parse, without_mark};
 
 use crate::error::Failure;
 
@@ -53,7 +53,7 @@ impl Loaded {
     }
 
     fn add(&mut self, name: &str, bytes: &[u8]) {
-        let source = self.sources.add(name, String::from_utf8_lossy(bytes).into_owned());
+        let source = self.sources.add(name, String::from_utf8_lossy(without_mark(bytes)).into_owned());
         match decode(source, bytes) {
             Err(diagnostic) => self.diagnostics.push(*diagnostic),
             Ok(text) => {
@@ -65,7 +65,8 @@ impl Loaded {
     }
 }
 
-fn read(path: &str) -> std::io::Result<Vec<u8>> {
+/// The bytes of a file, or of standard input where it is `-`.
+pub(super) fn read(path: &str) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path == "-" {
         std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)?;

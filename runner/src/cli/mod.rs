@@ -2,6 +2,8 @@
 
 pub mod build;
 pub mod check;
+pub mod explain;
+pub mod fmt;
 pub mod load;
 pub mod ps;
 pub mod run;
@@ -40,6 +42,10 @@ enum Command {
     Build(build::Build),
     /// List the containers of this host
     Ps(ps::Ps),
+    /// Put programs into their canonical layout
+    Fmt(fmt::Fmt),
+    /// Tell what a code means, with an example and its cure
+    Explain(explain::Explain),
 }
 
 /// Runs the command line of this process and gives the exit code.
@@ -56,6 +62,8 @@ pub fn main() -> u8 {
         Command::Run(run) => run::run(&run, color),
         Command::Check(check) => check::run(&check, color),
         Command::Build(build) => build::run(&build, color),
+        Command::Fmt(fmt) => fmt::run(&fmt, color),
+        Command::Explain(explain) => explain::run(&explain),
         Command::Ps(ps) => {
             let world = LiveWorld::new(Settings::from_env());
             match ps::run(ps, &world, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()) {
