@@ -461,13 +461,13 @@ pub(super) fn same_build(file: &ElfFile, wanted: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What was looked at, for the end of a sentence.
-pub(super) fn list(looked: &[Looked]) -> String {
+/// What was looked at, a line each.
+pub(super) fn lines(looked: &[Looked]) -> String {
     let each = looked.iter().map(|looked| match &looked.refused {
-        None => format!("{} (nothing there)", looked.place),
-        Some(why) => format!("{} (refused: {why})", looked.place),
+        None => format!("\n  {} (nothing there)", looked.place),
+        Some(why) => format!("\n  {} (refused: {why})", looked.place),
     });
-    each.collect::<Vec<_>>().join(", ")
+    each.collect()
 }
 
 fn alternate(main: &ElfFile, link: &Link, companions: Option<&dyn Companions>) -> Result<ElfFile, DebugError> {
@@ -483,7 +483,7 @@ fn alternate(main: &ElfFile, link: &Link, companions: Option<&dyn Companions>) -
     });
     found.ok_or_else(|| {
         let looked = looked.unwrap_or_default();
-        let places = if looked.is_empty() { String::new() } else { format!("; looked at {}", list(&looked)) };
+        let places = if looked.is_empty() { String::new() } else { format!("; looked at:{}", lines(&looked)) };
         DebugError::Missing(format!(
             "its debug info goes on in {} (build id {}), which was not found{places}",
             link.name,

@@ -116,24 +116,25 @@ impl Module {
     /// parts that are missing, a sentence each.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        let own = "\n  the file itself (none)";
         match self.stripped() {
             Ok(stripped) if !stripped.looked.is_empty() => {
-                let found = match self.debug_file() {
-                    Some(path) => format!(", before {path} was found"),
-                    None => String::new(),
-                };
-                notes.push(format!(
-                    "debug info was looked for in: the file itself, {}{found}",
-                    dwarf::list(&stripped.looked)
-                ));
+                let end = self.debug_file().map_or(String::new(), |path| format!("\n  {path} (found)"));
+                let looked = dwarf::lines(&stripped.looked);
+                notes.push(format!("debug info was looked for in:{own}{looked}{end}"));
             }
-            Ok(_) => {}
-            Err(error) => notes.push(format!("the link to its debug info {error}")),
+            Ok(_) if self.has_dwarf() => {}
+            Ok(_) if self.companions.is_none() => notes.push("debug info was looked for in the file itself".to_owned()),
+            Ok(_) => notes.push(
+                "debug info was looked for in the file itself; it has neither a build id nor a debug link to look for more"
+                    .to_owned(),
+            ),
+            Err(error) => notes.push(format!("the link to its debug info: {error}")),
         }
         match self.dwarf.get() {
             Some(Ok(Dwarf { missing, .. })) if missing.units > 0 => {
-                let looked = dwarf::list(&missing.looked);
-                let looked = if looked.is_empty() { String::new() } else { format!("; for the first: {looked}") };
+                let looked = dwarf::lines(&missing.looked);
+                let looked = if looked.is_empty() { String::new() } else { format!("; for the first:{looked}") };
                 notes.push(format!(
                     "the split debug info (.dwo, .dwp) of {} of {} units was not found{looked}",
                     missing.units, missing.of
