@@ -68,14 +68,19 @@ impl Needles {
         if longest == 0 || size < longest {
             return Ok(());
         }
-        let mut buffer = vec![0; CHUNK.max(self.longest * 2)];
+        // Read in whole pieces, each behind the last bytes of the one before: what lies across is found there.
+        let overlap = self.longest - 1;
+        let mut buffer = vec![0; overlap + CHUNK];
         let mut next = vec![0; self.texts.len()];
         next.push(if self.many.is_some() { 0 } else { u64::MAX });
-        let mut base = 0;
-        loop {
-            let wanted = (buffer.len() as u64).min(size - base);
-            let Some(chunk) = buffer.get_mut(..usize::try_from(wanted).unwrap_or(0)) else { return Ok(()) };
-            stored.read(base, chunk)?;
+        let mut read = 0;
+        let mut carried = 0;
+        while read < size {
+            let wanted = usize::try_from(size - read).unwrap_or(usize::MAX).min(CHUNK);
+            let start = overlap - carried;
+            stored.read(read, buffer.get_mut(overlap..overlap + wanted).unwrap_or_default())?;
+            let chunk = buffer.get(start..overlap + wanted).unwrap_or_default();
+            let base = read - carried as u64;
             let finders = self.texts.iter().map(Some).chain([None]);
             for (finder, next) in finders.zip(&mut next) {
                 loop {
@@ -90,13 +95,17 @@ impl Needles {
                     *next = hit(at).max(at + 1);
                 }
             }
-            if base + wanted >= size {
-                return Ok(());
+            read += wanted as u64;
+            carried = overlap.min(usize::try_from(read).unwrap_or(usize::MAX));
+            buffer.copy_within(overlap + wanted - carried.min(overlap + wanted)..overlap + wanted, overlap - carried);
+            // What lies before where all go on need not be read.
+            let go_on = next.iter().copied().min().unwrap_or(0).min(size);
+            let piece = go_on - go_on % CHUNK as u64;
+            if piece > read {
+                (read, carried) = (piece, 0);
             }
-            // What begins in the last bytes is found in the next piece; what lies before where all go on is passed over.
-            let go_on = next.iter().copied().min().unwrap_or(0);
-            base = (base + wanted - (longest - 1)).max(go_on.min(size - 1));
         }
+        Ok(())
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Stored {
     size: u64,
     keep: Option<Arc<dyn Keep>>,
     unpacked: OnceLock<Result<Arc<dyn ReadAt>, DebugError>>,
+    /// Unpacked a second time, where what was kept turned out to be damaged.
+    anew: OnceLock<Result<Arc<dyn ReadAt>, DebugError>>,
 }
 
 impl Stored {
@@ -53,6 +55,7 @@ impl Stored {
             size,
             keep: None,
             unpacked: OnceLock::new(),
+            anew: OnceLock::new(),
         }
     }
 
@@ -118,6 +121,7 @@ impl Stored {
             size,
             keep: keep.cloned(),
             unpacked: OnceLock::new(),
+            anew: OnceLock::new(),
         }))
     }
 
@@ -137,7 +141,12 @@ impl Stored {
         if at.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
             return Err(ReadError::past_end(at).into());
         }
-        Ok(source.read_at(base + at, buf)?)
+        let read = source.read_at(base + at, buf);
+        if read.is_ok() || self.packing == Packing::None || self.keep.is_none() {
+            return Ok(read?);
+        }
+        let anew = self.anew.get_or_init(|| self.unpack()).as_ref().map_err(Clone::clone)?;
+        Ok(anew.read_at(at, buf)?)
     }
 
     /// All of it in memory.

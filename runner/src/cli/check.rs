@@ -7,6 +7,7 @@ use ctp_lang::check::check;
 use ctp_lang::render;
 
 use super::load::load;
+use super::symbols::Symbols;
 use crate::container::Settings;
 use crate::error::Failure;
 use crate::report::{self, Color};
@@ -15,6 +16,9 @@ use crate::world::live::LiveWorld;
 /// Check a program against the containers that run, attaching nothing
 #[derive(Args, Debug)]
 pub struct Check {
+    #[command(flatten)]
+    /// Where debug info is looked for
+    pub symbols: Symbols,
     /// Program files; `-` reads standard input
     #[arg(required_unless_present = "script", value_name = "FILE")]
     pub files: Vec<String>,
@@ -43,7 +47,11 @@ pub enum Format {
 pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
     let loaded = load(&check_args.files, &check_args.script)?;
     let mut diagnostics = loaded.diagnostics;
-    let (_, found) = check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()));
+    let (_, found) = check(
+        &loaded.sources,
+        &loaded.files,
+        &LiveWorld::new(Settings::from_env()).looking_in(check_args.symbols.places()),
+    );
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     let text = match check_args.format {
