@@ -198,6 +198,86 @@ pub struct ListError {
     pub help: Option<String>,
 }
 
+/// A further file that a module's debug info is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'w> {
+    /// The debug info that was stripped off the module.
+    DebugFile {
+        /// The module's build id.
+        build_id: Option<&'w [u8]>,
+        /// The file name in its `.gnu_debuglink`, a plain name.
+        link: Option<&'w str>,
+    },
+    /// What dwz moved out of several debug files into one (`.gnu_debugaltlink`).
+    Alternate {
+        /// Its path as the link has it.
+        path: &'w str,
+        /// The file that holds the link.
+        of: &'w str,
+        /// Its build id.
+        build_id: &'w [u8],
+    },
+    /// The split DWARF of all units in one file (`.dwp`), named after this file.
+    Package {
+        /// The file that holds the skeleton units.
+        of: &'w str,
+    },
+    /// The split DWARF of one unit (`.dwo`).
+    Split {
+        /// The folder in which the unit was compiled; empty where unknown.
+        folder: &'w str,
+        /// `DW_AT_dwo_name`, relative to that folder or absolute.
+        name: &'w str,
+    },
+}
+
+/// A further file that was found, to be judged.
+pub struct Companion {
+    /// Its path, without whose it is.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: Arc<dyn ReadAt>,
+    /// Where what is unpacked of it may be kept.
+    pub keep: Option<Arc<dyn Keep>>,
+}
+
+/// A place that was looked at, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// The place, in words: a path and whose it is, a server.
+    pub place: String,
+    /// Why what is there was not taken; `None` where nothing is there.
+    pub refused: Option<String>,
+}
+
+/// Finds the further files of one module.
+pub trait Companions: Send + Sync {
+    /// Offers the files at all places where the wanted one may be to `judge`, in order, until it takes one; returns
+    /// the places that came to nothing. `judge` returns why it refuses a file.
+    fn look(&self, wanted: &Wanted<'_>, judge: &mut dyn FnMut(Companion) -> Result<(), String>) -> Vec<Looked>;
+
+    /// Where what is unpacked of the module itself may be kept.
+    fn keep(&self) -> Option<Arc<dyn Keep>>;
+}
+
+/// Keeps what was unpacked of one file outside of memory, for this run and the next.
+pub trait Keep: Send + Sync {
+    /// The bytes of a section that were kept before, where they are whole: `size` of them.
+    fn kept(&self, section: &str, size: u64) -> Option<Arc<dyn ReadAt>>;
+
+    /// Begins to keep a section of `size` bytes; `None` where that cannot be.
+    fn begin(&self, section: &str, size: u64) -> Option<Box<dyn Keeping>>;
+}
+
+/// A section that is being kept.
+pub trait Keeping {
+    /// Adds bytes; `false` where they could not be written.
+    fn append(&mut self, bytes: &[u8]) -> bool;
+
+    /// The bytes that were added; `None` where they could not all be written.
+    fn finish(self: Box<Self>) -> Option<Arc<dyn ReadAt>>;
+}
+
 /// The machine as the checker sees it.
 pub trait World {
     /// All containers that run, in a stable order.
@@ -214,4 +294,10 @@ pub trait World {
     /// # Errors
     /// [`OpenError`] says why there is no such file to read.
     fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError>;
+
+    /// What finds the further files of an opened one; `None` where nothing is looked for.
+    fn companions(&self, container: &Container, opened: &Opened) -> Option<Arc<dyn Companions>> {
+        let _ = (container, opened);
+        None
+    }
 }

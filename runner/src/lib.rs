@@ -10,4 +10,5 @@ pub mod privileges;
 pub mod report;
 pub mod rootfs;
 pub mod session;
+pub mod symbols;
 pub mod world;

@@ -85,8 +85,25 @@ impl Root {
             Place::Exe => openat(&self.dir, "exe", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
                 .map_err(|e| of_process(e.into()))?,
         };
-        let path = self.path_of(&found);
-        let file = read_regular(&found)?;
+        self.take(&found, place)
+    }
+
+    /// Opens the file at a path, saying no more than that nothing is there where that is so.
+    ///
+    /// # Errors
+    /// As [`Root::open`].
+    pub fn find(&self, path: &str) -> Result<Option<RootFile>, OpenError> {
+        match self.look_up(path, OFlag::empty()) {
+            Ok(found) => self.take(&found, &Place::Path(path.to_owned())).map(Some),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => Ok(None),
+            Err(error) => Err(self.of_path(error, path)),
+        }
+    }
+
+    /// Opens what was found at a place for reading.
+    fn take(&self, found: &OwnedFd, place: &Place) -> Result<RootFile, OpenError> {
+        let path = self.path_of(found);
+        let file = read_regular(found)?;
         let metadata = file.metadata().map_err(other)?;
         // The process may have ended while its root was read: what was found then is not the container's.
         if self.process.dir().is_err() {

@@ -204,15 +204,11 @@ impl Checker<'_> {
             return None;
         }
         if at.site.kind == facts::SiteKind::Symbol {
-            self.report(
-                Diagnostic::new(
-                    Code::E0110,
-                    span,
-                    format!("`{}` has no debug info: where `${name}` is, is not known", at.function.name),
-                )
-                .note("looked for DWARF in the file itself")
-                .help("build the program with -g, or leave out the parameter: calls are counted and shown without it"),
-            );
+            let what = format!("`{}` has no debug info: where `${name}` is, is not known", at.function.name);
+            self.report(no_debug_info(&at, span, what).help(
+                "build the program with -g, or name a folder or server that has its debug info (--debuginfo, \
+                 --debuginfod); or leave out the parameter: calls are counted and shown without it",
+            ));
             return None;
         }
         let Some(variable) = at.site.variables.iter().find(|variable| variable.name == name) else {
@@ -514,4 +510,9 @@ fn address_as_text(span: Span, written: &str) -> Diagnostic {
 
 fn parts(count: usize) -> String {
     if count == 1 { "1 part".to_owned() } else { format!("{count} parts") }
+}
+
+/// A value was asked for where no debug info says anything; with the places that were looked at.
+pub(super) fn no_debug_info(at: &AtSite<'_>, span: Span, what: String) -> Diagnostic {
+    at.module.notes().into_iter().fold(Diagnostic::new(Code::E0110, span, what), Diagnostic::note)
 }

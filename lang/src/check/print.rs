@@ -128,15 +128,9 @@ impl Checker<'_> {
             return None;
         };
         if at.site.kind == SiteKind::Symbol {
-            self.report(
-                Diagnostic::new(
-                    Code::E0110,
-                    span,
-                    format!("`{}` has no debug info: its parameters are not known", at.function.name),
-                )
-                .note("looked for DWARF in the file itself")
-                .help("give the probe a body that needs none: { println(probefunc()) }"),
-            );
+            let what = format!("`{}` has no debug info: its parameters are not known", at.function.name);
+            let problem = expr::no_debug_info(&at, span, what);
+            self.report(problem.help("give the probe a body that needs none: { println(probefunc()) }"));
             return None;
         }
         let mut pieces = Vec::new();

@@ -3,12 +3,11 @@
 
 use gimli::{BaseAddresses, CieOrFde, EhFrameOffset, LittleEndian, UnwindSection};
 
-use super::elf::Elf;
+use super::dwarf::ElfFile;
 use super::facts::DebugError;
 use super::limits::{self, over};
 use super::sections;
-use super::units::Slice;
-use crate::world::ReadAt;
+use super::units::Raw;
 
 /// How the CFA is found at one address.
 #[derive(Clone, Debug)]
@@ -30,7 +29,10 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Reads both sections and lists the descriptions of `.eh_frame`.
-    pub(super) fn read(bytes: &dyn ReadAt, elf: &Elf) -> Result<Frames, DebugError> {
+    pub(super) fn read(module: &ElfFile, stripped: Option<&ElfFile>) -> Result<Frames, DebugError> {
+        let (bytes, elf) = (&module.bytes, &module.elf);
+        let has = |file: &&ElfFile| file.elf.section(".debug_frame").is_some();
+        let full = Some(module).filter(has).or(stripped).unwrap_or(module);
         let address = |name: &str| elf.section(name).map_or(0, |section| section.address);
         let mut frames = Frames {
             eh_frame: sections::load(bytes, elf, ".eh_frame")?,
@@ -38,14 +40,14 @@ impl Frames {
                 .set_eh_frame(address(".eh_frame"))
                 .set_text(address(".text"))
                 .set_got(address(".got")),
-            debug_frame: sections::load(bytes, elf, ".debug_frame")?,
+            debug_frame: sections::load(&full.bytes, &full.elf, ".debug_frame")?,
             index: Vec::new(),
         };
         frames.index = frames.list()?;
         Ok(frames)
     }
 
-    fn section(&self) -> gimli::EhFrame<Slice<'_>> {
+    fn section(&self) -> gimli::EhFrame<Raw<'_>> {
         let mut section = gimli::EhFrame::new(&self.eh_frame, LittleEndian);
         section.set_address_size(8);
         section
@@ -95,7 +97,7 @@ impl Frames {
     }
 }
 
-fn rule<'a, S: UnwindSection<Slice<'a>>>(rule: &gimli::CfaRule<usize>, section: &S) -> Option<Cfa> {
+fn rule<'a, S: UnwindSection<Raw<'a>>>(rule: &gimli::CfaRule<usize>, section: &S) -> Option<Cfa> {
     match rule {
         gimli::CfaRule::RegisterAndOffset { register, offset } => Some(Cfa::Offset(register.0, *offset)),
         gimli::CfaRule::Expression(expression) => {

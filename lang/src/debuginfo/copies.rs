@@ -26,7 +26,6 @@ pub(super) struct Told {
 /// one goes from a constant to another in the middle of the callee's code, and a parameter does too, a copy ends and
 /// the next one begins. A parameter alone may be assigned in the callee.
 pub(super) fn told<'a>(
-    debug: &Debug<'a>,
     code: &Code,
     ranges: &[(u64, u64)],
     parameters: &[Found<'a>],
@@ -35,13 +34,13 @@ pub(super) fn told<'a>(
     let mut told = Told::default();
     let mut bound: Vec<u64> = Vec::new();
     for found in parameters.iter().filter(|found| found.kind == VariableKind::Parameter) {
-        bound.extend(changes(debug, &found.unit, &found.die));
+        bound.extend(changes(&found.unit, &found.die));
     }
     bound.sort_unstable();
     bound.dedup();
     let around = |address: u64| ranges.iter().find(|(low, high)| *low < address && address < *high);
-    let outside = outer.iter().filter(|(unit, die)| !in_memory(debug, unit, die));
-    let outside: Vec<u64> = outside.flat_map(|(unit, die)| changes(debug, unit, die)).collect();
+    let outside = outer.iter().filter(|(unit, die)| !in_memory(unit, die));
+    let outside: Vec<u64> = outside.flat_map(|(unit, die)| changes(unit, die)).collect();
     // The next turn of a call without parameters, or with the same ones; or code of this turn that was moved.
     let alone = outside.iter().filter(|address| around(**address).is_some() && !bound.contains(*address));
     told.doubtful.extend(alone);
@@ -53,7 +52,7 @@ pub(super) fn told<'a>(
     };
     let gets_value = |address: &u64| {
         let mut own = parameters.iter().filter(|found| found.kind == VariableKind::Parameter);
-        own.any(|found| location::begins_at(debug, &found.unit, &found.die, *address))
+        own.any(|found| location::begins_at(&found.unit, &found.die, *address))
     };
     told.doubtful.extend(outside.iter().filter(|address| between(address) && gets_value(address)));
     for address in bound {
@@ -98,19 +97,15 @@ fn harmless(debug: &Debug<'_>, mut ty: TypeId, location: &Location) -> bool {
 }
 
 /// The entries of a variable's location list.
-fn entries<'a>(
-    debug: &Debug<'a>,
-    unit: &Unit<'a>,
-    die: &Die<'a>,
-) -> impl Iterator<Item = gimli::LocationListEntry<Slice<'a>>> {
+fn entries<'a>(unit: &Unit<'a>, die: &Die<'a>) -> impl Iterator<Item = gimli::LocationListEntry<Slice<'a>>> {
     let value = die.attr_value(gimli::DW_AT_location);
-    let list = value.and_then(|value| debug.dwarf.attr_locations(&unit.unit, value).ok().flatten());
+    let list = value.and_then(|value| unit.dwarf.attr_locations(&unit.unit, value).ok().flatten());
     list.into_iter().flatten().map_while(Result::ok).take(limits::MAX_LOCATIONS)
 }
 
 /// Whether a variable is in memory anywhere: then a pointer can lead to it.
-fn in_memory<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -> bool {
-    entries(debug, unit, die).any(|entry| {
+fn in_memory<'a>(unit: &Unit<'a>, die: &Die<'a>) -> bool {
+    entries(unit, die).any(|entry| {
         let mut operations = entry.data.operations(unit.unit.encoding());
         let mut last = None;
         while let Ok(Some(operation)) = operations.next() {
@@ -121,8 +116,8 @@ fn in_memory<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -> bool {
 }
 
 /// Where a variable goes from one constant to another, without a gap between.
-fn changes<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -> Vec<u64> {
-    let entries = entries(debug, unit, die);
+fn changes<'a>(unit: &Unit<'a>, die: &Die<'a>) -> Vec<u64> {
+    let entries = entries(unit, die);
     let mut changes = Vec::new();
     let mut before: Option<(u64, Option<i128>)> = None;
     for entry in entries.filter(|entry| entry.range.begin < entry.range.end) {

@@ -29,9 +29,27 @@ pub(super) struct Segment {
     pub(super) file_size: u64,
 }
 
+/// The machine a file's code is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    X86_64,
+    /// Read, not traced.
+    AArch64,
+}
+
+/// Which kinds of files will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Programs and libraries, which processes execute.
+    Executed,
+    /// Object files too, which hold split debug info.
+    Any,
+}
+
 /// The headers of one file.
 #[derive(Debug)]
 pub(super) struct Elf {
+    pub(super) machine: Machine,
     pub(super) sections: Vec<Section>,
     pub(super) segments: Vec<Segment>,
     pub(super) build_id: Option<BuildId>,
@@ -43,14 +61,14 @@ const PROGRAM_HEADER: u64 = 56;
 
 impl Elf {
     /// Reads and checks the headers.
-    pub(super) fn read(bytes: &dyn ReadAt) -> Result<Elf, DebugError> {
+    pub(super) fn read(bytes: &dyn ReadAt, kind: Kind) -> Result<Elf, DebugError> {
         let mut header = [0; HEADER];
         let size = bytes.size();
         if size < HEADER as u64 {
             return Err(DebugError::NotElf(describe_start(bytes, size)));
         }
         bytes.read_at(0, &mut header)?;
-        check_identity(&header)?;
+        let machine = check_identity(&header, kind)?;
 
         let section_offset = u64_at(&header, 40)?;
         let mut section_count = u64::from(u16_at(&header, 60)?);
@@ -83,7 +101,7 @@ impl Elf {
         let sections = read_sections(bytes, section_offset, section_count, names_index)?;
         let (segments, notes) = read_segments(bytes, u64_at(&header, 32)?, segment_count, u16_at(&header, 54)?)?;
         let build_id = find_build_id(bytes, &sections, &notes);
-        Ok(Elf { sections, segments, build_id })
+        Ok(Elf { machine, sections, segments, build_id })
     }
 
     /// The section of that name which has contents in this file.
@@ -111,7 +129,7 @@ fn describe_start(bytes: &dyn ReadAt, size: u64) -> String {
     }
 }
 
-fn check_identity(header: &[u8; HEADER]) -> Result<(), DebugError> {
+fn check_identity(header: &[u8; HEADER], kind: Kind) -> Result<Machine, DebugError> {
     if header[..4] != elf::ELFMAG {
         let what = if header[..2] == *b"#!" { "a script" } else { "no ELF magic at its start" };
         return Err(DebugError::NotElf(what.to_owned()));
@@ -124,22 +142,27 @@ fn check_identity(header: &[u8; HEADER]) -> Result<(), DebugError> {
     if header[5] != elf::ELFDATA2LSB.0 {
         return Err(DebugError::WrongMachine("a big-endian machine".to_owned()));
     }
-    if machine != elf::EM_X86_64 {
-        let what = match machine {
-            elf::EM_AARCH64 => "AArch64".to_owned(),
-            elf::EM_RISCV => "RISC-V".to_owned(),
-            elf::EM_PPC64 => "PowerPC64".to_owned(),
-            elf::EM_S390 => "s390x".to_owned(),
-            elf::EM_BPF => "BPF".to_owned(),
-            other => format!("machine {}", other.0),
-        };
-        return Err(DebugError::WrongMachine(what));
-    }
+    let machine = match machine {
+        elf::EM_X86_64 => Machine::X86_64,
+        elf::EM_AARCH64 => Machine::AArch64,
+        other => return Err(DebugError::WrongMachine(name_of(other))),
+    };
     match elf::FileType(u16_at(header, 16)?) {
-        elf::ET_EXEC | elf::ET_DYN => Ok(()),
+        elf::ET_EXEC | elf::ET_DYN => Ok(machine),
+        elf::ET_REL if kind == Kind::Any => Ok(machine),
         elf::ET_REL => Err(DebugError::NotElf("a relocatable object file, which no process executes".to_owned())),
         elf::ET_CORE => Err(DebugError::NotElf("a core dump".to_owned())),
         other => Err(DebugError::NotElf(format!("an ELF file of type {}", other.0))),
+    }
+}
+
+fn name_of(machine: elf::Machine) -> String {
+    match machine {
+        elf::EM_RISCV => "RISC-V".to_owned(),
+        elf::EM_PPC64 => "PowerPC64".to_owned(),
+        elf::EM_S390 => "s390x".to_owned(),
+        elf::EM_BPF => "BPF".to_owned(),
+        other => format!("machine {}", other.0),
     }
 }
 

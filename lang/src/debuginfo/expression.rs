@@ -5,11 +5,12 @@ use gimli::{DebugAddrIndex, Operation, UnitOffset};
 
 use super::cfi::Cfa;
 use super::compute::Tree;
+use super::dwarf;
 use super::facts::{BinaryOp, Compute, Location, Piece, Register, UnaryOp, Unavailable};
 use super::limits;
 use super::location::{self, Frame};
 use super::types::{self, Scalar};
-use super::units::{Debug, Slice, Unit};
+use super::units::{Debug, Raw, Slice, Unit};
 
 /// Why an expression has no usable result.
 pub(super) type Refusal = Unavailable;
@@ -50,7 +51,8 @@ pub(super) struct Place<'e, 'a> {
 
 /// Evaluates an expression that describes a variable's location.
 pub(super) fn locate(place: &Place<'_, '_>, expression: Slice<'_>) -> Location {
-    match Machine::run(place, expression, None) {
+    let done = expression.bytes().map_err(malformed);
+    match done.and_then(|bytes| Machine::run(place, Raw::new(&bytes, gimli::LittleEndian), None)) {
         Ok(location) => location,
         Err(reason) => Location::Unavailable(reason),
     }
@@ -58,6 +60,11 @@ pub(super) fn locate(place: &Place<'_, '_>, expression: Slice<'_>) -> Location {
 
 /// Evaluates an expression whose result is a value: a frame base, a CFA.
 pub(super) fn value(place: &Place<'_, '_>, expression: Slice<'_>) -> Result<Compute, Refusal> {
+    value_of(place, &expression.bytes().map_err(malformed)?)
+}
+
+fn value_of(place: &Place<'_, '_>, expression: &[u8]) -> Result<Compute, Refusal> {
+    let expression = Raw::new(expression, gimli::LittleEndian);
     match Machine::run(place, expression, None)? {
         Location::Memory(compute) | Location::Value(compute) => Ok(compute),
         Location::Register(register) => Ok(Compute::Register(register)),
@@ -77,7 +84,7 @@ pub(super) fn cfa(place: &Place<'_, '_>) -> Result<Compute, Refusal> {
         }
         Cfa::Expression(bytes) => {
             let inner = Place { depth: place.depth + 1, ..*place };
-            value(&inner, Slice::new(&bytes, gimli::LittleEndian))
+            value_of(&inner, &bytes)
         }
     }
 }
@@ -95,7 +102,7 @@ struct Machine<'p, 'e, 'a> {
 }
 
 impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
-    fn run(place: &'p Place<'e, 'a>, bytes: Slice<'_>, initial: Option<Tree>) -> Result<Location, Refusal> {
+    fn run(place: &'p Place<'e, 'a>, bytes: Raw<'_>, initial: Option<Tree>) -> Result<Location, Refusal> {
         if place.depth > limits::MAX_EXPRESSION_DEPTH {
             return Err(unsupported("expressions nested too deep"));
         }
@@ -105,7 +112,7 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
         machine.result()
     }
 
-    fn steps(&mut self, bytes: Slice<'_>) -> Result<(), Refusal> {
+    fn steps(&mut self, bytes: Raw<'_>) -> Result<(), Refusal> {
         let encoding = self.place.unit.unit.encoding();
         let all = bytes.slice();
         let mut at = 0;
@@ -115,7 +122,7 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
             if steps > limits::MAX_OPERATIONS {
                 return Err(unsupported("an expression that does not end"));
             }
-            let mut input = Slice::new(rest, gimli::LittleEndian);
+            let mut input = Raw::new(rest, gimli::LittleEndian);
             let operation = Operation::parse(&mut input, encoding).map_err(malformed)?;
             at += rest.len() - input.slice().len();
             let jump = match &operation {
@@ -235,14 +242,14 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
     }
 
     fn address_at(&self, index: DebugAddrIndex<usize>) -> Result<u64, Refusal> {
-        self.place.debug.dwarf.address(&self.place.unit.unit, index).map_err(malformed)
+        self.place.unit.dwarf.address(&self.place.unit.unit, index).map_err(malformed)
     }
 
     fn inner(&self) -> Place<'e, 'a> {
         Place { depth: self.place.depth + 1, ..*self.place }
     }
 
-    fn step(&mut self, operation: Operation<Slice<'_>>) -> Result<(), Refusal> {
+    fn step(&mut self, operation: Operation<Raw<'_>>) -> Result<(), Refusal> {
         match operation {
             Operation::Nop => Ok(()),
             Operation::UnsignedConstant { value } => self.push(Tree::constant(value.cast_signed())),
@@ -360,7 +367,9 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
                 Ok(())
             }
             Operation::ImplicitPointer { value, byte_offset } => {
-                let target = location::of_die(&self.inner(), value.0 as u64);
+                let target = dwarf::in_file(dwarf::file_of(self.place.unit.start), value.0 as u64)
+                    .ok_or_else(|| unsupported("a pointer to nowhere"))?;
+                let target = location::of_die(&self.inner(), target);
                 self.done = Some(Location::ImplicitPointer { target: Box::new(target), offset: byte_offset });
                 Ok(())
             }
@@ -383,11 +392,11 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
     }
 
     /// The value an expression had when the function was entered: what it is now, where now is then.
-    fn entry_value(&self, expression: Slice<'_>) -> Result<Tree, Refusal> {
+    fn entry_value(&self, expression: Raw<'_>) -> Result<Tree, Refusal> {
         if !self.place.frame.at_entry {
             return Err(unsupported("the value on entry of the function, which is gone at this address"));
         }
-        let compute = value(&self.inner(), expression)?;
+        let compute = value_of(&self.inner(), expression.slice())?;
         Tree::of(compute).ok_or_else(too_large)
     }
 

@@ -382,6 +382,8 @@ pub enum DebugError {
     Limit(String),
     /// Bytes could not be read.
     Read(String),
+    /// Part of it is in another file, which was not found: which, and where it was looked for.
+    Missing(String),
 }
 
 impl std::fmt::Display for DebugError {
@@ -392,6 +394,7 @@ impl std::fmt::Display for DebugError {
             DebugError::Malformed(what) => write!(f, "malformed: {what}"),
             DebugError::Limit(what) => write!(f, "over a limit: {what}"),
             DebugError::Read(what) => write!(f, "cannot be read: {what}"),
+            DebugError::Missing(what) => f.write_str(what),
         }
     }
 }

@@ -235,7 +235,7 @@ impl<'a> Builder<'_, 'a> {
         let mut copies: Vec<(u64, u64)> = copies.into_iter().map(|start| (start, common(start))).collect();
         let parameters = variables::find(debug, &unit, &die, entry)?;
         let outer = copies::around(debug, &host.unit, &host.die, &die)?;
-        let told = copies::told(debug, code, &ranges, &parameters, &outer);
+        let told = copies::told(code, &ranges, &parameters, &outer);
         let known: Vec<u64> = copies.iter().map(|(_, address)| *address).chain([first.1]).collect();
         let new = |address: &&u64| !known.contains(*address);
         let mut partial = told.doubtful.iter().any(|address| new(&address));
@@ -288,7 +288,7 @@ impl<'a> Builder<'_, 'a> {
         let parameters = variables::find(self.debug, unit, die, entry)?;
         let gets_value = |address: u64| {
             let mut parameters = parameters.iter().filter(|found| found.kind == VariableKind::Parameter);
-            parameters.any(|found| location::begins_at(self.debug, &found.unit, &found.die, address))
+            parameters.any(|found| location::begins_at(&found.unit, &found.die, address))
         };
         let others = ranges.iter().filter(|(low, high)| !(*low..*high).contains(&entry)).map(|(low, _)| *low);
         let again = |low: u64| begins(low).any(|row| row.line == first) && (marked || gets_value(low));

@@ -7,12 +7,24 @@ use super::facts::DebugError;
 pub(super) const MAX_SECTIONS: u64 = 65_536;
 /// Most program headers read.
 pub(super) const MAX_SEGMENTS: u64 = 4_096;
-/// Most bytes of one section taken into memory, inflated (ceph-osd's `.debug_info` has 381 MB).
+/// Most bytes of one section that is read where it lies.
+pub(super) const MAX_PLAIN_BYTES: u64 = 1 << 40;
+/// Most bytes of one section unpacked or taken into memory as a whole (ceph-osd's `.debug_info` has 381 MB).
 pub(super) const MAX_SECTION_BYTES: u64 = 1 << 30;
+/// Most bytes of one section unpacked into memory, where the runner keeps none.
+pub(super) const MAX_UNPACKED_IN_MEMORY: u64 = 512 << 20;
 /// Most bytes that deflate can make of one (zlib's documentation: 1032:1).
 pub(super) const MAX_INFLATE_RATIO: u64 = 1_032;
 /// Most bytes of the notes that are searched for a build id.
 pub(super) const MAX_NOTE_BYTES: u64 = 64 << 10;
+/// Most bytes of a file whose checksum is computed.
+pub(super) const MAX_CHECKSUM_BYTES: u64 = 4 << 30;
+/// Most bytes of the names that `.gnu_debugdata` unpacks to.
+pub(super) const MAX_PACKED_NAMES: u64 = 64 << 20;
+/// Largest dictionary for that (xz -9 takes 64 MiB).
+pub(super) const MAX_DICTIONARY: u32 = 64 << 20;
+/// Most bytes of a section that names another file.
+pub(super) const MAX_LINK_BYTES: u64 = 64 << 10;
 /// Most bytes of a build id (SHA-1 has 20; ld takes any with `--build-id=0x…`).
 pub(super) const MAX_BUILD_ID: usize = 128;
 /// Most symbols read of one table.
@@ -58,7 +70,11 @@ pub(super) const MAX_CODE_BYTES: u64 = 4 << 20;
 /// Most members or enumerators of one type.
 pub(super) const MAX_MEMBERS: usize = 65_536;
 /// Places in `.debug_str` at which one name may end before filtering units by it is given up.
-pub(super) const MAX_NAME_OFFSETS: usize = 128;
+pub(super) const MAX_NAME_OFFSETS: usize = 4_096;
+/// Most files that the split DWARF of a module may be in.
+pub(super) const MAX_SPLIT_FILES: usize = 16_384;
+/// Bytes of units read before what they brought into memory is let go.
+pub(super) const BATCH_BYTES: u64 = 4 << 20;
 /// Searched-for functions beyond which all units are read instead of filtered.
 pub(super) const MAX_FILTERED_ROOTS: usize = 64;
 /// Most names compared for suggestions.

@@ -77,7 +77,7 @@ fn file_name<'a>(debug: &Debug<'a>, unit: &Unit<'a>, index: u64) -> Option<Arc<s
         if !folder.starts_with('/')
             && let Some(base) = unit.unit.comp_dir
         {
-            path.push_str(&String::from_utf8_lossy(base.slice()));
+            path.push_str(&String::from_utf8_lossy(&base.bytes().ok()?));
             path.push('/');
         }
         if !folder.is_empty() && folder != "." {

@@ -53,11 +53,11 @@ impl<'a> Frame<'_, 'a> {
 }
 
 /// Whether the location list of a variable's DIE has an entry that begins at `address`: the variable gets a value there.
-pub(super) fn begins_at<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>, address: u64) -> bool {
+pub(super) fn begins_at<'a>(unit: &Unit<'a>, die: &Die<'a>, address: u64) -> bool {
     let value = die.attr_value(gimli::DW_AT_location);
-    let list = value.and_then(|value| debug.dwarf.attr_locations(&unit.unit, value).ok().flatten());
+    let list = value.and_then(|value| unit.dwarf.attr_locations(&unit.unit, value).ok().flatten());
     let entries = list.into_iter().flatten().map_while(Result::ok).take(limits::MAX_LOCATIONS);
-    let mut begins = entries.filter(|entry| !entry.data.0.slice().is_empty()).map(|entry| entry.range.begin);
+    let mut begins = entries.filter(|entry| !entry.data.0.has_none()).map(|entry| entry.range.begin);
     begins.any(|begin| begin == address)
 }
 
@@ -71,7 +71,7 @@ enum Selected<'a> {
 
 fn select<'a>(place: &Place<'_, 'a>, value: Value<'a>) -> Selected<'a> {
     if let Value::Exprloc(expression) = value {
-        return if expression.0.slice().is_empty() {
+        return if expression.0.has_none() {
             Selected::Nothing(Vec::new())
         } else {
             Selected::Expression(expression.0)
@@ -84,7 +84,7 @@ fn select<'a>(place: &Place<'_, 'a>, value: Value<'a>) -> Selected<'a> {
 }
 
 fn from_list<'a>(place: &Place<'_, 'a>, value: Value<'a>) -> gimli::Result<Selected<'a>> {
-    let Some(mut list) = place.debug.dwarf.attr_locations(&place.unit.unit, value)? else {
+    let Some(mut list) = place.unit.dwarf.attr_locations(&place.unit.unit, value)? else {
         return Ok(Selected::Damaged("a location of an unknown form".to_owned()));
     };
     let address = place.frame.address;
@@ -96,7 +96,7 @@ fn from_list<'a>(place: &Place<'_, 'a>, value: Value<'a>) -> gimli::Result<Selec
         if read > limits::MAX_LOCATIONS {
             return Ok(Selected::Damaged(format!("a location list of more than {} entries", limits::MAX_LOCATIONS)));
         }
-        let empty = entry.data.0.slice().is_empty();
+        let empty = entry.data.0.has_none();
         let (begin, end) = (entry.range.begin, entry.range.end);
         // `DW_LLE_default_location` holds where no other entry does.
         if (begin, end) == (0, u64::MAX) {
@@ -138,7 +138,7 @@ fn of_variable<'a>(place: &Place<'_, 'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>) ->
     };
     match found {
         Ok(Some((unit, value, true))) => of_attribute(&Place { unit: &unit, ..*place }, value),
-        Ok(Some((unit, value, false))) => constant(place.debug, &unit, value),
+        Ok(Some((unit, value, false))) => constant(&unit, value),
         Ok(None) => Location::Unavailable(Unavailable::OptimizedOut { ranges: Vec::new() }),
         Err(error) => Location::Unavailable(Unavailable::Unsupported(error.to_string())),
     }
@@ -156,13 +156,15 @@ pub(super) fn of_die(place: &Place<'_, '_>, id: DieId) -> Location {
 }
 
 /// A `DW_AT_const_value`. Compilers write negative numbers as `DW_FORM_sdata`; the fixed-size forms are unsigned.
-fn constant<'a>(debug: &Debug<'a>, unit: &Unit<'a>, value: Value<'a>) -> Location {
+fn constant<'a>(unit: &Unit<'a>, value: Value<'a>) -> Location {
     if let Value::Block(bytes) = value {
-        let bytes = bytes.slice();
-        return if bytes.len() > limits::MAX_IMPLICIT_BYTES {
+        return if gimli::Reader::len(&bytes) > limits::MAX_IMPLICIT_BYTES {
             Location::Unavailable(Unavailable::Unsupported("a constant that is too large".to_owned()))
         } else {
-            Location::Bytes(bytes.to_vec())
+            match bytes.bytes() {
+                Ok(bytes) => Location::Bytes(bytes.into_owned()),
+                Err(error) => Location::Unavailable(Unavailable::Unsupported(error.to_string())),
+            }
         };
     }
     if let Value::Addr(address) = value {
@@ -172,8 +174,9 @@ fn constant<'a>(debug: &Debug<'a>, unit: &Unit<'a>, value: Value<'a>) -> Locatio
     if let Some(number) = number {
         return Location::Value(Compute::Const(number));
     }
-    match debug.dwarf.attr_string(&unit.unit, value) {
-        Ok(text) => Location::Bytes(text.slice().iter().copied().chain([0]).collect()),
+    let text = unit.dwarf.attr_string(&unit.unit, value).and_then(|text| text.bytes());
+    match text {
+        Ok(text) => Location::Bytes(text.iter().copied().chain([0]).collect()),
         Err(_) => Location::Unavailable(Unavailable::Unsupported("a constant of an unknown form".to_owned())),
     }
 }

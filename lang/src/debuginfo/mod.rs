@@ -9,17 +9,22 @@ mod cfi;
 mod code;
 mod compute;
 mod copies;
+mod dwarf;
 mod elf;
 mod expression;
 pub mod facts;
 mod functions;
+mod indexed;
 mod limits;
 mod lines;
 mod location;
 mod names;
 mod prologue;
+mod reader;
+mod scan;
 mod search;
 mod sections;
+mod stripped;
 mod symbols;
 mod types;
 mod units;
@@ -27,71 +32,118 @@ mod variables;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::world::ReadAt;
+use crate::world::{Companions, ReadAt};
 use cfi::Frames;
-use elf::Elf;
+use dwarf::{Dwarf, ElfFile, Pages};
+use elf::{Elf, Kind, Machine};
 use facts::{BuildId, DebugError, Function, Type, TypeId};
 use functions::Builder;
 use names::{Glob, Nearest};
 use search::Query;
+use stripped::Stripped;
 use symbols::Symbols;
-use units::{Debug, Slice, UnitSpan};
+use units::Debug;
 
 /// An ELF file opened for reading: its identity, and look-ups of functions, types and values in it.
 pub struct Module {
-    bytes: Arc<dyn ReadAt>,
-    elf: Elf,
+    own: ElfFile,
+    companions: Option<Arc<dyn Companions>>,
+    stripped: OnceLock<Result<Stripped, DebugError>>,
+    packed_names: OnceLock<Option<ElfFile>>,
     dwarf: OnceLock<Result<Dwarf, DebugError>>,
     symbols: OnceLock<Result<Symbols, DebugError>>,
     frames: OnceLock<Result<Frames, DebugError>>,
 }
 
-/// The DWARF sections, in memory.
-struct Dwarf {
-    sections: gimli::DwarfSections<Vec<u8>>,
-    spans: Vec<UnitSpan>,
-}
-
-impl Dwarf {
-    fn read(bytes: &dyn ReadAt, elf: &Elf) -> Result<Dwarf, DebugError> {
-        let sections = gimli::DwarfSections::load(|id| {
-            let unused = matches!(
-                id,
-                gimli::SectionId::DebugMacro
-                    | gimli::SectionId::DebugMacinfo
-                    | gimli::SectionId::DebugNames
-                    | gimli::SectionId::DebugAranges
-            );
-            if unused { Ok(Vec::new()) } else { sections::load(bytes, elf, id.name()) }
-        })?;
-        let spans = units::spans(&borrow(&sections))?;
-        Ok(Dwarf { sections, spans })
-    }
-}
-
-fn borrow(sections: &gimli::DwarfSections<Vec<u8>>) -> gimli::Dwarf<Slice<'_>> {
-    sections.borrow(|section| gimli::EndianSlice::new(section, gimli::LittleEndian))
-}
-
 impl Module {
-    /// Reads the ELF headers; debug info is read when first asked for.
+    /// Reads the ELF headers; debug info is read when first asked for, and only from this file.
     ///
     /// # Errors
-    /// [`DebugError`] when it is no x86-64 ELF file, or malformed.
+    /// [`DebugError`] when it is no ELF file of a machine ctp reads, or malformed.
     pub fn open(bytes: Arc<dyn ReadAt>) -> Result<Module, DebugError> {
-        let elf = Elf::read(&*bytes)?;
-        Ok(Module { bytes, elf, dwarf: OnceLock::new(), symbols: OnceLock::new(), frames: OnceLock::new() })
+        Module::with_companions(bytes, "", None)
+    }
+
+    /// The same for the file of that path whose debug info may be in others, which `companions` finds.
+    ///
+    /// # Errors
+    /// As [`Module::open`].
+    pub fn with_companions(
+        bytes: Arc<dyn ReadAt>,
+        path: &str,
+        companions: Option<Arc<dyn Companions>>,
+    ) -> Result<Module, DebugError> {
+        let elf = Elf::read(&*bytes, Kind::Executed)?;
+        let keep = companions.as_ref().and_then(|companions| companions.keep());
+        Ok(Module {
+            own: ElfFile { bytes, elf, keep, path: path.to_owned() },
+            companions,
+            stripped: OnceLock::new(),
+            packed_names: OnceLock::new(),
+            dwarf: OnceLock::new(),
+            symbols: OnceLock::new(),
+            frames: OnceLock::new(),
+        })
     }
 
     /// Its build id, where it has one.
     pub fn build_id(&self) -> Option<&BuildId> {
-        self.elf.build_id.as_ref()
+        self.own.elf.build_id.as_ref()
     }
 
-    /// Whether it has DWARF with units in it (`.debug_info`), its own.
+    /// Refuses what can be read and not traced.
+    ///
+    /// # Errors
+    /// [`DebugError::WrongMachine`] for code of another machine than x86-64.
+    pub fn traced(&self) -> Result<(), DebugError> {
+        match self.own.elf.machine {
+            Machine::X86_64 => Ok(()),
+            Machine::AArch64 => Err(DebugError::WrongMachine("AArch64".to_owned())),
+        }
+    }
+
+    /// Whether it has DWARF with units in it (`.debug_info`), its own or in the file that it was stripped into.
     pub fn has_dwarf(&self) -> bool {
-        let has = |name| self.elf.section(name).is_some_and(|section| section.size > 0);
-        has(".debug_info") || has(".zdebug_info")
+        self.with_units().is_some()
+    }
+
+    /// The file other than the module that its debug info comes from, if so.
+    pub fn debug_file(&self) -> Option<&str> {
+        self.with_units().map(|file| file.path.as_str()).filter(|path| *path != self.own.path)
+    }
+
+    /// What a reader should know where a function or its debug info was not found: the places that were looked at, the
+    /// parts that are missing, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let own = "\n  the file itself (none)";
+        match self.stripped() {
+            Ok(stripped) if !stripped.looked.is_empty() => {
+                let end = self.debug_file().map_or(String::new(), |path| format!("\n  {path} (found)"));
+                let looked = dwarf::lines(&stripped.looked);
+                notes.push(format!("debug info was looked for in:{own}{looked}{end}"));
+            }
+            Ok(_) if self.has_dwarf() => {}
+            Ok(_) if self.companions.is_none() => notes.push("debug info was looked for in the file itself".to_owned()),
+            Ok(_) => notes.push(
+                "debug info was looked for in the file itself; it has neither a build id nor a debug link to look for more"
+                    .to_owned(),
+            ),
+            Err(error) => notes.push(format!("the link to its debug info: {error}")),
+        }
+        match self.dwarf.get() {
+            Some(Ok(Dwarf { missing, .. })) if missing.units > 0 => {
+                let looked = dwarf::lines(&missing.looked);
+                let looked = if looked.is_empty() { String::new() } else { format!("; for the first:{looked}") };
+                notes.push(format!(
+                    "the split debug info (.dwo, .dwp) of {} of {} units was not found{looked}",
+                    missing.units, missing.of
+                ));
+            }
+            Some(Err(error @ DebugError::Missing(_))) => notes.push(error.to_string()),
+            Some(Ok(_) | Err(_)) | None => {}
+        }
+        notes
     }
 
     /// The functions a name means, with all their sites: a name some function bears exactly is literal, otherwise
@@ -119,13 +171,13 @@ impl Module {
         let name = name.split('@').next().unwrap_or(name);
         let mut nearest = Nearest::new(name, limit);
         // What cannot be read suggests nothing; the error was told where the function was looked up.
-        if let Ok(Some(debug)) = self.debug() {
-            let _ = search::every_name(&debug, |names| {
+        let _ = self.with_debug(|debug| {
+            search::every_name(debug, |names| {
                 if let Some(name) = names.demangled().map(|own| own.plain).or_else(|| names.qualified()) {
                     nearest.offer(&name);
                 }
-            });
-        }
+            })
+        });
         if let Ok(symbols) = self.symbols() {
             for symbol in symbols.functions().filter(|symbol| !symbols::is_fragment(symbol.name)) {
                 let linkage = symbols::clone_base(symbol.name);
@@ -143,10 +195,8 @@ impl Module {
     /// # Errors
     /// [`DebugError`] when there is no type at that handle or it is malformed.
     pub fn ty(&self, id: TypeId) -> Result<Type, DebugError> {
-        match self.debug()? {
-            Some(debug) => types::read(&debug, id),
-            None => Err(DebugError::Malformed("a type of a file without debug info".to_owned())),
-        }
+        let read = self.with_debug(|debug| types::read(debug, id))?;
+        read.ok_or_else(|| DebugError::Malformed("a type of a file without debug info".to_owned()))
     }
 
     fn by_name(&self, name: &str, file: Option<&str>) -> Result<Vec<Function>, DebugError> {
@@ -161,10 +211,7 @@ impl Module {
     }
 
     fn by_query(&self, query: &Query<'_>, file: Option<&str>) -> Result<Vec<Function>, DebugError> {
-        let mut functions = match self.debug()? {
-            Some(debug) => self.in_dwarf(&debug, query)?,
-            None => Vec::new(),
-        };
+        let mut functions = self.with_debug(|debug| self.in_dwarf(debug, query))?.unwrap_or_default();
         if let Some(file) = file {
             functions.retain(|function| function.declared.as_ref().is_some_and(|line| ends_with(&line.file, file)));
             return Ok(functions);
@@ -173,8 +220,8 @@ impl Module {
         let symbols = self.symbols()?;
         let named = match query {
             Query::Exact(_) if !functions.is_empty() => Vec::new(),
-            Query::Exact(name) => functions::from_symbols(&self.elf, symbols.exact(name).into_iter())?,
-            Query::Glob(glob) => functions::from_symbols(&self.elf, symbols.matching(glob))?,
+            Query::Exact(name) => functions::from_symbols(&self.own.elf, symbols.exact(name).into_iter())?,
+            Query::Glob(glob) => functions::from_symbols(&self.own.elf, symbols.matching(glob))?,
         };
         let known: std::collections::BTreeSet<u64> =
             functions.iter().flat_map(|function| &function.sites).map(|site| site.entry).collect();
@@ -194,26 +241,55 @@ impl Module {
         }
         let instances = search::instances(debug, &roots)?;
         let cfa_at = |address| self.frames().ok()?.cfa(address);
-        let builder = Builder { debug, bytes: &*self.bytes, elf: &self.elf, symbols: self.symbols()?, cfa_at: &cfa_at };
+        let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+        let builder = Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &cfa_at };
         builder.functions(&roots, &instances)
     }
 
-    /// Access to the DWARF; `None` where the file has none.
-    fn debug(&self) -> Result<Option<Debug<'_>>, DebugError> {
-        if !self.has_dwarf() {
-            return Ok(None);
-        }
-        let dwarf = self.dwarf.get_or_init(|| Dwarf::read(&*self.bytes, &self.elf));
-        let dwarf = dwarf.as_ref().map_err(Clone::clone)?;
-        Ok(Some(Debug::new(borrow(&dwarf.sections), &dwarf.spans)))
+    /// Answers a question from the DWARF; `None` where the file has none.
+    fn with_debug<T>(
+        &self,
+        question: impl FnOnce(&Debug<'_>) -> Result<T, DebugError>,
+    ) -> Result<Option<T>, DebugError> {
+        let Some(file) = self.with_units() else { return Ok(None) };
+        let dwarf = match self.dwarf.get_or_init(|| Dwarf::read(file, self.companions.as_deref())) {
+            Ok(dwarf) => dwarf,
+            // Without the rest of it nothing can be said of values: the names of symbols remain.
+            Err(DebugError::Missing(_)) => return Ok(None),
+            Err(error) => return Err(error.clone()),
+        };
+        let pages = Pages::new(dwarf);
+        question(&Debug::new(&pages)).map(Some)
+    }
+
+    /// The file that has the units.
+    fn with_units(&self) -> Option<&ElfFile> {
+        let has = |file: &&ElfFile| {
+            let has = |name| file.elf.section(name).is_some_and(|section| section.size > 0);
+            has(".debug_info") || has(".zdebug_info")
+        };
+        Some(&self.own).filter(has).or_else(|| self.stripped().ok()?.file.as_ref().filter(has))
+    }
+
+    fn stripped(&self) -> Result<&Stripped, DebugError> {
+        let stripped = self.stripped.get_or_init(|| stripped::find(&self.own, self.companions.as_deref()));
+        stripped.as_ref().map_err(Clone::clone)
     }
 
     fn symbols(&self) -> Result<&Symbols, DebugError> {
-        self.symbols.get_or_init(|| Symbols::read(&*self.bytes, &self.elf)).as_ref().map_err(Clone::clone)
+        let symbols = self.symbols.get_or_init(|| {
+            let has = self.own.elf.section(".symtab").is_some();
+            let other = if has { None } else { self.stripped().ok().and_then(|stripped| stripped.file.as_ref()) };
+            // Damaged ones are none: `.dynsym` remains.
+            let packed = self.packed_names.get_or_init(|| stripped::packed_names(&self.own).ok().flatten());
+            Symbols::read([Some(&self.own), other, packed.as_ref()].into_iter().flatten())
+        });
+        symbols.as_ref().map_err(Clone::clone)
     }
 
     fn frames(&self) -> Result<&Frames, DebugError> {
-        self.frames.get_or_init(|| Frames::read(&*self.bytes, &self.elf)).as_ref().map_err(Clone::clone)
+        let stripped = || self.stripped().ok()?.file.as_ref();
+        self.frames.get_or_init(|| Frames::read(&self.own, stripped())).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -5,7 +5,7 @@
 //! the first address on; gcc without optimisation and clang describe parameters in the function's own frame by one
 //! location, true only behind the prologue; clang counts stack arguments from `rsp` as it is behind the prologue.
 
-use gimli::{LittleEndian, Operation};
+use gimli::Operation;
 
 use super::code::Code;
 use super::facts::AddressRule;
@@ -57,9 +57,8 @@ pub(super) fn validity<'a>(frame_base: Option<Value<'a>>, unit: &Unit<'a>, die: 
     let Some(Value::Exprloc(expression)) = die.attr_value(gimli::DW_AT_location) else { return Validity::Always };
     let encoding = unit.unit.encoding();
     let by_cfa = matches!(frame_base, Some(Value::Exprloc(base))
-        if base.0.slice() == [gimli::DW_OP_call_frame_cfa.0]);
-    let mut operations =
-        gimli::Expression(gimli::EndianSlice::new(expression.0.slice(), LittleEndian)).operations(encoding);
+        if base.0.bytes().is_ok_and(|base| *base == [gimli::DW_OP_call_frame_cfa.0]));
+    let mut operations = expression.operations(encoding);
     while let Ok(Some(operation)) = operations.next() {
         match operation {
             // At and above the CFA lies the caller's frame: what it pushed is there from the first instruction on.

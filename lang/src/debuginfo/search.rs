@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use gimli::{DwTag, Section, UnitOffset};
-use memchr::memmem;
+use gimli::{DwTag, SectionId, UnitOffset};
 
+use super::dwarf::{self, Role};
 use super::facts::DebugError;
 use super::limits::{self, over};
 use super::names::{Demangled, Glob, demangle};
+use super::scan::Needles;
 use super::units::{Debug, DieId, IN_TYPES, Unit, UnitSpan, Value};
 
 /// What names are looked for.
@@ -86,81 +87,149 @@ struct Around {
 pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<DieId, Names>, DebugError> {
     let mut found = BTreeMap::new();
     let narrowed = match query {
-        Query::Exact(name) => units_naming(debug, name),
+        Query::Exact(name) => units_naming(debug, name)?,
         Query::Glob(_) => None,
     };
-    let all = || debug.spans.iter().collect::<Vec<_>>();
-    for span in narrowed.clone().unwrap_or_else(all) {
-        names_in(debug, span, query, &mut found)?;
+    let known = narrowed.is_some();
+    if let Some(units) = narrowed {
+        let spans = units.iter().filter_map(|unit| debug.spans.get(*unit));
+        in_batches(debug, spans, |debug, span| names_in(debug, span, query, &mut found))?;
     }
     // A demangled or qualified name need not be in the file as it was written.
     let composed = matches!(query, Query::Exact(name) if name.contains("::") || name.contains('('));
-    if found.is_empty() && narrowed.is_some() && composed {
-        for span in debug.spans {
-            names_in(debug, span, query, &mut found)?;
-        }
+    if !known || (found.is_empty() && composed) {
+        in_batches(debug, debug.spans.iter(), |debug, span| names_in(debug, span, query, &mut found))?;
     }
     Ok(found)
 }
 
 /// Calls `each` with the names of every function that is more than a declaration.
 pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Result<(), DebugError> {
-    for span in debug.spans {
+    in_batches(debug, debug.spans.iter(), |debug, span| {
         walk_names(debug, span, |_, names, declared| {
             if !declared {
                 each(&names);
             }
             Ok(())
-        })?;
+        })
+    })
+}
+
+/// The indexes (in [`Debug::spans`]) of the units whose bytes can hold the name; `None` where that cannot be told.
+///
+/// `NAME\0` is found in `.debug_str`, and the offsets of these in `.debug_info`: no index is needed for that.
+fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<BTreeSet<usize>>, DebugError> {
+    // The DWARF name is the last part of a qualified one, without parameters.
+    let last = name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name);
+    let mut names = Needles::default();
+    for name in BTreeSet::from([name, last]) {
+        names.add_name(name);
+    }
+    let mut wanted = BTreeSet::new();
+    let mut shared = Vec::new();
+    // dwz's file comes first: the others refer to its strings too.
+    let files = debug.files.alternate.into_iter().chain(0..debug.files.files.len());
+    for (nth, number) in files.enumerate() {
+        let Some(file) = debug.files.files.get(number) else { continue };
+        if nth > 0 && Some(number) == debug.files.alternate {
+            continue;
+        }
+        // Linkers let a name share the end of a longer one, so any place at which it ends counts.
+        let mut offsets = Vec::new();
+        if let Some(strings) = file.stored(SectionId::DebugStr) {
+            names.scan(strings, |at| {
+                offsets.push(at);
+                if offsets.len() > limits::MAX_NAME_OFFSETS { u64::MAX } else { at + 1 }
+            })?;
+        }
+        if offsets.len() > limits::MAX_NAME_OFFSETS {
+            return Ok(None);
+        }
+        // Short names stand in the DIE itself (`DW_FORM_string`).
+        let mut needles = names.clone();
+        needles.add_offsets(offsets.iter().chain(&shared).copied());
+        for (section, mark) in [(SectionId::DebugInfo, 0), (SectionId::DebugTypes, IN_TYPES)] {
+            collect_units(debug, number, section, mark, &needles, &mut wanted)?;
+        }
+        by_index(debug, number, &offsets, &mut wanted)?;
+        if Some(number) == debug.files.alternate {
+            shared = offsets;
+        }
+    }
+    Ok(Some(wanted))
+}
+
+/// Adds the units of a file that name a string by its place in `.debug_str_offsets` (`DW_FORM_strx`).
+fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut BTreeSet<usize>) -> Result<(), DebugError> {
+    let Some(file) = debug.files.files.get(number) else { return Ok(()) };
+    let Some(table) = file.stored(SectionId::DebugStrOffsets).filter(|_| !offsets.is_empty()) else { return Ok(()) };
+    let mut needles = Needles::default();
+    needles.add_offsets(offsets.iter().copied());
+    let mut places = Vec::new();
+    needles.scan(table, |at| {
+        places.push(at);
+        at + 1
+    })?;
+    places.sort_unstable();
+    if places.is_empty() {
+        return Ok(());
+    }
+    for (part, unit) in debug.strings_of_units(number)?.iter() {
+        let from = places.partition_point(|place| *place < part.start);
+        if places.get(from).is_some_and(|place| *place < part.end) {
+            wanted.insert(*unit);
+        }
     }
     Ok(())
 }
 
-/// The units in whose bytes the name occurs, or the offset at which `.debug_str` has it; `None` where that cannot tell.
-fn units_naming<'a>(debug: &Debug<'a>, name: &str) -> Option<Vec<&'a UnitSpan>> {
-    let info = debug.dwarf.debug_info.reader().slice();
-    let strings = debug.dwarf.debug_str.reader().slice();
-    let indexes = debug.dwarf.debug_str_offsets.reader().slice();
-    let mut wanted = BTreeSet::new();
-    // The DWARF name is the last part of a qualified one, without parameters.
-    let last = name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name);
-    for name in BTreeSet::from([name, last]) {
-        let terminated: Vec<u8> = name.bytes().chain([0]).collect();
-        // Short names stand in the DIE itself (`DW_FORM_string`).
-        collect_units(debug, info, &terminated, &mut wanted);
-        // Linkers let a name share the end of a longer one, so any place at which it ends counts.
-        let offsets: Vec<usize> = memmem::find_iter(strings, &terminated).take(limits::MAX_NAME_OFFSETS + 1).collect();
-        if offsets.len() > limits::MAX_NAME_OFFSETS {
-            return None;
-        }
-        for offset in offsets {
-            let needle = u32::try_from(offset).ok()?.to_le_bytes();
-            if memmem::find(indexes, &needle).is_some() {
-                return None;
+/// Adds the indexes of the units of a section in whose bytes a needle occurs.
+fn collect_units(
+    debug: &Debug<'_>,
+    file: usize,
+    section: SectionId,
+    mark: DieId,
+    needles: &Needles,
+    wanted: &mut BTreeSet<usize>,
+) -> Result<(), DebugError> {
+    let stored = debug.files.files.get(file).and_then(|file| file.stored(section));
+    let (Some(stored), Some(start)) = (stored, dwarf::in_file(file, 0)) else { return Ok(()) };
+    let start = start | mark;
+    needles.scan(stored, |at| {
+        let id = start | at;
+        let index = debug.spans.partition_point(|span| span.start <= id);
+        let found = index.checked_sub(1).and_then(|index| Some((index, debug.spans.get(index)?)));
+        match found.filter(|(_, span)| id < span.end) {
+            // One hit decides for the unit.
+            Some((index, span)) => {
+                wanted.insert(index);
+                dwarf::offset_of(span.end)
             }
-            collect_units(debug, info, &needle, &mut wanted);
+            None => at + 1,
         }
-    }
-    let mut spans: Vec<&UnitSpan> = wanted.iter().filter_map(|at| debug.spans.get(*at)).collect();
-    spans.extend(debug.spans.iter().filter(|span| span.start & IN_TYPES != 0));
-    Some(spans)
+    })
 }
 
-/// Adds the indexes of the units of `.debug_info` in whose bytes `needle` occurs.
-fn collect_units(debug: &Debug<'_>, info: &[u8], needle: &[u8], wanted: &mut BTreeSet<usize>) {
-    let finder = memmem::Finder::new(needle);
-    let mut from = 0;
-    while let Some(hit) = info.get(from..).and_then(|rest| finder.find(rest)) {
-        let at = (from + hit) as u64;
-        let index = debug.spans.partition_point(|span| span.start <= at);
-        let Some(span) = index.checked_sub(1).and_then(|index| debug.spans.get(index)) else {
-            from += hit + 1;
-            continue;
-        };
-        wanted.insert(index - 1);
-        // One hit decides for the unit.
-        from = usize::try_from(span.end & !IN_TYPES).unwrap_or(usize::MAX).max(from + hit + 1);
+/// Calls `each` with these units, a few at a time with what was read of them forgotten afterwards.
+pub(super) fn in_batches<'s>(
+    debug: &Debug<'_>,
+    spans: impl Iterator<Item = &'s UnitSpan>,
+    mut each: impl FnMut(&Debug<'_>, &UnitSpan) -> Result<(), DebugError>,
+) -> Result<(), DebugError> {
+    let mut spans = spans.peekable();
+    while spans.peek().is_some() {
+        debug.apart(|debug| {
+            let mut bytes = 0;
+            while bytes < limits::BATCH_BYTES
+                && let Some(span) = spans.next()
+            {
+                bytes += span.end - span.start;
+                each(debug, span)?;
+            }
+            Ok::<_, DebugError>(())
+        })?;
     }
+    Ok(())
 }
 
 fn names_in(
@@ -252,42 +321,51 @@ pub(super) fn instances(
     debug: &Debug<'_>,
     roots: &BTreeMap<DieId, Names>,
 ) -> Result<BTreeMap<DieId, Vec<Instance>>, DebugError> {
-    let mut found = Instances { debug, roots, root_of: HashMap::new(), by_root: BTreeMap::new(), count: 0 };
+    let mut found = Instances { roots, root_of: HashMap::new(), by_root: BTreeMap::new(), count: 0 };
     if roots.len() > limits::MAX_FILTERED_ROOTS {
-        for span in debug.spans {
-            found.walk(span)?;
-        }
+        in_batches(debug, debug.spans.iter(), |debug, span| found.walk(debug, span).map(|_| ()))?;
         return Ok(found.by_root);
     }
     // References within a unit stay in it; those from other units (link-time optimisation) hold the position itself.
     // What refers to a root can itself be referred to, so this goes on until no unit is new.
-    let info = debug.dwarf.debug_info.reader().slice();
     let mut targets: Vec<DieId> = roots.keys().copied().collect();
     let mut done = BTreeSet::new();
-    while let Some(target) = targets.pop() {
+    while !targets.is_empty() {
         let mut wanted = BTreeSet::new();
-        if target & IN_TYPES == 0 {
-            let needle = u32::try_from(target).map(u32::to_le_bytes);
-            match needle {
-                Ok(needle) => collect_units(debug, info, &needle, &mut wanted),
-                Err(_) => collect_units(debug, info, &target.to_le_bytes(), &mut wanted),
+        let mut by_file: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for target in targets.drain(..) {
+            wanted.extend(debug.spans.partition_point(|span| span.start <= target).checked_sub(1));
+            if target & IN_TYPES == 0 {
+                by_file.entry(dwarf::file_of(target)).or_default().push(dwarf::offset_of(target));
             }
         }
-        let own = debug.spans.partition_point(|span| span.start <= target).checked_sub(1);
-        wanted.extend(own);
-        for index in wanted {
-            if done.insert(index)
-                && let Some(span) = debug.spans.get(index)
-            {
-                targets.extend(found.walk(span)?);
+        for (file, offsets) in by_file {
+            // Nothing outside of a split unit refers to what is in it.
+            let Some(role) = debug.files.files.get(file).map(|file| file.role) else { continue };
+            let holders: &[usize] = match role {
+                Role::Main => &[0],
+                Role::Alternate => &[0, file],
+                Role::Split | Role::Package => &[],
+            };
+            let mut needles = Needles::default();
+            needles.add_offsets(offsets);
+            for holder in holders {
+                for (section, mark) in [(SectionId::DebugInfo, 0), (SectionId::DebugTypes, IN_TYPES)] {
+                    collect_units(debug, *holder, section, mark, &needles, &mut wanted)?;
+                }
             }
         }
+        let new = wanted.into_iter().filter(|index| done.insert(*index)).collect::<Vec<_>>();
+        let spans = new.iter().filter_map(|index| debug.spans.get(*index));
+        in_batches(debug, spans, |debug, span| {
+            targets.extend(found.walk(debug, span)?);
+            Ok(())
+        })?;
     }
     Ok(found.by_root)
 }
 
-struct Instances<'i, 'a> {
-    debug: &'i Debug<'a>,
+struct Instances<'i> {
     roots: &'i BTreeMap<DieId, Names>,
     /// Ends of chains already followed.
     root_of: HashMap<DieId, DieId>,
@@ -295,10 +373,9 @@ struct Instances<'i, 'a> {
     count: usize,
 }
 
-impl<'a> Instances<'_, 'a> {
+impl Instances<'_> {
     /// Adds the instances in a unit; returns the DIEs made from a root, to which other units may refer.
-    fn walk(&mut self, span: &UnitSpan) -> Result<Vec<DieId>, DebugError> {
-        let debug = self.debug;
+    fn walk(&mut self, debug: &Debug<'_>, span: &UnitSpan) -> Result<Vec<DieId>, DebugError> {
         let unit = debug.unit(span)?;
         let mut entries = unit.unit.entries_raw(None)?;
         let mut attributes = Vec::new();
@@ -320,7 +397,7 @@ impl<'a> Instances<'_, 'a> {
             entries.read_attributes(abbreviation.attributes(), &mut attributes)?;
             let value = |at| attributes.iter().find(|attribute| attribute.name() == at).map(gimli::Attribute::value);
             let id = unit.id(offset);
-            let root = self.root(&unit, offset, value)?;
+            let root = self.root(debug, &unit, offset, value)?;
             let within_itself = root.is_some() && around.last().is_some_and(|outer| outer.root == root);
             let inside = around.iter().rev().find(|outer| outer.out_of_line).map(|outer| outer.id);
             if around.len() >= limits::MAX_SCOPES {
@@ -346,15 +423,16 @@ impl<'a> Instances<'_, 'a> {
     }
 
     /// The root that is looked for and that a DIE was made from (or is).
-    fn root(
+    fn root<'a>(
         &mut self,
+        debug: &Debug<'a>,
         unit: &Unit<'a>,
         offset: UnitOffset,
         value: impl Fn(gimli::DwAt) -> Option<Value<'a>>,
     ) -> Result<Option<DieId>, DebugError> {
         let origin = [gimli::DW_AT_abstract_origin, gimli::DW_AT_specification]
             .into_iter()
-            .find_map(|at| self.debug.reference(unit, value(at)?));
+            .find_map(|at| debug.reference(unit, value(at)?));
         let Some(origin) = origin else {
             let id = unit.id(offset);
             return Ok(self.roots.contains_key(&id).then_some(id));
@@ -362,7 +440,7 @@ impl<'a> Instances<'_, 'a> {
         let root = match self.root_of.get(&origin) {
             Some(root) => *root,
             None => {
-                let root = self.debug.root(origin)?;
+                let root = debug.root(origin)?;
                 self.root_of.insert(origin, root);
                 root
             }

@@ -1,75 +1,260 @@
-//! Owns bringing a section's bytes into memory, inflated where they are compressed, each at most once and only when
-//! asked for. Never trusts a size before the file has shown that it has the bytes.
+//! Owns a section's bytes: where they lie in the file, and unpacking them where they are compressed, each section at
+//! most once and only when asked for. Never trusts a size before the file has shown that it has the bytes.
 
 use std::io::Read;
+use std::sync::{Arc, OnceLock};
 
 use object::elf;
 
 use super::elf::{Elf, Section, read_range, u32_at, u64_at};
 use super::facts::DebugError;
 use super::limits::{self, over};
-use crate::world::ReadAt;
+use crate::world::{Keep, ReadAt, ReadError};
 
 /// `Elf64_Chdr`: type, reserved, size, alignment.
-const COMPRESSION_HEADER: usize = 24;
+const COMPRESSION_HEADER: u64 = 24;
 /// `.zdebug_*`: `ZLIB` and the size, big-endian.
-const OLD_COMPRESSION_HEADER: usize = 12;
+const OLD_COMPRESSION_HEADER: u64 = 12;
+/// Bytes read or written at a time while unpacking.
+const CHUNK: usize = 256 << 10;
+
+/// How a section's bytes are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    None,
+    Zlib,
+    Zstd,
+}
+
+/// A section of a file.
+pub(super) struct Stored {
+    bytes: Arc<dyn ReadAt>,
+    name: String,
+    /// Where the (packed) bytes begin, and how many there are.
+    offset: u64,
+    packed: u64,
+    packing: Packing,
+    /// Bytes when unpacked, as the header says.
+    size: u64,
+    keep: Option<Arc<dyn Keep>>,
+    unpacked: OnceLock<Result<Arc<dyn ReadAt>, DebugError>>,
+    /// Unpacked a second time, where what was kept turned out to be damaged.
+    anew: OnceLock<Result<Arc<dyn ReadAt>, DebugError>>,
+}
+
+impl Stored {
+    /// Bytes that lie in the file as they are.
+    #[cfg(test)]
+    pub(super) fn plain(bytes: Arc<dyn ReadAt>, offset: u64, size: u64) -> Stored {
+        Stored {
+            bytes,
+            name: String::new(),
+            offset,
+            packed: size,
+            packing: Packing::None,
+            size,
+            keep: None,
+            unpacked: OnceLock::new(),
+            anew: OnceLock::new(),
+        }
+    }
+
+    /// The section of that name; `None` where there is none. `keep` holds what was unpacked, where memory should not.
+    pub(super) fn of(
+        bytes: &Arc<dyn ReadAt>,
+        elf: &Elf,
+        name: &str,
+        keep: Option<&Arc<dyn Keep>>,
+    ) -> Result<Option<Stored>, DebugError> {
+        let header = |section: &Section, size| -> Result<Vec<u8>, DebugError> {
+            let short = || DebugError::Malformed(format!("section {name} is too short to be compressed"));
+            if section.size < size {
+                return Err(short());
+            }
+            read_range(&**bytes, section.offset, size).ok_or_else(short)?.map_err(DebugError::from)
+        };
+        let (section, packing, skip, size) = if let Some(section) = elf.section(name) {
+            if section.flags & elf::SHF_COMPRESSED.0 == 0 {
+                (section, Packing::None, 0, section.size)
+            } else {
+                let raw = header(section, COMPRESSION_HEADER)?;
+                let packing = match elf::CompressionType(u32_at(&raw, 0)?) {
+                    elf::ELFCOMPRESS_ZLIB => Packing::Zlib,
+                    elf::ELFCOMPRESS_ZSTD => Packing::Zstd,
+                    other => {
+                        let what = format!("section {name} has compression type {}", other.0);
+                        return Err(DebugError::Malformed(what));
+                    }
+                };
+                (section, packing, COMPRESSION_HEADER, u64_at(&raw, 8)?)
+            }
+        } else {
+            // GNU's older form (binutils before 2.26).
+            let old = name.strip_prefix(".debug_").and_then(|rest| elf.section(&format!(".zdebug_{rest}")));
+            let Some(section) = old else { return Ok(None) };
+            let raw = header(section, OLD_COMPRESSION_HEADER)?;
+            if !raw.starts_with(b"ZLIB") {
+                return Err(DebugError::Malformed(format!("section {name} does not begin with ZLIB")));
+            }
+            let size = u64_at(&raw, 4)?.swap_bytes();
+            (section, Packing::Zlib, OLD_COMPRESSION_HEADER, size)
+        };
+        let outside = || DebugError::Malformed(format!("section {name} lies outside the file"));
+        let end = section.offset.checked_add(section.size).ok_or_else(outside)?;
+        if end > bytes.size() {
+            return Err(outside());
+        }
+        let limit = if packing == Packing::None { limits::MAX_PLAIN_BYTES } else { limits::MAX_SECTION_BYTES };
+        if size > limit {
+            return Err(over(&format!("bytes in section {name}"), limit));
+        }
+        let packed = section.size - skip;
+        if packing == Packing::Zlib && size > packed.saturating_mul(limits::MAX_INFLATE_RATIO).saturating_add(64) {
+            return Err(DebugError::Malformed(format!("section {name} cannot inflate to {size} bytes")));
+        }
+        Ok(Some(Stored {
+            bytes: Arc::clone(bytes),
+            name: name.to_owned(),
+            offset: section.offset + skip,
+            packed,
+            packing,
+            size,
+            keep: keep.cloned(),
+            unpacked: OnceLock::new(),
+            anew: OnceLock::new(),
+        }))
+    }
+
+    /// Bytes of the section, unpacked.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Unpacks it if that was not done yet.
+    pub(super) fn ready(&self) -> Result<(), DebugError> {
+        self.source().map(|_| ()).map_err(Clone::clone)
+    }
+
+    /// Fills `buf` from `at` on.
+    pub(super) fn read(&self, at: u64, buf: &mut [u8]) -> Result<(), DebugError> {
+        let (source, base) = self.source().map_err(Clone::clone)?;
+        if at.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(ReadError::past_end(at).into());
+        }
+        let read = source.read_at(base + at, buf);
+        if read.is_ok() || self.packing == Packing::None || self.keep.is_none() {
+            return Ok(read?);
+        }
+        let anew = self.anew.get_or_init(|| self.unpack()).as_ref().map_err(Clone::clone)?;
+        Ok(anew.read_at(at, buf)?)
+    }
+
+    /// All of it in memory.
+    pub(super) fn whole(&self) -> Result<Vec<u8>, DebugError> {
+        if self.size > limits::MAX_SECTION_BYTES {
+            return Err(over(&format!("bytes in section {}", self.name), limits::MAX_SECTION_BYTES));
+        }
+        if self.packing != Packing::None && self.unpacked.get().is_none() && self.keep.is_none() {
+            return self.unpack_to_memory();
+        }
+        self.ready()?;
+        let mut all = vec![0; usize::try_from(self.size).unwrap_or(0)];
+        self.read(0, &mut all)?;
+        Ok(all)
+    }
+
+    fn source(&self) -> Result<(&dyn ReadAt, u64), &DebugError> {
+        if self.packing == Packing::None {
+            return Ok((&*self.bytes, self.offset));
+        }
+        match self.unpacked.get_or_init(|| self.unpack()) {
+            Ok(bytes) => Ok((&**bytes, 0)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn unpack(&self) -> Result<Arc<dyn ReadAt>, DebugError> {
+        if let Some(keep) = &self.keep {
+            if let Some(kept) = keep.kept(&self.name, self.size) {
+                return Ok(kept);
+            }
+            if let Some(mut kept) = keep.begin(&self.name, self.size) {
+                let mut fits = true;
+                self.stream(|bytes| fits = fits && kept.append(bytes))?;
+                if let Some(kept) = fits.then(|| kept.finish()).flatten() {
+                    return Ok(kept);
+                }
+            }
+        }
+        if self.size > limits::MAX_UNPACKED_IN_MEMORY {
+            let what = format!("bytes in section {} to unpack into memory", self.name);
+            return Err(over(&what, limits::MAX_UNPACKED_IN_MEMORY));
+        }
+        Ok(Arc::new(self.unpack_to_memory()?))
+    }
+
+    /// Memory is taken as the bytes come, not as the header promises them.
+    fn unpack_to_memory(&self) -> Result<Vec<u8>, DebugError> {
+        let mut all = Vec::new();
+        self.stream(|bytes| all.extend_from_slice(bytes))?;
+        Ok(all)
+    }
+
+    /// Unpacks, piece by piece.
+    fn stream(&self, mut each: impl FnMut(&[u8])) -> Result<(), DebugError> {
+        let name = &self.name;
+        let damaged =
+            |error: &dyn std::fmt::Display| DebugError::Malformed(format!("section {name} does not inflate: {error}"));
+        let raw = Raw { bytes: &*self.bytes, at: self.offset, end: self.offset + self.packed };
+        let raw = std::io::BufReader::with_capacity(CHUNK, raw);
+        let mut unpacked: Box<dyn Read + '_> = match self.packing {
+            Packing::None => Box::new(raw),
+            Packing::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(raw)),
+            Packing::Zstd => {
+                let decoder = ruzstd::decoding::StreamingDecoder::new(raw).map_err(|error| damaged(&error))?;
+                Box::new(decoder)
+            }
+        };
+        let mut buffer = vec![0; CHUNK];
+        let mut left = self.size;
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let space = buffer.get_mut(..wanted).unwrap_or_default();
+            let read = unpacked.read(space).map_err(|error| damaged(&error))?;
+            if read == 0 {
+                let got = self.size - left;
+                let what = format!("section {name} inflates to {got} bytes, not {}", self.size);
+                return Err(DebugError::Malformed(what));
+            }
+            each(buffer.get(..read).unwrap_or_default());
+            left = left.saturating_sub(read as u64);
+        }
+        Ok(())
+    }
+}
+
+/// A range of a file, read from its beginning to its end.
+pub(super) struct Raw<'r> {
+    pub(super) bytes: &'r dyn ReadAt,
+    pub(super) at: u64,
+    pub(super) end: u64,
+}
+
+impl Read for Raw<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let size = buf.len().min(left);
+        let buf = buf.get_mut(..size).unwrap_or_default();
+        self.bytes.read_at(self.at, buf).map_err(|error| std::io::Error::other(error.reason))?;
+        self.at += size as u64;
+        Ok(size)
+    }
+}
 
 /// The contents of the section of that name; empty where there is none.
-pub(super) fn load(bytes: &dyn ReadAt, elf: &Elf, name: &str) -> Result<Vec<u8>, DebugError> {
-    if let Some(section) = elf.section(name) {
-        let raw = read(bytes, section)?;
-        if section.flags & elf::SHF_COMPRESSED.0 == 0 {
-            return Ok(raw);
-        }
-        let data = raw.get(COMPRESSION_HEADER..).ok_or_else(|| too_short(name))?;
-        let size = u64_at(&raw, 8)?;
-        return match elf::CompressionType(u32_at(&raw, 0)?) {
-            elf::ELFCOMPRESS_ZLIB => inflate(data, size, name),
-            elf::ELFCOMPRESS_ZSTD => {
-                Err(DebugError::Limit(format!("section {name} is compressed with zstd, which ctp cannot read yet")))
-            }
-            other => Err(DebugError::Malformed(format!("section {name} has compression type {}", other.0))),
-        };
-    }
-    // GNU's older form (binutils before 2.26).
-    let Some(section) = name.strip_prefix(".debug_").and_then(|rest| elf.section(&format!(".zdebug_{rest}"))) else {
-        return Ok(Vec::new());
-    };
-    let raw = read(bytes, section)?;
-    let size: [u8; 8] =
-        raw.get(4..OLD_COMPRESSION_HEADER).and_then(|s| s.try_into().ok()).ok_or_else(|| too_short(name))?;
-    let data = raw.get(OLD_COMPRESSION_HEADER..).ok_or_else(|| too_short(name))?;
-    if !raw.starts_with(b"ZLIB") {
-        return Err(DebugError::Malformed(format!("section {name} does not begin with ZLIB")));
-    }
-    inflate(data, u64::from_be_bytes(size), name)
-}
-
-fn too_short(name: &str) -> DebugError {
-    DebugError::Malformed(format!("section {name} is too short to be compressed"))
-}
-
-fn read(bytes: &dyn ReadAt, section: &Section) -> Result<Vec<u8>, DebugError> {
-    if section.size > limits::MAX_SECTION_BYTES {
-        return Err(over(&format!("bytes in section {}", section.name), limits::MAX_SECTION_BYTES));
-    }
-    let outside = || DebugError::Malformed(format!("section {} lies outside the file", section.name));
-    Ok(read_range(bytes, section.offset, section.size).ok_or_else(outside)??)
-}
-
-fn inflate(data: &[u8], size: u64, name: &str) -> Result<Vec<u8>, DebugError> {
-    if size > limits::MAX_SECTION_BYTES {
-        return Err(over(&format!("bytes in section {name}, inflated"), limits::MAX_SECTION_BYTES));
-    }
-    if size > (data.len() as u64).saturating_mul(limits::MAX_INFLATE_RATIO).saturating_add(64) {
-        return Err(DebugError::Malformed(format!("section {name} cannot inflate to {size} bytes")));
-    }
-    let mut inflated = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    let read = flate2::read::ZlibDecoder::new(data).take(size).read_to_end(&mut inflated);
-    match read {
-        Ok(_) if inflated.len() as u64 == size => Ok(inflated),
-        Ok(got) => Err(DebugError::Malformed(format!("section {name} inflates to {got} bytes, not {size}"))),
-        Err(error) => Err(DebugError::Malformed(format!("section {name} does not inflate: {error}"))),
+pub(super) fn load(bytes: &Arc<dyn ReadAt>, elf: &Elf, name: &str) -> Result<Vec<u8>, DebugError> {
+    match Stored::of(bytes, elf, name, None)? {
+        Some(stored) => stored.whole(),
+        None => Ok(Vec::new()),
     }
 }

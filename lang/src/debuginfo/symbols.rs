@@ -2,12 +2,12 @@
 
 use object::elf;
 
-use super::elf::{Elf, c_string, u16_at, u32_at, u64_at};
+use super::dwarf::ElfFile;
+use super::elf::{c_string, u16_at, u32_at, u64_at};
 use super::facts::DebugError;
 use super::limits::{self, over};
 use super::names::{Glob, demangle};
 use super::sections;
-use crate::world::ReadAt;
 
 /// `Elf64_Sym`.
 const SYMBOL: usize = 24;
@@ -28,10 +28,12 @@ pub(super) struct Symbol<'a> {
 }
 
 impl Symbols {
-    /// Reads both tables. Missing ones are empty.
-    pub(super) fn read(bytes: &dyn ReadAt, elf: &Elf) -> Result<Symbols, DebugError> {
+    /// Reads both tables: `.symtab` of the first of these files that has one, `.dynsym` of the first of all.
+    pub(super) fn read<'f>(files: impl Iterator<Item = &'f ElfFile> + Clone) -> Result<Symbols, DebugError> {
         let mut tables = Vec::new();
-        for name in [".symtab", ".dynsym"] {
+        let full = files.clone().find(|file| file.elf.section(".symtab").is_some()).map(|file| (file, ".symtab"));
+        let dynamic = files.take(1).next().map(|file| (file, ".dynsym"));
+        for (ElfFile { bytes, elf, .. }, name) in full.into_iter().chain(dynamic) {
             let Some(section) = elf.section(name) else { continue };
             if section.size / SYMBOL as u64 > limits::MAX_SYMBOLS {
                 return Err(over(&format!("symbols in {name}"), limits::MAX_SYMBOLS));

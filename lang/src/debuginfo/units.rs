@@ -3,40 +3,38 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use gimli::{DebugInfoOffset, DwAt, LittleEndian, UnitOffset, UnitType};
+use gimli::{DebugInfoOffset, DwAt, LittleEndian, SectionId, UnitOffset};
 
+pub(super) use super::dwarf::UnitSpan;
+use super::dwarf::{self, Dwarf, Pages, Role};
 use super::facts::DebugError;
+use super::indexed;
 use super::limits::{self, over};
+pub(super) use super::reader::Slice;
 
-/// Bytes of a section.
-pub(super) type Slice<'a> = gimli::EndianSlice<'a, LittleEndian>;
+/// Bytes in memory, to be read as gimli reads.
+pub(super) type Raw<'r> = gimli::EndianSlice<'r, LittleEndian>;
 /// A debugging information entry.
 pub(super) type Die<'a> = gimli::DebuggingInformationEntry<Slice<'a>>;
 /// The value of an attribute.
 pub(super) type Value<'a> = gimli::AttributeValue<Slice<'a>>;
 
-/// Position of a DIE in the module: its offset in `.debug_info`, or with [`IN_TYPES`] set, in `.debug_types`.
+/// Position of a DIE in the module: which of its files, and the offset in `.debug_info` there, or with [`IN_TYPES`]
+/// set, in `.debug_types`.
 pub(super) type DieId = u64;
 
 /// Marks positions in `.debug_types` (DWARF 4 type units).
 pub(super) const IN_TYPES: u64 = 1 << 63;
 
-/// Where a unit lies.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UnitSpan {
-    /// Position of its header.
-    pub(super) start: DieId,
-    /// Position after its last byte.
-    pub(super) end: DieId,
-    /// For a type unit: its signature and the position of its type.
-    pub(super) signature: Option<(u64, DieId)>,
-}
-
 /// A parsed unit.
 pub(super) struct Unit<'a> {
     pub(super) unit: gimli::Unit<Slice<'a>>,
+    /// The sections that its attributes refer to.
+    pub(super) dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
     /// Position of its header: what unit-relative offsets are added to.
     pub(super) start: DieId,
 }
@@ -50,50 +48,46 @@ impl Unit<'_> {
 
 /// The DWARF of a module, for the time of one question.
 pub(super) struct Debug<'a> {
-    pub(super) dwarf: gimli::Dwarf<Slice<'a>>,
+    pages: &'a Pages<'a>,
+    pub(super) files: &'a Dwarf,
     pub(super) spans: &'a [UnitSpan],
     cache: RefCell<HashMap<DieId, Rc<Unit<'a>>>>,
+    /// The sections of each file.
+    sections: RefCell<HashMap<usize, Rc<gimli::Dwarf<Slice<'a>>>>>,
+    packages: RefCell<HashMap<usize, Rc<gimli::DwarfPackage<Slice<'a>>>>>,
     dies: Cell<u64>,
 }
 
 impl From<gimli::Error> for DebugError {
     fn from(error: gimli::Error) -> DebugError {
-        DebugError::Malformed(format!("DWARF: {error}"))
-    }
-}
-
-/// Where all the units lie, in order.
-pub(super) fn spans(dwarf: &gimli::Dwarf<Slice<'_>>) -> Result<Vec<UnitSpan>, DebugError> {
-    let mut spans = Vec::new();
-    let mut push = |header: gimli::UnitHeader<Slice<'_>>, mark: u64| {
-        let start = header.offset().0 as u64 | mark;
-        let end = start + header.length_including_self() as u64;
-        let signature = match header.type_() {
-            UnitType::Type { type_signature, type_offset } | UnitType::SplitType { type_signature, type_offset } => {
-                Some((type_signature.0, start.wrapping_add(type_offset.0 as u64)))
-            }
-            UnitType::Compilation | UnitType::Partial | UnitType::Skeleton(_) | UnitType::SplitCompilation(_) => None,
-        };
-        if spans.len() >= limits::MAX_UNITS {
-            return Err(over("units", limits::MAX_UNITS));
+        match error {
+            gimli::Error::Io => DebugError::Read("a section's bytes cannot be read or unpacked".to_owned()),
+            other => DebugError::Malformed(format!("DWARF: {other}")),
         }
-        spans.push(UnitSpan { start, end, signature });
-        Ok(())
-    };
-    let mut units = dwarf.units();
-    while let Some(header) = units.next()? {
-        push(header, 0)?;
     }
-    let mut units = dwarf.type_units();
-    while let Some(header) = units.next()? {
-        push(header, IN_TYPES)?;
-    }
-    Ok(spans)
 }
 
 impl<'a> Debug<'a> {
-    pub(super) fn new(dwarf: gimli::Dwarf<Slice<'a>>, spans: &'a [UnitSpan]) -> Debug<'a> {
-        Debug { dwarf, spans, cache: RefCell::default(), dies: Cell::new(0) }
+    pub(super) fn new(pages: &'a Pages<'a>) -> Debug<'a> {
+        Debug {
+            pages,
+            files: pages.dwarf,
+            spans: &pages.dwarf.spans,
+            cache: RefCell::default(),
+            sections: RefCell::default(),
+            packages: RefCell::default(),
+            dies: Cell::new(0),
+        }
+    }
+
+    /// Answers part of the question by itself: what is read for it is forgotten afterwards.
+    pub(super) fn apart<T>(&self, part: impl FnOnce(&Debug<'_>) -> T) -> T {
+        let pages = Pages::new(self.files);
+        let debug = Debug::new(&pages);
+        debug.dies.set(self.dies.get());
+        let done = part(&debug);
+        self.dies.set(debug.dies.get());
+        done
     }
 
     /// Counts a DIE that was read.
@@ -108,16 +102,82 @@ impl<'a> Debug<'a> {
         self.spans.get(after.checked_sub(1)?).filter(|span| id < span.end)
     }
 
+    /// The sections of a file.
+    fn sections(&self, file: usize) -> Result<Rc<gimli::Dwarf<Slice<'a>>>, DebugError> {
+        if let Some(known) = self.sections.borrow().get(&file) {
+            return Ok(Rc::clone(known));
+        }
+        let load = |id: SectionId| Ok::<_, gimli::Error>(self.pages.section(file, id));
+        let mut sections = gimli::Dwarf::load(load)?;
+        match self.files.files.get(file).map(|file| file.role) {
+            Some(Role::Main) => {
+                if let Some(alternate) = self.files.alternate {
+                    let load = |id: SectionId| Ok::<_, gimli::Error>(self.pages.section(alternate, id));
+                    sections.sup = Some(Arc::new(gimli::Dwarf::load(load)?));
+                }
+            }
+            Some(Role::Split) if file != 0 => sections.make_dwo(&*self.sections(0)?),
+            Some(Role::Split | Role::Package) => sections.file_type = gimli::DwarfFileType::Dwo,
+            Some(Role::Alternate) | None => {}
+        }
+        let sections = Rc::new(sections);
+        self.sections.borrow_mut().insert(file, Rc::clone(&sections));
+        Ok(sections)
+    }
+
+    /// The sections of one unit of a package.
+    fn of_package(&self, file: usize, row: u32, types: bool) -> Result<Rc<gimli::Dwarf<Slice<'a>>>, DebugError> {
+        let known = self.packages.borrow().get(&file).cloned();
+        let package = match known {
+            Some(package) => package,
+            None => {
+                let load = |id: SectionId| Ok::<_, gimli::Error>(self.pages.section(file, id));
+                let package = Rc::new(gimli::DwarfPackage::load(load, Slice::EMPTY)?);
+                self.packages.borrow_mut().insert(file, Rc::clone(&package));
+                package
+            }
+        };
+        let parent = self.sections(0)?;
+        let sections = if types { package.tu_sections(row, &parent)? } else { package.cu_sections(row, &parent)? };
+        Ok(Rc::new(sections))
+    }
+
+    /// The part of `.debug_str_offsets` of a row of a package.
+    pub(super) fn row_strings(&self, file: usize, row: u32, types: bool) -> Result<Range<u64>, DebugError> {
+        self.of_package(file, row, types)?;
+        let package = self.packages.borrow().get(&file).cloned();
+        let Some(package) = package else { return Ok(0..0) };
+        let index = if types { &package.tu_index } else { &package.cu_index };
+        let mut parts = index.sections(row)?;
+        let part = parts.find(|part| part.section == gimli::IndexSectionId::DebugStrOffsets);
+        Ok(part.map_or(0..0, |part| u64::from(part.offset)..u64::from(part.offset) + u64::from(part.size)))
+    }
+
+    /// The parts of a file's `.debug_str_offsets` by unit, found out once.
+    pub(super) fn strings_of_units(&self, file: usize) -> Result<&'a [(Range<u64>, usize)], DebugError> {
+        let Some(opened) = self.files.files.get(file) else { return Ok(&[]) };
+        let parts = opened.strings_of_units.get_or_init(|| indexed::parts(self, file));
+        parts.as_deref().map_err(Clone::clone)
+    }
+
     /// Parses the unit at `span`, or returns it from the cache.
     pub(super) fn unit(&self, span: &UnitSpan) -> Result<Rc<Unit<'a>>, DebugError> {
         if let Some(unit) = self.cache.borrow().get(&span.start) {
             return Ok(Rc::clone(unit));
         }
+        let file = dwarf::file_of(span.start);
+        let (sections, base) = match span.split {
+            Some(split) => match split.row {
+                Some((row, types)) => (self.of_package(file, row, types)?, split.base),
+                None => (self.sections(file)?, 0),
+            },
+            None => (self.sections(file)?, 0),
+        };
+        let wanted = position(dwarf::offset_of(span.start).wrapping_sub(base))?;
         let header = if span.start & IN_TYPES == 0 {
-            self.dwarf.unit_header(DebugInfoOffset(position(span.start)?))?
+            sections.unit_header(DebugInfoOffset(wanted))?
         } else {
-            let wanted = position(span.start & !IN_TYPES)?;
-            let mut units = self.dwarf.type_units();
+            let mut units = sections.type_units();
             loop {
                 match units.next()? {
                     Some(header) if header.offset().0 == wanted => break header,
@@ -129,7 +189,19 @@ impl<'a> Debug<'a> {
         if header.address_size() != 8 {
             return Err(DebugError::Malformed(format!("a unit with {}-byte addresses", header.address_size())));
         }
-        let unit = Rc::new(Unit { unit: self.dwarf.unit(header)?, start: span.start });
+        let mut unit = sections.unit(header)?;
+        if let Some(split) = span.split
+            && let Some(skeleton) = self.span_of(split.skeleton).filter(|span| span.split.is_none())
+        {
+            let skeleton = self.unit(skeleton)?;
+            unit.copy_relocated_attributes(&skeleton.unit);
+            // The rest of a unit has no line table of its own; that of a type unit only names files.
+            if span.signature.is_none() {
+                unit.line_program = skeleton.unit.line_program.clone();
+                unit.comp_dir = unit.comp_dir.or(skeleton.unit.comp_dir);
+            }
+        }
+        let unit = Rc::new(Unit { unit, dwarf: sections, start: span.start });
         let mut cache = self.cache.borrow_mut();
         if cache.len() >= limits::MAX_CACHED_UNITS {
             cache.clear();
@@ -152,11 +224,9 @@ impl<'a> Debug<'a> {
     pub(super) fn reference(&self, unit: &Unit<'a>, value: Value<'a>) -> Option<DieId> {
         let id = match value {
             Value::UnitRef(offset) => unit.id(offset),
-            Value::DebugInfoRef(offset) => offset.0 as u64,
-            Value::DebugTypesRef(signature) => {
-                let wanted = Some(signature.0);
-                self.spans.iter().find(|span| span.signature.map(|(own, _)| own) == wanted)?.signature?.1
-            }
+            Value::DebugInfoRef(offset) => dwarf::in_file(dwarf::file_of(unit.start), offset.0 as u64)?,
+            Value::DebugInfoRefSup(offset) => dwarf::in_file(self.files.alternate?, offset.0 as u64)?,
+            Value::DebugTypesRef(signature) => *self.files.signatures.get(&signature.0)?,
             _ => return None,
         };
         self.span_of(id).map(|_| id)
@@ -206,8 +276,8 @@ impl<'a> Debug<'a> {
 
     /// A string attribute's text; `None` where it is not in this file.
     pub(super) fn text(&self, unit: &Unit<'a>, value: Value<'a>) -> Option<String> {
-        let text = self.dwarf.attr_string(&unit.unit, value).ok()?;
-        Some(String::from_utf8_lossy(text.slice()).into_owned())
+        let text = unit.dwarf.attr_string(&unit.unit, value).ok()?;
+        Some(String::from_utf8_lossy(&text.bytes().ok()?).into_owned())
     }
 
     /// An inherited string attribute.
@@ -230,7 +300,7 @@ impl<'a> Debug<'a> {
     pub(super) fn ranges(&self, unit: &Unit<'a>, die: &Die<'a>) -> Result<Vec<(u64, u64)>, DebugError> {
         let mut ranges = Vec::new();
         if let Some(value) = die.attr_value(gimli::DW_AT_ranges) {
-            if let Some(mut list) = self.dwarf.attr_ranges(&unit.unit, value)? {
+            if let Some(mut list) = unit.dwarf.attr_ranges(&unit.unit, value)? {
                 while let Some(range) = list.next()? {
                     if ranges.len() >= limits::MAX_RANGES {
                         return Err(over("ranges of a DIE", limits::MAX_RANGES));
@@ -241,7 +311,7 @@ impl<'a> Debug<'a> {
         } else if let Some(low) = self.address(unit, die, gimli::DW_AT_low_pc)? {
             let high = match die.attr_value(gimli::DW_AT_high_pc) {
                 Some(Value::Udata(size)) => low.checked_add(size),
-                Some(value) => self.dwarf.attr_address(&unit.unit, value)?,
+                Some(value) => unit.dwarf.attr_address(&unit.unit, value)?,
                 None => low.checked_add(1),
             };
             ranges.extend(high.map(|high| (low, high)));
@@ -260,7 +330,7 @@ impl<'a> Debug<'a> {
             let low = self.ranges(unit, die)?.first().map(|(low, _)| *low);
             return Ok(low.and_then(|low| low.checked_add(offset)));
         }
-        Ok(self.dwarf.attr_address(&unit.unit, value)?)
+        Ok(unit.dwarf.attr_address(&unit.unit, value)?)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
 use crate::syntax::ast::{Where, Who};
-use crate::world::{FileId, OpenError, Opened, Place};
+use crate::world::{Container, FileId, OpenError, Opened, Place};
 
 /// What opening gave.
 pub(super) type OpenResult = Result<FileId, OpenError>;
@@ -84,20 +84,21 @@ impl Resolver<'_> {
     }
 
     fn open(&mut self, index: ContainerIndex, place: &Place) -> OpenResult {
-        let Some(container) = self.containers.get(index.0 as usize) else { return Err(OpenError::Gone) };
+        let Some(container) = self.containers.get(index.0 as usize).cloned() else { return Err(OpenError::Gone) };
         let key = (container.id.clone(), place.clone());
         if let Some(known) = self.opened.get(&key) {
             return known.clone();
         }
-        let opened = self.world.open(container, place).map(|opened| self.remember(opened));
+        let opened = self.world.open(&container, place).map(|opened| self.remember(&container, opened));
         self.opened.insert(key, opened.clone());
         opened
     }
 
-    fn remember(&mut self, opened: Opened) -> FileId {
+    fn remember(&mut self, container: &Container, opened: Opened) -> FileId {
         let id = opened.file;
         if !self.file_of.contains_key(&id) {
-            let module = Module::open(opened.bytes).map(Rc::new);
+            let companions = self.world.companions(container, &opened);
+            let module = Module::with_companions(opened.bytes, &opened.path, companions).map(Rc::new);
             let build_id = module.as_ref().ok().and_then(|module| module.build_id().cloned());
             self.modules.insert(id, module);
             self.file_of.insert(id, FileIndex(u32::try_from(self.files.len()).unwrap_or(u32::MAX)));

@@ -66,7 +66,7 @@ impl Resolver<'_> {
         let Some(&index) = self.file_of.get(&file) else { return };
         let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
         let holders = self.holders(containers);
-        let module = match self.module(file) {
+        let module = match self.module(file).and_then(|module| module.traced().map(|()| module)) {
             Ok(module) => module,
             Err(error) => {
                 problems.push(unreadable(&path, &holders, &error, place));
@@ -94,7 +94,11 @@ impl Resolver<'_> {
             let mut problem =
                 Diagnostic::new(Code::E0104, wanted.span, message).nearest(&module.nearest_functions(&wanted.name, 3));
             if !module.has_dwarf() {
-                problem = problem.note("the file has no debug info: only the names of its symbol tables are known");
+                problem =
+                    problem.note("no debug info of the file was found: only the names of its symbol tables are known");
+            }
+            for note in module.notes() {
+                problem = problem.note(note);
             }
             problems.push(problem);
             return;

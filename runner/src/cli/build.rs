@@ -7,6 +7,7 @@ use ctp_lang::check::check;
 use ctp_lang::emit::{bpf, stap};
 
 use super::load::load;
+use super::symbols::Symbols;
 use crate::container::Settings;
 use crate::engine;
 use crate::error::Failure;
@@ -16,6 +17,9 @@ use crate::world::live::LiveWorld;
 /// Compile a program and print the result, attaching nothing
 #[derive(Args, Debug)]
 pub struct Build {
+    #[command(flatten)]
+    /// Where debug info is looked for
+    pub symbols: Symbols,
     /// Program files; `-` reads standard input
     #[arg(required_unless_present = "script", value_name = "FILE")]
     pub files: Vec<String>,
@@ -57,7 +61,8 @@ pub enum Emit {
 pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
     let loaded = load(&build.files, &build.script)?;
     let mut diagnostics = loaded.diagnostics;
-    let (program, found) = check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()));
+    let (program, found) =
+        check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()).looking_in(build.symbols.places()));
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     let compiled = match program {

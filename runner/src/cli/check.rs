@@ -8,6 +8,7 @@ use ctp_lang::render;
 use ctp_lang::source::Sources;
 
 use super::load::load;
+use super::symbols::Symbols;
 use crate::container::Settings;
 use crate::error::Failure;
 use crate::report::{self, Color};
@@ -16,6 +17,9 @@ use crate::world::live::LiveWorld;
 /// Check a program against the containers that run, attaching nothing
 #[derive(Args, Debug)]
 pub struct Check {
+    #[command(flatten)]
+    /// Where debug info is looked for
+    pub symbols: Symbols,
     /// Program files; `-` reads standard input
     #[arg(required_unless_present = "script", value_name = "FILE")]
     pub files: Vec<String>,
@@ -55,7 +59,8 @@ pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
     match load(&check_args.files, &check_args.script) {
         Ok(loaded) => {
             diagnostics = loaded.diagnostics;
-            let (_, found) = check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()));
+            let world = LiveWorld::new(Settings::from_env()).looking_in(check_args.symbols.places());
+            let (_, found) = check(&loaded.sources, &loaded.files, &world);
             diagnostics.extend(found);
             diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
             sources = loaded.sources;

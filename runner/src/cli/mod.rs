@@ -8,6 +8,7 @@ pub mod load;
 pub mod ps;
 pub mod run;
 mod size;
+pub mod symbols;
 
 use clap::{Parser, Subcommand};
 

@@ -8,6 +8,7 @@ use ctp_lang::codes::Code;
 
 use super::load::load;
 use super::size;
+use super::symbols::Symbols;
 use crate::container::Settings;
 use crate::engine;
 use crate::error::Failure;
@@ -24,6 +25,9 @@ use crate::world::live::LiveWorld;
     Standard output holds what the program prints and nothing else; ctp itself speaks on standard error."
 )]
 pub struct Run {
+    #[command(flatten)]
+    /// Where debug info is looked for
+    pub symbols: Symbols,
     /// Program files; `-` reads standard input
     #[arg(required_unless_present = "script", value_name = "FILE")]
     pub files: Vec<String>,
@@ -85,7 +89,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     if !run.plan && loaded.has_sites() && loaded.diagnostics.is_empty() {
         engine::bpf::grace::begin();
     }
-    let world = LiveWorld::new(Settings::from_env());
+    let world = LiveWorld::new(Settings::from_env()).looking_in(run.symbols.places());
     let mut diagnostics = loaded.diagnostics;
     let (program, found) = check(&loaded.sources, &loaded.files, &world);
     diagnostics.extend(found);

@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, Runtime, World};
+use ctp_lang::world::{Companions, Container, FileId, ListError, OpenError, Opened, Place, Runtime, World};
 
 use crate::container::{self, Found, Listing, Settings};
 use crate::rootfs::{Root, RootFile};
+use crate::symbols::{Finder, Places};
 
 /// The containers that run on this machine and their files.
 #[derive(Default)]
 pub struct LiveWorld {
     settings: Settings,
+    places: Arc<Places>,
     listing: OnceLock<Result<Known, ListError>>,
     files: Mutex<Files>,
 }
@@ -57,7 +59,13 @@ impl LiveWorld {
 
     /// The machine with a listing made before (one container that was started again, say).
     pub fn of(settings: Settings, listing: Listing) -> LiveWorld {
-        LiveWorld { settings, listing: OnceLock::from(Ok(Known::new(listing))), files: Mutex::default() }
+        LiveWorld { settings, listing: OnceLock::from(Ok(Known::new(listing))), ..LiveWorld::default() }
+    }
+
+    /// The same, with debug info looked for in these places too.
+    #[must_use]
+    pub fn looking_in(self, places: Places) -> LiveWorld {
+        LiveWorld { places: Arc::new(places), ..self }
     }
 
     /// The containers with their first processes, in the order of [`World::containers`].
@@ -135,6 +143,14 @@ impl World for LiveWorld {
         let id = files.id_of(index, &file)?;
         files.by_place.insert(asked, (id, file.clone()));
         Ok(Opened { file: id, path: file.path.clone(), bytes: Arc::new(file) })
+    }
+
+    fn companions(&self, container: &Container, opened: &Opened) -> Option<Arc<dyn Companions>> {
+        let found = &self.known().ok()?.listing.found;
+        let found = found
+            .iter()
+            .find(|found| found.container.id == container.id && found.container.runtime == container.runtime)?;
+        Some(Arc::new(Finder::new(found, &opened.path, &self.places)))
     }
 }
 

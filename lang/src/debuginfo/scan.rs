@@ -1,0 +1,174 @@
+//! Owns looking for byte strings in whole sections: one pass in pieces that fit the processor's cache, whatever the
+//! section's size. Never says what a find means.
+
+use memchr::memmem::Finder;
+
+use super::facts::DebugError;
+use super::sections::Stored;
+
+/// Bytes read at a time.
+const CHUNK: usize = 256 << 10;
+/// More offsets than these are looked for all at once, by a table, and not one after the other.
+const FEW: usize = 6;
+/// Entries of that table: one for each value of an offset's lower half.
+const TABLE: usize = 1 << 16;
+
+/// What is looked for.
+#[derive(Clone, Default)]
+pub(super) struct Needles {
+    texts: Vec<Finder<'static>>,
+    many: Option<Many>,
+    /// Length of the longest.
+    longest: usize,
+}
+
+/// A set of 4-byte little-endian numbers.
+#[derive(Clone)]
+struct Many {
+    table: Vec<bool>,
+    sorted: Vec<u32>,
+}
+
+impl Needles {
+    /// A text with the NUL behind it.
+    pub(super) fn add_name(&mut self, name: &str) {
+        let terminated: Vec<u8> = name.bytes().chain([0]).collect();
+        self.add(&terminated);
+    }
+
+    /// Offsets as DWARF writes them (in DWARF64 the lower half of one: that is looked for).
+    pub(super) fn add_offsets(&mut self, offsets: impl IntoIterator<Item = u64>) {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+        let mut sorted: Vec<u32> = offsets.into_iter().map(|offset| offset as u32).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() <= FEW {
+            sorted.iter().for_each(|offset| self.add(&offset.to_le_bytes()));
+            return;
+        }
+        let mut table = vec![false; TABLE];
+        for offset in &sorted {
+            if let Some(entry) = table.get_mut((offset & 0xffff) as usize) {
+                *entry = true;
+            }
+        }
+        self.longest = self.longest.max(4);
+        self.many = Some(Many { table, sorted });
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.longest = self.longest.max(bytes.len());
+        self.texts.push(Finder::new(bytes).into_owned());
+    }
+
+    /// Calls `hit` for places at which one of the needles is; it returns from where on to look for that one again.
+    pub(super) fn scan(&self, stored: &Stored, mut hit: impl FnMut(u64) -> u64) -> Result<(), DebugError> {
+        let size = stored.size();
+        let longest = self.longest as u64;
+        if longest == 0 || size < longest {
+            return Ok(());
+        }
+        // Read in whole pieces, each behind the last bytes of the one before: what lies across is found there.
+        let overlap = self.longest - 1;
+        let mut buffer = vec![0; overlap + CHUNK];
+        let mut next = vec![0; self.texts.len()];
+        next.push(if self.many.is_some() { 0 } else { u64::MAX });
+        let mut read = 0;
+        let mut carried = 0;
+        while read < size {
+            let wanted = usize::try_from(size - read).unwrap_or(usize::MAX).min(CHUNK);
+            let start = overlap - carried;
+            stored.read(read, buffer.get_mut(overlap..overlap + wanted).unwrap_or_default())?;
+            let chunk = buffer.get(start..overlap + wanted).unwrap_or_default();
+            let base = read - carried as u64;
+            let finders = self.texts.iter().map(Some).chain([None]);
+            for (finder, next) in finders.zip(&mut next) {
+                loop {
+                    let from = usize::try_from((*next).max(base) - base).unwrap_or(usize::MAX);
+                    let Some(rest) = chunk.get(from..) else { break };
+                    let found = match finder {
+                        Some(finder) => finder.find(rest),
+                        None => self.many.as_ref().and_then(|many| many.find(rest)),
+                    };
+                    let Some(found) = found else { break };
+                    let at = base + (from + found) as u64;
+                    *next = hit(at).max(at + 1);
+                }
+            }
+            read += wanted as u64;
+            carried = overlap.min(usize::try_from(read).unwrap_or(usize::MAX));
+            buffer.copy_within(overlap + wanted - carried.min(overlap + wanted)..overlap + wanted, overlap - carried);
+            // What lies before where all go on need not be read.
+            let go_on = next.iter().copied().min().unwrap_or(0).min(size);
+            let piece = go_on - go_on % CHUNK as u64;
+            if piece > read {
+                (read, carried) = (piece, 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Many {
+    fn find(&self, bytes: &[u8]) -> Option<usize> {
+        bytes.windows(4).position(|window| {
+            let &[a, b, c, d] = window else { return false };
+            let low = usize::from(u16::from_le_bytes([a, b]));
+            self.table.get(low) == Some(&true) && self.sorted.binary_search(&u32::from_le_bytes([a, b, c, d])).is_ok()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn all(needles: &Needles, bytes: &[u8]) -> Vec<u64> {
+        let stored = Stored::plain(Arc::new(bytes.to_vec()), 0, bytes.len() as u64);
+        let mut found = Vec::new();
+        needles
+            .scan(&stored, |at| {
+                found.push(at);
+                at + 1
+            })
+            .expect("readable");
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn finds_across_the_pieces_it_reads() {
+        let mut bytes = vec![7; CHUNK * 3 + 5];
+        let places = [0, CHUNK - 3, CHUNK - 1, 2 * CHUNK - 6, CHUNK * 3];
+        for place in places {
+            bytes[place..place + 5].copy_from_slice(b"name\0");
+        }
+        let mut needles = Needles::default();
+        needles.add_name("name");
+        // The third overwrote the end of the second.
+        let expected = [0, CHUNK as u64 - 1, 2 * CHUNK as u64 - 6, CHUNK as u64 * 3];
+        assert_eq!(all(&needles, &bytes), expected);
+        let mut many = Needles::default();
+        let name = u64::from(u32::from_le_bytes(*b"ame\0"));
+        many.add_offsets((0..100u64).map(|n| 0xabcd_0000 + n).chain([name]));
+        assert_eq!(all(&many, &bytes), expected.map(|at| at + 1));
+    }
+
+    #[test]
+    fn a_hit_can_pass_over_what_follows() {
+        let bytes = b"x\0".repeat(CHUNK);
+        let stored = Stored::plain(Arc::new(bytes.clone()), 0, bytes.len() as u64);
+        let mut needles = Needles::default();
+        needles.add_name("x");
+        let mut found = Vec::new();
+        needles
+            .scan(&stored, |at| {
+                found.push(at);
+                at + 300_000
+            })
+            .expect("readable");
+        assert_eq!(found, [0, 300_000]);
+    }
+}

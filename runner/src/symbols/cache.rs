@@ -1,0 +1,301 @@
+//! Owns the cache: `debuginfod/` with what servers sent, `unpacked/` with sections of debug info that were compressed.
+//! Bounded in size; an entry appears whole or not at all (written under another name, then renamed), whoever else writes
+//! at the same time; one that is damaged is thrown away when that shows. Never holds anything that a container could
+//! have put there in another's name: a container's own file is unpacked for one run only.
+
+mod kept;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use ctp_lang::world::{Keep, Keeping, ReadAt};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::host::HostFile;
+use kept::{KeptFile, OpenFile, Writer};
+
+/// Most bytes that the cache holds.
+const LARGEST: u64 = 4 << 30;
+/// Bytes of the file system that the cache leaves free.
+const LEFT_FREE: u64 = 1 << 30;
+/// A file being written that is older than this was left behind by a process that died.
+const STALE: std::time::Duration = std::time::Duration::from_hours(1);
+
+/// The cache's folder, if it can be used.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    folder: Option<PathBuf>,
+}
+
+impl Cache {
+    /// The cache in that folder; made when first written to.
+    pub(super) fn new(folder: Option<PathBuf>) -> Cache {
+        Cache { folder }
+    }
+
+    /// A folder of the cache, made if need be; `None` where others could write to it, or nobody can.
+    pub(super) fn part(&self, name: &str) -> Option<PathBuf> {
+        let top = self.folder.as_ref()?;
+        let part = top.join(name);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&part).ok()?;
+        let ours = |path: &Path| {
+            let metadata = std::fs::symlink_metadata(path).ok()?;
+            let own = metadata.uid() == nix::unistd::geteuid().as_raw();
+            (metadata.is_dir() && own && metadata.mode() & 0o022 == 0).then_some(())
+        };
+        ours(top)?;
+        ours(&part)?;
+        Some(part)
+    }
+
+    /// Keeps what is unpacked of a file of the host for the next runs too.
+    pub(super) fn keep(&self, file: &HostFile) -> Option<Arc<dyn Keep>> {
+        let folder = self.part("unpacked")?;
+        let (device, identity) = file.identity().ok()?;
+        // A file system without a device (FUSE, overlays of it) can show another file under the same identity.
+        if nix::sys::stat::major(device) == 0 {
+            return self.keep_for_this_run();
+        }
+        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: Some(identity) }))
+    }
+
+    /// Keeps what is unpacked of a file of a container, in a file without a name.
+    pub(super) fn keep_for_this_run(&self) -> Option<Arc<dyn Keep>> {
+        let folder = self.part("unpacked")?;
+        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: None }))
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(super) fn has_room(&self, folder: &Path, size: u64) -> bool {
+        let free = nix::sys::statvfs::statvfs(folder).map_or(0, |fs| fs.blocks_available() * fs.fragment_size());
+        size <= LARGEST && free >= size.saturating_add(LEFT_FREE)
+    }
+
+    /// Removes the entries that were used longest ago until the cache is within its bound, and what dead processes left.
+    pub(super) fn trim(&self) {
+        let Some(top) = &self.folder else { return };
+        let mut entries = Vec::new();
+        collect(top, 0, &mut entries);
+        let mut total: u64 = entries.iter().map(|entry| entry.size).sum();
+        entries.sort_by_key(|entry| entry.used);
+        for entry in entries {
+            let age = SystemTime::now().duration_since(entry.used).unwrap_or_default();
+            let unfinished = entry.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
+            let goes = if unfinished { age > STALE } else { total > LARGEST };
+            if goes && std::fs::remove_file(&entry.path).is_ok() {
+                total = total.saturating_sub(entry.size);
+            }
+        }
+    }
+}
+
+/// A file in the cache.
+struct Entry {
+    path: PathBuf,
+    size: u64,
+    used: SystemTime,
+}
+
+fn collect(folder: &Path, depth: u32, entries: &mut Vec<Entry>) {
+    let Ok(listed) = std::fs::read_dir(folder) else { return };
+    for entry in listed.flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() && depth < 2 {
+            collect(&entry.path(), depth + 1, entries);
+        } else if metadata.is_file() {
+            let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            entries.push(Entry { path: entry.path(), size: metadata.blocks() * 512, used });
+        }
+    }
+}
+
+/// What the names of files that are being written begin with.
+const UNFINISHED: &str = ".unfinished-";
+
+/// A file being written, which gets its name when it is whole; removed if it never is.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub(super) file: File,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins a file in a folder.
+    ///
+    /// # Errors
+    /// As creating it fails.
+    pub(super) fn begin(folder: &Path) -> io::Result<Unfinished> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{UNFINISHED}{}-{number}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Unfinished { file, path })
+    }
+
+    /// Gives it its name, in the place of what had it.
+    ///
+    /// # Errors
+    /// As writing it to the disk or renaming it fails.
+    pub(super) fn finish(self, path: &Path) -> io::Result<File> {
+        self.file.sync_data()?;
+        std::fs::rename(&self.path, path)?;
+        self.file.try_clone()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Where it was renamed, nothing has that name any more.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Unpacked sections of one file.
+struct Unpacked {
+    cache: Cache,
+    folder: PathBuf,
+    /// Under which name they are found again; `None` where they are not.
+    identity: Option<String>,
+}
+
+impl Unpacked {
+    fn path(&self, section: &str) -> Option<PathBuf> {
+        let plain = section.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
+        let identity = self.identity.as_ref().filter(|_| plain)?;
+        Some(self.folder.join(format!("{identity}{section}")))
+    }
+}
+
+impl Keep for Unpacked {
+    fn kept(&self, section: &str, size: u64) -> Option<Arc<dyn ReadAt>> {
+        let path = self.path(section)?;
+        let kept = KeptFile::open(&path, size).ok()??;
+        Some(Arc::new(kept))
+    }
+
+    fn begin(&self, section: &str, size: u64) -> Option<Box<dyn Keeping>> {
+        if !self.cache.has_room(&self.folder, size) {
+            return None;
+        }
+        match self.path(section) {
+            Some(path) => {
+                let file = Unfinished::begin(&self.folder).ok()?;
+                Some(Box::new(Writer::new(file, path, size, self.cache.clone())))
+            }
+            None => {
+                let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+                let file = nix::fcntl::open(&self.folder, flags, Mode::S_IRUSR | Mode::S_IWUSR).ok()?;
+                Some(Box::new(OpenFile::new(File::from(file), size)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cache in a folder of this test's own.
+    fn cache(name: &str) -> Cache {
+        let folder = std::env::temp_dir().join(format!("ctp-cache-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        Cache::new(Some(folder))
+    }
+
+    fn unpacked(cache: &Cache) -> Unpacked {
+        let folder = cache.part("unpacked").expect("a folder");
+        Unpacked { cache: cache.clone(), folder, identity: Some("8-1-2-3.4".to_owned()) }
+    }
+
+    fn write(unpacked: &Unpacked, bytes: &[u8]) -> Option<Arc<dyn ReadAt>> {
+        let mut keeping = unpacked.begin(".debug_info", bytes.len() as u64).expect("room");
+        assert!(bytes.chunks(10_000).all(|part| keeping.append(part)));
+        keeping.finish()
+    }
+
+    fn same(kept: &dyn ReadAt, bytes: &[u8]) -> bool {
+        let mut all = vec![0; bytes.len()];
+        kept.read_at(0, &mut all).is_ok() && all == bytes
+    }
+
+    #[test]
+    fn what_was_kept_is_read_again_by_the_next() {
+        let cache = cache("again");
+        let unpacked = unpacked(&cache);
+        let bytes: Vec<u8> = (0..300_000u32).map(|at| (at % 241) as u8).collect();
+        assert!(unpacked.kept(".debug_info", bytes.len() as u64).is_none());
+        assert!(same(&*write(&unpacked, &bytes).expect("kept"), &bytes));
+        let again = unpacked.kept(".debug_info", bytes.len() as u64).expect("kept");
+        assert!(same(&*again, &bytes));
+        let mut part = [0; 77];
+        again.read_at(65_500, &mut part).expect("inside");
+        assert_eq!(part, bytes[65_500..65_577]);
+        assert!(unpacked.kept(".debug_info", 5).is_none(), "of another size");
+        let _ = std::fs::remove_dir_all(cache.folder.expect("set"));
+    }
+
+    #[test]
+    fn a_damaged_entry_is_thrown_away() {
+        let cache = cache("damaged");
+        let unpacked = unpacked(&cache);
+        let bytes = vec![7; 200_000];
+        let path = unpacked.path(".debug_info").expect("plain");
+        for damage in [0, 100_000, 199_999] {
+            drop(write(&unpacked, &bytes));
+            let mut file = std::fs::read(&path).expect("there");
+            file[damage] ^= 1;
+            std::fs::write(&path, &file).expect("writable");
+            let kept = unpacked.kept(".debug_info", bytes.len() as u64).expect("its end is right");
+            assert!(!same(&*kept, &bytes), "damage at {damage} was not seen");
+            assert!(!path.exists());
+        }
+        // Cut short, or with a damaged end: no entry at all.
+        for cut in [0, 100, 200_000] {
+            drop(write(&unpacked, &bytes));
+            let file = std::fs::read(&path).expect("there");
+            std::fs::write(&path, &file[..cut]).expect("writable");
+            assert!(unpacked.kept(".debug_info", bytes.len() as u64).is_none());
+            assert!(!path.exists());
+        }
+        let _ = std::fs::remove_dir_all(cache.folder.expect("set"));
+    }
+
+    #[test]
+    fn many_may_write_one_entry() {
+        let cache = cache("many");
+        let bytes: Vec<u8> = (0..500_000u32).map(|at| (at % 239) as u8).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let unpacked = unpacked(&cache);
+                    for _ in 0..5 {
+                        if let Some(kept) = unpacked.kept(".debug_info", bytes.len() as u64) {
+                            assert!(same(&*kept, &bytes));
+                        }
+                        assert!(same(&*write(&unpacked, &bytes).expect("kept"), &bytes));
+                    }
+                });
+            }
+        });
+        let left = std::fs::read_dir(cache.part("unpacked").expect("a folder")).expect("listed").count();
+        assert_eq!(left, 1, "one entry, nothing unfinished");
+        let _ = std::fs::remove_dir_all(cache.folder.expect("set"));
+    }
+
+    #[test]
+    fn a_folder_that_others_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let cache = cache("open");
+        let folder = cache.folder.clone().expect("set");
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("set");
+        assert!(cache.part("unpacked").is_none() && cache.keep_for_this_run().is_none());
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
