@@ -27,6 +27,7 @@ use crate::ir::{Constant, ContainerIndex, FileIndex, Global, GlobalKind, Handler
 use crate::source::{Sources, Span};
 use body::{Body, Scope};
 use library::Library;
+use crate::world::TargetKind;
 use names::Names;
 
 /// The folder, in the private root and on the machine, that holds the probed files' slots.
@@ -192,9 +193,17 @@ impl<'a> Emitter<'a> {
     fn containers_can_be_told(&mut self) {
         let program = self.program;
         let Some(probe) = program.probes.first() else { return };
-        for container in program.containers.iter().filter(|container| container.cgroup.is_none()) {
-            let what = format!("probes in container `{}`", container.display_name());
-            self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+        for container in &program.containers {
+            let what = format!("probes in {}", container.described());
+            match container.kind {
+                TargetKind::Container | TargetKind::Cgroup if container.cgroup.is_some() => {}
+                TargetKind::Container | TargetKind::Cgroup => {
+                    self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+                }
+                TargetKind::Process | TargetKind::Host => {
+                    self.refuse(probe.span, what, "the script knows tasks by the cgroup they are in");
+                }
+            }
         }
     }
 
