@@ -26,6 +26,7 @@ pub(crate) fn sources(text: &str) -> Sources {
 /// A container.
 pub(crate) fn container(name: &str) -> Container {
     Container {
+        kind: Default::default(),
         id: "4f1c0a9be0d24c7f8a3d1e5b6c7d8e9f4f1c0a9be0d24c7f8a3d1e5b6c7d8e9f".to_owned(),
         name: Some(name.to_owned()),
         runtime: Runtime::Docker,

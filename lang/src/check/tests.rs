@@ -163,6 +163,7 @@ fn assignments_in_assignments_are_checked_once_each() {
 fn at_a_site(program: &Program) -> Program {
     let mut program = program.clone();
     program.containers = vec![Container {
+        kind: Default::default(),
         id: "0".repeat(64),
         name: Some("web".to_owned()),
         runtime: crate::world::Runtime::Docker,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Match, Resolver, list, unsupported};
+use super::{Match, Resolver, holders, unsupported};
 use crate::codes::Code;
 use crate::debuginfo::facts::{DebugError, Function, SiteKind};
 use crate::diagnostic::Diagnostic;
@@ -121,15 +121,7 @@ impl Resolver<'_> {
     }
 
     fn holders(&self, containers: &[ContainerIndex]) -> String {
-        let names: Vec<String> = containers
-            .iter()
-            .filter_map(|&index| self.container(index))
-            .map(|container| container.display_name().to_owned())
-            .collect();
-        match names.as_slice() {
-            [one] => format!("container `{one}`"),
-            several => format!("containers {}", list(several)),
-        }
+        holders(containers.iter().filter_map(|&index| self.container(index)))
     }
 }
 

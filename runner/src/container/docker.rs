@@ -1,7 +1,7 @@
 //! Owns asking docker: names, images and labels over its socket, from its state files where the socket does not
 //! answer. Never decides whether a container exists: `/proc` does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -89,9 +89,9 @@ pub(super) fn stopped(docker_host: Option<&str>) -> Option<Vec<(String, String)>
     Some(stopped.take(20).collect())
 }
 
-/// Whether docker knows a container, running or not; `None` where it cannot be asked.
-pub(super) fn knows(docker_host: Option<&str>, id: &str) -> Option<bool> {
-    list(docker_host).ok().map(|list| list.iter().any(|summary| summary.id == id))
+/// Ids of all its containers, running or not; `None` where it cannot be asked.
+pub(super) fn ids(docker_host: Option<&str>) -> Option<HashSet<String>> {
+    list(docker_host).ok().map(|list| list.into_iter().map(|summary| summary.id).collect())
 }
 
 fn list(docker_host: Option<&str>) -> Result<Vec<Summary>, String> {

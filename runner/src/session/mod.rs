@@ -10,6 +10,7 @@ mod timers;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf;
 use ctp_lang::interpret::{self, Stop};
 use ctp_lang::ir::{GlobalIndex, GlobalKind, Handler, Probe, ProbeKind, Program};
@@ -18,6 +19,7 @@ use ctp_lang::value::sort_entries;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::container;
 use crate::engine::bpf::{BpfEngine, StartError};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
@@ -172,6 +174,11 @@ impl Running<'_> {
         }
         let mut attached = Instant::now();
         if next == Next::On {
+            // By its number alone a process was told to the kernel: that it still lives proves that it was this one.
+            if let Some(process) = self.targets.ended_process() {
+                return Err(Box::new(engine::Failure::new(Code::E0406, format!("{process} has ended"))));
+            }
+            self.engine.tell_host(&container::target::host_view)?;
             self.engine.attach(&|file| self.files.open(file))?;
             attached = Instant::now();
             self.say_attached();
@@ -216,6 +223,9 @@ impl Running<'_> {
             let until = [timers.next(), end, has_sites.then_some(watch)].into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |until| until.saturating_duration_since(now)).min(LONGEST_WAIT);
             let (_, exited) = self.hand_over(wait, Some(signals.as_fd()))?;
+            if self.engine.new_cgroups() {
+                self.engine.tell_host(&container::target::host_view)?;
+            }
             self.flush();
             let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
             if exited || interrupted || self.write_error.is_some() || self.enough() {
@@ -357,12 +367,10 @@ impl Running<'_> {
         if self.session.options.quiet || points == 0 {
             return;
         }
-        let names = self.targets.names();
         report::notice(&format!(
-            "attached {} in {} ({}) in {} ms",
+            "attached {} in {} in {} ms",
             summary::counted(points, "point"),
-            summary::counted(names.len() as u64, "container"),
-            names.join(", "),
+            self.targets.described(),
             self.session.options.started.elapsed().as_millis()
         ));
     }

@@ -7,10 +7,12 @@
 //! one counter ([`Category`]) raised by one.
 
 mod asm;
+pub mod cgroups;
 mod context;
 mod disassembly;
 mod env;
 mod expr;
+mod filter;
 mod frame;
 mod globals;
 mod handler;
@@ -21,18 +23,19 @@ mod output;
 mod program;
 pub mod record;
 pub mod store;
+pub mod tasks;
 mod text;
 
 use std::sync::Arc;
 
 use super::gate::{Construct, refuse};
-use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
     Constant, ContainerIndex, Context, Expr, ExprKind, FileIndex, GlobalKind, Handler, ProbeIndex, ProbeKind, Program,
     Ty, Variant,
 };
 use crate::source::Span;
+use crate::world::TargetKind;
 use env::{Env, Rodata};
 pub use insn::Insn;
 use map::{FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, TextLayout};
@@ -63,6 +66,21 @@ pub struct KernelFacts {
     pub copy_from_user_str: Option<u32>,
     /// Where the kernel holds the numbers of a task.
     pub pids: Option<PidOffsets>,
+    /// Where it holds what a task descends from.
+    pub lineage: Option<LineageOffsets>,
+}
+
+/// Byte offsets of members of `task_struct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineageOffsets {
+    /// `group_leader`
+    pub leader: u32,
+    /// `tgid`
+    pub tgid: u32,
+    /// `start_boottime`
+    pub start: u32,
+    /// `real_parent`
+    pub parent: u32,
 }
 
 /// Byte offsets of members in the kernel's structures.
@@ -87,6 +105,8 @@ pub struct Needs {
     pub copy_from_user_str: bool,
     /// [`KernelFacts::pids`]
     pub pids: bool,
+    /// [`KernelFacts::lineage`]
+    pub lineage: bool,
 }
 
 /// Index into [`Compiled::sites`]: the lower half of a link's cookies.
@@ -188,6 +208,8 @@ pub struct Compiled {
     pub text: TextLayout,
     /// Cgroup levels the filter looks at.
     pub levels: Vec<u32>,
+    /// Whether tasks of the host count: then new cgroups are to be watched ([`cgroups`]) with the map of their number.
+    pub watches_cgroups: Option<MapId>,
     /// Name and id of each container.
     containers: Vec<(String, String)>,
 }
@@ -275,7 +297,8 @@ fn handlers(program: &Program) -> impl Iterator<Item = (bool, &Handler)> {
 
 /// What compiling a program needs to know of the kernel.
 pub fn needs(program: &Program) -> Needs {
-    let mut needs = Needs::default();
+    let lineage = program.containers.iter().any(|container| container.kind == TargetKind::Process);
+    let mut needs = Needs { lineage, ..Needs::default() };
     for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {
         visit_handler(handler, &mut |expr| {
             needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_));
@@ -302,7 +325,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let sites = number_sites(program);
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
-    let levels = levels(program)?;
+    let tasks = filter::tasks(program, kernel)?;
     let env = Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
 
     let mut prints: Vec<PrintLayout> = Vec::new();
@@ -338,7 +361,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
                 })
             })
             .collect();
-        match program::write(&env, &mut rodata, &levels, &entries) {
+        match program::write(&env, &mut rodata, &tasks, &entries) {
             Ok((done, used)) => {
                 scratch_size = scratch_size.max(used);
                 programs.push(BpfProgram { files, insns: done.insns, maps: done.maps, spans: done.spans });
@@ -365,8 +388,13 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         max_entries: 1,
         initial: vec![rodata.bytes],
     });
+    let watches_cgroups = tasks.host.then(|| {
+        maps.push(cgroups::map());
+        MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
+    });
     let containers = program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
-    Ok(Compiled { maps, programs, sites, prints, globals, text, levels, containers })
+    let levels = tasks.levels;
+    Ok(Compiled { maps, programs, sites, prints, globals, text, levels, watches_cgroups, containers })
 }
 
 /// All variants in order: probe, variant, id of its first site.
@@ -442,7 +470,10 @@ fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec> {
     let sets: std::collections::BTreeSet<&[ContainerIndex]> =
         program.sites().map(|(_, site)| &*site.containers).collect();
     let members: usize = sets.iter().map(|set| set.len()).sum();
-    let filter = count(members).saturating_mul(2).saturating_add(SPARE_CONTAINERS);
+    let mut filter = count(members).saturating_mul(2).saturating_add(SPARE_CONTAINERS);
+    if program.containers.iter().any(|container| container.kind == TargetKind::Host) {
+        filter = filter.saturating_add(cgroups::MOST);
+    }
     let counters = count(Category::ALL.len()) * 8;
     vec![
         map("ctp_filter", MapKind::Hash, FilterKey::SIZE, FilterValue::SIZE, filter),
@@ -556,34 +587,4 @@ fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
             Ty::Str => KeyPart::Text,
         })
         .collect()
-}
-
-/// The distinct levels of the containers' cgroups.
-fn levels(program: &Program) -> Result<Vec<u32>, Vec<Diagnostic>> {
-    let mut levels = Vec::new();
-    let mut errors = Vec::new();
-    for (probe, site) in program.sites() {
-        let Some(probe) = program.probes.get(probe.0 as usize) else { continue };
-        for container in site.containers.iter().filter_map(|index| program.container(*index)) {
-            match &container.cgroup {
-                Some(cgroup) => levels.push(cgroup.level),
-                None => errors.push(
-                    Diagnostic::new(
-                        Code::E0407,
-                        probe.span,
-                        format!("container `{}` has no cgroup of its own", container.display_name()),
-                    )
-                    .note("the kernel tells containers apart by their cgroup; its processes are in the host's")
-                    .help("start it with a cgroup of its own (docker: without `--cgroup-parent` of another)"),
-                ),
-            }
-        }
-    }
-    errors.dedup();
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    levels.sort_unstable();
-    levels.dedup();
-    Ok(levels)
 }

@@ -1,12 +1,13 @@
-//! Owns a whole program: which task is meant (the filter), which handler its site means (the dispatch), and the one
-//! place where hits are counted.
+//! Owns a whole program: whose task it is ([`super::filter`]), which handler its site means (the dispatch), and the
+//! one place where hits are counted.
 
 use super::asm::{Asm, Assembled, Label};
 use super::env::{Env, Rodata};
+use super::filter::{self, Tasks};
 use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
-use super::map::{COUNTERS, FILTER};
+use super::map::COUNTERS;
 use super::{PrintLayout, SiteId};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
@@ -28,7 +29,7 @@ pub(super) struct Entry<'a> {
 pub(super) fn write(
     env: &Env<'_>,
     rodata: &mut Rodata,
-    levels: &[u32],
+    tasks: &Tasks,
     entries: &[Entry<'_>],
 ) -> Result<(Assembled, u32), Refused> {
     let Some(span) = entries.first().map(|entry| entry.span) else {
@@ -39,7 +40,9 @@ pub(super) fn write(
     let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
     let (key, pid_level) = (take(16)?, take(8)?);
     let shared = Shared { count: asm.label(), key, pid_level };
-    filter(&mut asm, levels, key, pid_level);
+    let chain = if tasks.processes { Some((take(8)?, take(8)?)) } else { None };
+    filter::write(&mut asm, tasks, env.kernel.lineage, &filter::Slots { key, pid_level, chain })
+        .ok_or_else(|| too_large(span))?;
     let labels: Vec<Label> = entries.iter().map(|_| asm.label()).collect();
     let starts: Vec<(u32, Label)> = entries.iter().map(|entry| entry.first_site.0).zip(labels).collect();
     dispatch(&mut asm, &starts);
@@ -74,34 +77,6 @@ pub(super) fn write(
         )
     })?;
     Ok((assembled, scratch))
-}
-
-/// Ends the program where the task belongs to none of the containers of the link; else leaves the site and the
-/// container in their registers. The key of the look-up is the task's cgroup at the container's level and the link's
-/// group, so a task of another container that maps the same file does not count, whichever link its hit came by.
-fn filter(asm: &mut Asm, levels: &[u32], key: Slot, pid_level: Slot) {
-    let matched = asm.label();
-    asm.mov(CTX, R1);
-    asm.call(Helper::GetAttachCookie);
-    asm.mov(SITE, R0);
-    asm.low32(SITE);
-    asm.alu_imm(Alu::Rsh, R0, 32);
-    asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
-    for level in levels {
-        asm.imm(R1, i64::from(*level));
-        asm.call(Helper::GetCurrentAncestorCgroupId);
-        asm.store(Width::D, key.base, key.off, R0);
-        asm.map(R1, FILTER);
-        asm.mov(R2, key.base);
-        asm.alu_imm(Alu::Add, R2, i32::from(key.off));
-        asm.call(Helper::MapLookupElem);
-        asm.jump_if_imm(Jump::Ne, R0, 0, matched);
-    }
-    asm.exit();
-    asm.place(matched);
-    asm.load(Width::W, CONTAINER, R0, 0);
-    asm.load(Width::W, R1, R0, 4);
-    asm.store(Width::D, pid_level.base, pid_level.off, R1);
 }
 
 /// Jumps to the handler whose sites the site belongs to.

@@ -28,6 +28,7 @@ use crate::ir::{
     Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty,
 };
 use crate::source::{Sources, Span};
+use crate::world::TargetKind;
 use body::{Body, Scope};
 use library::Library;
 use names::Names;
@@ -250,9 +251,17 @@ impl<'a> Emitter<'a> {
     fn containers_can_be_told(&mut self) {
         let program = self.program;
         let Some(probe) = program.probes.first() else { return };
-        for container in program.containers.iter().filter(|container| container.cgroup.is_none()) {
-            let what = format!("probes in container `{}`", container.display_name());
-            self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+        for container in &program.containers {
+            let what = format!("probes in {}", container.described());
+            match container.kind {
+                TargetKind::Container | TargetKind::Cgroup if container.cgroup.is_some() => {}
+                TargetKind::Container | TargetKind::Cgroup => {
+                    self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+                }
+                TargetKind::Process | TargetKind::Host => {
+                    self.refuse(probe.span, what, "the script knows tasks by the cgroup they are in");
+                }
+            }
         }
     }
 
