@@ -11,6 +11,7 @@ pub mod emit;
 pub mod glob;
 pub mod interpret;
 pub mod ir;
+pub mod library;
 pub mod render;
 pub mod resolve;
 pub mod source;

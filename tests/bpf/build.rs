@@ -209,7 +209,7 @@ pub(crate) fn drain(engine: &mut BpfEngine) -> Vec<Event> {
 pub(crate) fn written(engine: &BpfEngine, events: &[Event]) -> String {
     let mut out = Vec::new();
     for printed in events.iter().flat_map(|event| &event.prints) {
-        write_print(&mut out, engine.print(printed.print).unwrap(), &printed.values, &[]);
+        write_print(&mut out, engine.print(printed.print).unwrap(), &printed.values, &ctp_lang::ir::Program::default());
     }
     String::from_utf8_lossy(&out).into_owned()
 }

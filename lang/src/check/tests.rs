@@ -104,8 +104,8 @@ fn printed(text: &str) -> String {
     let mut out = Vec::new();
     for probe in &program.probes {
         if let ProbeKind::Begin(handler) = &probe.kind {
-            let run = interpret::run(handler, &mut machine).expect("it runs to its end");
-            run.prints.iter().for_each(|(print, values)| write_print(&mut out, print, values, &program.enums));
+            let run = interpret::run(&program, handler, &mut machine).expect("it runs to its end");
+            run.prints.iter().for_each(|(print, values)| write_print(&mut out, print, values, &program));
         }
     }
     String::from_utf8(out).expect("text")
@@ -228,7 +228,7 @@ fn what_the_parser_takes_overflows_no_stack_behind_it() {
             let mut machine = Memory { program: &program, globals: HashMap::new() };
             for probe in &program.probes {
                 if let ProbeKind::Begin(handler) = &probe.kind {
-                    let _ = interpret::run(handler, &mut machine);
+                    let _ = interpret::run(&program, handler, &mut machine);
                 }
             }
             let placed = at_a_site(&program);

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use ctp_lang::ir::{EnumNames, ExprKind, Piece, Print, Show, Shown};
+use ctp_lang::ir::{ExprKind, Piece, Print, Program, Show, Shown};
 use ctp_lang::value::{Value, write_global, write_print};
 
 use super::escape::escape;
@@ -39,9 +39,9 @@ impl Printer {
     ///
     /// # Errors
     /// As writing fails.
-    pub fn print(&mut self, print: &Print, values: Vec<Value>, enums: &[EnumNames]) -> io::Result<()> {
+    pub fn print(&mut self, print: &Print, values: Vec<Value>, program: &Program) -> io::Result<()> {
         let values = if self.terminal { safe_values(print, values) } else { values };
-        write_print(&mut self.buffer, print, &values, enums);
+        write_print(&mut self.buffer, print, &values, program);
         self.flush_if_full()
     }
 
@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn a_character_of_the_traced_program_cannot_control_a_terminal() {
         let traced = print(ExprKind::Context(Context::Pid), Show::Char);
-        let given = |terminal| written(terminal, |out| out.print(&traced, vec![Value::Int(0x1b)], &[]));
+        let given = |terminal| written(terminal, |out| out.print(&traced, vec![Value::Int(0x1b)], &Program::default()));
         assert_eq!(given(true), b"\x1b[1m\\x1b");
         assert_eq!(given(false), b"\x1b[1m\x1b");
         let own = print(ExprKind::Int(10), Show::Char);
-        assert_eq!(written(true, |out| out.print(&own, vec![Value::Int(10)], &[])), b"\x1b[1m\n");
+        assert_eq!(written(true, |out| out.print(&own, vec![Value::Int(10)], &Program::default())), b"\x1b[1m\n");
     }
 
     #[test]

@@ -286,7 +286,7 @@ impl Running<'_> {
         }
         for printed in event.prints {
             let Some(print) = self.engine.print(printed.print) else { continue };
-            let done = self.printer.print(print, printed.values, &self.session.program.enums);
+            let done = self.printer.print(print, printed.values, self.session.program);
             self.note_write(done);
         }
         self.written += 1;
@@ -302,7 +302,7 @@ impl Running<'_> {
             failure: None,
             dropped: 0,
         };
-        let ran = interpret::run(handler, &mut machine);
+        let ran = interpret::run(self.session.program, handler, &mut machine);
         let (failure, dropped) = (machine.failure.take(), machine.dropped);
         self.dropped_updates += dropped;
         if let Some(failure) = failure {
@@ -311,7 +311,7 @@ impl Running<'_> {
         match ran {
             Ok(run) => {
                 for (print, values) in run.prints {
-                    let done = self.printer.print(print, values, &self.session.program.enums);
+                    let done = self.printer.print(print, values, self.session.program);
                     self.note_write(done);
                 }
                 Ok(if run.exit { Next::End } else { Next::On })

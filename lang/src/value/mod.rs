@@ -1,7 +1,7 @@
 //! Owns values at run time and how they are written: the one printf of ctp, shared by every engine's output and by the
 //! interpreter.
 
-use crate::ir::{EnumNames, Piece, Print, Show, Spec};
+use crate::ir::{EnumNames, Piece, Print, Program, Show, Spec};
 use crate::stats::Stats;
 
 /// A value at run time.
@@ -39,17 +39,24 @@ pub const TRUNCATED: &str = "<truncated>";
 /// What stands where a value has no location.
 pub const OPTIMIZED_OUT: &str = "<optimized out>";
 
-/// Writes an output statement: `values` holds one value for each [`Piece::Value`], in order; one that is missing is
-/// written as a fault.
-pub fn write_print(out: &mut Vec<u8>, print: &Print, values: &[Value], enums: &[EnumNames]) {
+/// Writes an output statement: `values` holds as many values for each piece as [`Piece::values`] says, in order; one
+/// that is missing is written as a fault.
+pub fn write_print(out: &mut Vec<u8>, print: &Print, values: &[Value], program: &Program) {
+    write_pieces(out, &print.pieces, values, program);
+}
+
+/// Writes the pieces of an output, as [`write_print`] does.
+pub fn write_pieces(out: &mut Vec<u8>, pieces: &[Piece], values: &[Value], program: &Program) {
     let mut values = values.iter();
-    for piece in &print.pieces {
+    for piece in pieces {
         match piece {
             Piece::Text(bytes) => out.extend_from_slice(bytes),
             Piece::Unavailable { text, spec } => pad(out, text.as_bytes(), *spec),
-            Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {}
+            Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {
+                values.by_ref().take(piece.values()).for_each(drop);
+            }
             Piece::Value(shown) => {
-                write_value(out, values.next().unwrap_or(&Value::Fault), shown.show, shown.spec, enums)
+                write_value(out, values.next().unwrap_or(&Value::Fault), shown.show, shown.spec, &program.enums)
             }
         }
     }
