@@ -58,6 +58,7 @@ codes! {
     E0110 = "no debug info",
     E0111 = "containers cannot be listed",
     E0112 = "no place to probe",
+    E0115 = "imported file cannot be read",
 
     E0201 = "wrong type",
     E0202 = "format does not fit its arguments",
@@ -69,6 +70,7 @@ codes! {
     E0208 = "division by zero",
     E0209 = "not a constant",
     E0210 = "not assignable",
+    E0211 = "defined by itself",
 
     E0301 = "not yet supported by this version",
     E0302 = "not supported by this engine",
@@ -88,6 +90,10 @@ codes! {
     W0004 = "function was inlined",
     W0005 = "one call may hit several times",
     W0006 = "calls of inlined code may be missed",
+    W0011 = "never reached",
+    W0012 = "never used",
+    W0013 = "assigned and never read",
+    W0014 = "update may lose others",
 }
 
 /// What a code is about: its first digits.

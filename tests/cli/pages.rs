@@ -11,9 +11,9 @@ use ctp_lang::syntax::parse;
 use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::world::Machine;
 
-/// Codes whose example is no program: it takes a machine, a kernel or an engine in a certain state, or a text that is
-/// too long for a page. The tests of that part hold them.
-const NO_PROGRAM: [Code; 21] = [
+/// Codes whose example is no program: it takes a machine, a kernel or an engine in a certain state, a file
+/// beside it, or a text that is too long for a page. The tests of that part hold them.
+const NO_PROGRAM: [Code; 22] = [
     Code::E0005,
     Code::E0009,
     Code::E0102,
@@ -21,6 +21,7 @@ const NO_PROGRAM: [Code; 21] = [
     Code::E0110,
     Code::E0111,
     Code::E0112,
+    Code::E0115,
     Code::E0205,
     Code::E0302,
     Code::E0303,

@@ -101,7 +101,10 @@ impl Checker<'_> {
     }
 
     /// A value as it is shown without a format.
-    fn plain(&mut self, argument: &ast::Expr, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+    pub(super) fn plain(&mut self, argument: &ast::Expr, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        if let Some(whole) = self.whole(argument, scope) {
+            return whole;
+        }
         if let ast::ExprKind::TargetAll(word) = &argument.kind {
             return self.all(word, argument.span, scope);
         }
@@ -123,10 +126,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let Some(at) = scope.site else {
-            self.report(Diagnostic::new(Code::E0206, span, format!("`$${word}` needs a function")));
-            return None;
-        };
+        let at = self.site_for(&format!("`$${word}`"), span, scope)?;
         if at.site.kind == SiteKind::Symbol {
             let what = format!("`{}` has no debug info: its parameters are not known", at.function.name);
             let problem = expr::no_debug_info(&at, span, what);
@@ -237,7 +237,7 @@ impl Checker<'_> {
     }
 
     /// A value as its nature shows it.
-    fn default_piece(&mut self, typed: Typed, span: Span, spec: Spec, scope: &Scope<'_>) -> Option<Piece> {
+    pub(super) fn default_piece(&mut self, typed: Typed, span: Span, spec: Spec, scope: &Scope<'_>) -> Option<Piece> {
         let show = match &typed.nature {
             Nature::Int => Show::Signed,
             Nature::Str => Show::Text,

@@ -4,6 +4,7 @@ pub mod build;
 pub mod check;
 pub mod explain;
 pub mod fmt;
+mod import;
 pub mod load;
 pub mod ps;
 pub mod run;

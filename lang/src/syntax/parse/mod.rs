@@ -102,7 +102,7 @@ fn too_deep(span: Span) -> Diagnostic {
 /// Parses a program. A broken text yields a tree of what was understood, with `Broken` in place of the rest, and a
 /// diagnostic for each fault.
 pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
-    let mut file = File { source, items: Vec::new(), comments: Vec::new() };
+    let mut file = File { source, items: Vec::new(), comments: Vec::new(), imported: false };
     if let Some(diagnostic) = too_large(source, text.len()).or_else(|| not_text(source, text)) {
         return (file, vec![diagnostic]);
     }
