@@ -53,8 +53,7 @@ impl Resolver<'_> {
             .map(|(container, _)| *container)
             .collect();
         if chosen.is_empty() {
-            let pods: BTreeSet<String> =
-                in_pods().map(|(_, pod)| format!("{}/{}", pod.namespace, pod.name)).collect();
+            let pods: BTreeSet<String> = in_pods().map(|(_, pod)| format!("{}/{}", pod.namespace, pod.name)).collect();
             let containers: BTreeSet<&str> = of_pods.iter().map(|(_, pod)| pod.container.as_str()).collect();
             problems.push(self.no_pod(who, &wanted, &pods, &containers));
             return None;
@@ -149,8 +148,9 @@ fn wanted(who: &Who, problems: &mut Vec<Diagnostic>) -> Option<Wanted> {
     }
     if wanted.name.is_none() && wanted.namespace.is_none() && wanted.labels.is_empty() && wanted.container.is_none() {
         problems.push(
-            Diagnostic::new(Code::E0203, who.span, "`pod()` names no pod")
-                .help("write its name: pod(\"shop/web-0\"), pod(\"web-*\", namespace=\"shop\"), pod(label=\"app=web\")"),
+            Diagnostic::new(Code::E0203, who.span, "`pod()` names no pod").help(
+                "write its name: pod(\"shop/web-0\"), pod(\"web-*\", namespace=\"shop\"), pod(label=\"app=web\")",
+            ),
         );
         return None;
     }

@@ -207,10 +207,12 @@ fn narrowed(container: &Container, wanted: &Wanted) -> bool {
         && wanted.labels.iter().all(|label| label_matches(label, &container.labels))
 }
 
-/// `nginx` means every tag of it; `nginx:1.27` that tag; globs match the whole reference.
+/// `nginx` means every tag and digest of it; `nginx:1.27` that tag; globs match the whole reference. A reference
+/// without tag has the tag `latest`.
 fn image_matches(wanted: &str, has: &str) -> bool {
     matches_glob(wanted, has)
         || has.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(':') || rest.starts_with('@'))
+        || wanted.strip_suffix(":latest") == Some(has)
 }
 
 /// `key` means that the label is there, `key=value` that it has this value (a glob).
@@ -253,7 +255,8 @@ fn choose<'c>(
 fn ambiguous(message: String, containers: &[&Container], span: Span) -> Diagnostic {
     let mut problem = Diagnostic::new(Code::E0102, span, message);
     for container in containers {
-        let pod = container.pod.as_ref().map_or_else(String::new, |pod| format!(" in pod {}/{}", pod.namespace, pod.name));
+        let pod =
+            container.pod.as_ref().map_or_else(String::new, |pod| format!(" in pod {}/{}", pod.namespace, pod.name));
         problem = problem.note(format!(
             "{} {} ({}{pod})",
             container.runtime.as_str(),
@@ -271,10 +274,8 @@ fn ambiguous(message: String, containers: &[&Container], span: Span) -> Diagnost
         problem = problem.help(format!("say which: {}", ways.join(" or ")));
     }
     if let Some(pod) = containers.iter().find_map(|container| container.pod.as_ref()) {
-        problem = problem.help(format!(
-            "name the pod: pod(\"{}/{}\", container=\"{}\")",
-            pod.namespace, pod.name, pod.container
-        ));
+        problem = problem
+            .help(format!("name the pod: pod(\"{}/{}\", container=\"{}\")", pod.namespace, pod.name, pod.container));
     }
     problem.help("or write its id, or more of it: container(\"4f1d0c\")")
 }

@@ -43,9 +43,11 @@ pub enum Format {
 pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
     let loaded = load(&check_args.files, &check_args.script)?;
     let mut diagnostics = loaded.diagnostics;
-    let (_, found) = check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()));
+    let world = LiveWorld::new(Settings::from_env());
+    let (_, found) = check(&loaded.sources, &loaded.files, &world);
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
+    let blind = super::blind(&mut diagnostics, &world);
     let text = match check_args.format {
         Format::Rich => render::rich(&loaded.sources, &diagnostics, color.on_stdout()),
         Format::Short => render::short(&loaded.sources, &diagnostics),
@@ -56,5 +58,8 @@ pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
         }
         Ok(()) | Err(_) => {}
     }
-    Ok(report::exit_code(&diagnostics))
+    match blind {
+        Some(failure) => Err(failure),
+        None => Ok(report::exit_code(&diagnostics)),
+    }
 }

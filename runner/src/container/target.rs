@@ -81,9 +81,8 @@ pub fn cgroup(path: &str) -> Result<Vec<Found>, TargetError> {
 /// # Errors
 /// [`TargetError`] where its tasks cannot be told from those of containers.
 pub fn host(containers: &[Found]) -> Result<Found, TargetError> {
-    let unusable = |reason: String, help: &str| {
-        Err(TargetError::Unusable(ListError { reason, help: Some(help.to_owned()) }))
-    };
+    let unusable =
+        |reason: String, help: &str| Err(TargetError::Unusable(ListError { reason, help: Some(help.to_owned()) }));
     if hosts_first().is_none() {
         return unusable(
             "ctp runs in a container, from where the host's processes are not seen".to_owned(),
@@ -96,8 +95,12 @@ pub fn host(containers: &[Found]) -> Result<Found, TargetError> {
             "run ctp on the host, or in a container with the host's cgroup namespace (--cgroupns=host)",
         );
     }
-    let without: Vec<&str> =
-        containers.iter().map(|found| &found.container).filter(|c| c.cgroup.is_none()).map(Container::display_name).collect();
+    let without: Vec<&str> = containers
+        .iter()
+        .map(|found| &found.container)
+        .filter(|c| c.cgroup.is_none())
+        .map(Container::display_name)
+        .collect();
     if !without.is_empty() {
         return unusable(
             format!("containers without a cgroup of their own cannot be told from the host: {}", without.join(", ")),
@@ -177,7 +180,8 @@ fn no_cgroup(hierarchy: &Hierarchy, path: &str) -> TargetError {
         return TargetError::NotFound { notes, nearest: vec![below.to_owned()] };
     }
     // The deepest folder that is there, and what it holds.
-    let there = Path::new(path).ancestors().skip(1).filter_map(Path::to_str).find(|above| hierarchy.cgroup(above).is_some());
+    let there =
+        Path::new(path).ancestors().skip(1).filter_map(Path::to_str).find(|above| hierarchy.cgroup(above).is_some());
     let there = there.unwrap_or("/");
     let folder = hierarchy.cgroup(there).map(|cgroup| cgroup.folder).unwrap_or_default();
     let names: Vec<String> = std::fs::read_dir(folder)

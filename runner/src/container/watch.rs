@@ -89,9 +89,8 @@ pub fn successor_in(listed: &[Found], ended: &Found) -> Option<Found> {
         TargetKind::Process | TargetKind::Host => return None,
     }
     let old = &ended.container;
-    let candidates = listed.iter().filter(|new| {
-        new.container.runtime == old.runtime && (new.init != ended.init || alive(new))
-    });
+    let candidates =
+        listed.iter().filter(|new| new.container.runtime == old.runtime && (new.init != ended.init || alive(new)));
     let found: Vec<&Found> = candidates.collect();
     let by_id = found.iter().position(|new| new.container.id == old.id);
     by_id.or_else(|| named_alike(&found, ended)).and_then(|index| found.get(index)).map(|found| (*found).clone())

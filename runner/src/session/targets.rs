@@ -89,7 +89,9 @@ impl<'a> Targets<'a> {
             match (kind, names.as_slice()) {
                 (_, []) => {}
                 (TargetKind::Host, _) => parts.push("the host".to_owned()),
-                (TargetKind::Process, [_, _, ..]) => parts.push(format!("{} processes ({})", names.len(), names.join(", "))),
+                (TargetKind::Process, [_, _, ..]) => {
+                    parts.push(format!("{} processes ({})", names.len(), names.join(", ")))
+                }
                 (_, _) => parts.push(format!("{} ({})", counted(names.len() as u64, what), names.join(", "))),
             }
         }
@@ -98,7 +100,8 @@ impl<'a> Targets<'a> {
 
     /// The first process that ended before it could be told who it is.
     pub(super) fn ended_process(&self) -> Option<String> {
-        let ended = |watched: &&Watched| watched.found.container.kind == TargetKind::Process && !watch::alive(&watched.found);
+        let ended =
+            |watched: &&Watched| watched.found.container.kind == TargetKind::Process && !watch::alive(&watched.found);
         self.watched.iter().find(ended).map(|watched| watched.found.container.described())
     }
 
@@ -229,7 +232,8 @@ struct Now {
 
 impl Now {
     fn listed(&mut self, settings: &Settings) -> &[Found] {
-        self.listed.get_or_insert_with(|| container::discover(settings).map(|listing| listing.found).unwrap_or_default())
+        self.listed
+            .get_or_insert_with(|| container::discover(settings).map(|listing| listing.found).unwrap_or_default())
     }
 
     /// Whether its engine still knows a container, or cannot be asked.

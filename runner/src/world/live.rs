@@ -72,7 +72,8 @@ impl LiveWorld {
             (known.kind, &known.id, known.runtime) == (container.kind, &container.id, container.runtime)
                 && (known.kind == TargetKind::Container || known.init_pid == container.init_pid)
         };
-        let listed: &[Found] = self.listing.get().and_then(|known| known.as_ref().ok()).map_or(&[], |k| &k.listing.found);
+        let listed: &[Found] =
+            self.listing.get().and_then(|known| known.as_ref().ok()).map_or(&[], |k| &k.listing.found);
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let position = listed.iter().chain(targets.iter()).position(same)?;
         let found = listed.get(position).or_else(|| targets.get(position.checked_sub(listed.len())?))?;
@@ -180,7 +181,9 @@ impl World for LiveWorld {
 pub fn root_of(found: &Found) -> Result<Root, OpenError> {
     if found.container.init_pid == 0 {
         return Root::of(target::hosts_first().ok_or_else(|| {
-            OpenError::Other("ctp runs in a pid namespace of its own, from where the host's files are not seen".to_owned())
+            OpenError::Other(
+                "ctp runs in a pid namespace of its own, from where the host's files are not seen".to_owned(),
+            )
         })?);
     }
     let root = Root::of(found.init)?;

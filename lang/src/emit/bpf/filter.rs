@@ -49,7 +49,9 @@ pub(super) fn tasks(program: &Program, kernel: &KernelFacts) -> Result<Tasks, Ve
         for container in site.containers.iter().filter_map(|index| program.container(*index)) {
             match (container.kind, &container.cgroup) {
                 (TargetKind::Container | TargetKind::Cgroup, Some(cgroup)) => tasks.levels.push(cgroup.level),
-                (TargetKind::Container | TargetKind::Cgroup, None) => errors.push(without_cgroup(container, probe.span)),
+                (TargetKind::Container | TargetKind::Cgroup, None) => {
+                    errors.push(without_cgroup(container, probe.span))
+                }
                 (TargetKind::Process, _) => tasks.processes = true,
                 (TargetKind::Host, _) => tasks.host = true,
             }

@@ -22,8 +22,8 @@ pub mod map;
 mod output;
 mod program;
 pub mod record;
-pub mod tasks;
 pub mod store;
+pub mod tasks;
 mod text;
 
 use std::sync::Arc;

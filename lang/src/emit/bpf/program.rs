@@ -3,10 +3,10 @@
 
 use super::asm::{Asm, Assembled, Label};
 use super::env::{Env, Rodata};
+use super::filter::{self, Tasks};
 use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
-use super::filter::{self, Tasks};
 use super::map::COUNTERS;
 use super::{PrintLayout, SiteId};
 use crate::codes::Code;

@@ -25,9 +25,9 @@ use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Constant, ContainerIndex, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty};
 use crate::source::{Sources, Span};
+use crate::world::TargetKind;
 use body::{Body, Scope};
 use library::Library;
-use crate::world::TargetKind;
 use names::Names;
 
 /// The folder, in the private root and on the machine, that holds the probed files' slots.

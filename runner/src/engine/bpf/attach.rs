@@ -41,7 +41,9 @@ impl Groups {
             TargetKind::Host => (FilterKey::host(0), DEEPEST),
             TargetKind::Process => {
                 let task = tasks::of(container.init_pid)
-                    .map_err(|error| failure(Code::E0404, &format!("cannot ask for {}", container.described()), &error))?
+                    .map_err(|error| {
+                        failure(Code::E0404, &format!("cannot ask for {}", container.described()), &error)
+                    })?
                     .ok_or_else(|| Failure::new(Code::E0406, format!("{} has ended", container.described())))?;
                 (FilterKey::process(task.start, task.process, 0), task.pid_level)
             }

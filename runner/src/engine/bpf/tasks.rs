@@ -100,7 +100,8 @@ mod tests {
         let file = std::fs::read_to_string("/proc/self/cgroup").unwrap();
         let path = file.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
-        let mount = mounts.lines().find_map(|line| line.split(' ').nth(1).filter(|_| line.contains(" cgroup2 "))).unwrap();
+        let mount =
+            mounts.lines().find_map(|line| line.split(' ').nth(1).filter(|_| line.contains(" cgroup2 "))).unwrap();
         let own = std::fs::metadata(format!("{mount}{path}")).unwrap().ino();
         assert_eq!(task.cgroups.last(), Some(&own));
         assert_eq!(of(u32::MAX >> 1).unwrap(), None);
