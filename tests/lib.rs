@@ -9,6 +9,8 @@ pub mod binary;
 pub mod ctp;
 #[path = "fixtures/docker.rs"]
 pub mod docker;
+#[path = "fixtures/driven.rs"]
+pub mod driven;
 #[path = "fixtures/process.rs"]
 pub mod process;
 #[path = "fixtures/unique.rs"]

@@ -12,6 +12,7 @@ mod nodebug;
 mod options;
 mod pages;
 mod select;
+mod targets;
 mod texts;
 mod twins;
 mod types;

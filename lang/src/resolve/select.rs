@@ -207,10 +207,12 @@ fn narrowed(container: &Container, wanted: &Wanted) -> bool {
         && wanted.labels.iter().all(|label| label_matches(label, &container.labels))
 }
 
-/// `nginx` means every tag of it; `nginx:1.27` that tag; globs match the whole reference.
+/// `nginx` means every tag and digest of it; `nginx:1.27` that tag; globs match the whole reference. A reference
+/// without tag has the tag `latest`.
 fn image_matches(wanted: &str, has: &str) -> bool {
     matches_glob(wanted, has)
         || has.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(':') || rest.starts_with('@'))
+        || wanted.strip_suffix(":latest") == Some(has)
 }
 
 /// `key` means that the label is there, `key=value` that it has this value (a glob).

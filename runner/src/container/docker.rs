@@ -89,6 +89,18 @@ pub(super) fn stopped(docker_host: Option<&str>) -> Option<Vec<(String, String)>
     Some(stopped.take(20).collect())
 }
 
+/// The first number of its version; `None` where it does not answer.
+pub(super) fn version(docker_host: Option<&str>) -> Option<u32> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Version {
+        version: String,
+    }
+    let body = http::get(&socket(docker_host).ok()?, "/version").ok()?;
+    let version: Version = serde_json::from_slice(&body).ok()?;
+    version.version.split('.').next()?.parse().ok()
+}
+
 /// Ids of all its containers, running or not; `None` where it cannot be asked.
 pub(super) fn ids(docker_host: Option<&str>) -> Option<HashSet<String>> {
     list(docker_host).ok().map(|list| list.into_iter().map(|summary| summary.id).collect())

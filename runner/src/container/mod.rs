@@ -188,8 +188,30 @@ fn known(tasks: &[containerd::Task]) -> Known {
     Known { tasks: named.map(|task| (task.namespace.clone(), task.id.clone())).collect(), own_depth: own_depth() }
 }
 
+/// The mounted cgroup hierarchies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hierarchies {
+    /// Where cgroup2 is mounted, and whether that is the whole of it.
+    pub v2: Option<(String, bool)>,
+    /// How many of version 1 are.
+    pub v1: usize,
+}
+
+/// Which cgroup hierarchies are mounted here.
+pub fn hierarchies() -> Hierarchies {
+    let v2 = Hierarchy::find().map(|found| (found.mount_point().to_string_lossy().into_owned(), found.is_whole()));
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let v1 = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup")).count();
+    Hierarchies { v2, v1 }
+}
+
+/// The first number of docker's version; `None` where it does not answer.
+pub fn docker_version(settings: &Settings) -> Option<u32> {
+    docker::version(settings.docker_host.as_deref())
+}
+
 /// How many containers hold this process.
-fn own_depth() -> usize {
+pub fn own_depth() -> usize {
     let file = std::fs::read("/proc/self/cgroup").unwrap_or_default();
     identities(&file, &Known::default()).0.len()
 }

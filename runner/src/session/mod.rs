@@ -24,6 +24,7 @@ use crate::engine::bpf::{BpfEngine, StartError};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
 use crate::output::printer::Printer;
+use crate::privileges;
 use crate::report::{self, Color};
 use crate::world::live::LiveWorld;
 use files::Files;
@@ -182,6 +183,9 @@ impl Running<'_> {
             self.engine.attach(&|file| self.files.open(file))?;
             attached = Instant::now();
             self.say_attached();
+            if !privileges::drop_others() && self.session.options.verbose {
+                report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
+            }
             self.events(signals, attached)?;
             self.say_other_inodes();
         }

@@ -44,9 +44,17 @@ pub(super) fn map() -> MapSpec {
     }
 }
 
-/// A program for the raw tracepoint, with the instructions that still lack their map; `counts` is the map of
-/// [`map`]. `None` where an offset is too large for an instruction.
-pub fn watcher(at: &CgroupOffsets, counts: MapId) -> Option<(Vec<Insn>, Vec<(usize, MapId)>)> {
+/// A program for the raw tracepoint.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    /// Instructions; those in `maps` still lack their map.
+    pub insns: Vec<Insn>,
+    /// Index of an instruction, and the map whose descriptor belongs into its immediate.
+    pub maps: Vec<(usize, MapId)>,
+}
+
+/// Writes the program; `counts` is the map of the two numbers. `None` where an offset is too large for an instruction.
+pub fn watcher(at: &CgroupOffsets, counts: MapId) -> Option<Watcher> {
     let off = |offset: u32| i32::try_from(offset).ok();
     let mut asm = Asm::default();
     let (end, room) = (asm.label(), asm.label());
@@ -94,5 +102,5 @@ pub fn watcher(at: &CgroupOffsets, counts: MapId) -> Option<(Vec<Insn>, Vec<(usi
     asm.place(end);
     asm.exit();
     let done = asm.finish().ok()?;
-    Some((done.insns, done.maps))
+    Some(Watcher { insns: done.insns, maps: done.maps })
 }

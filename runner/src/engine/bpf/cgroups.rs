@@ -51,16 +51,16 @@ impl Watch {
         let offsets =
             || Some(CgroupOffsets { node: member(0)?, node_id: member(1)?, root: member(2)?, hierarchy: member(3)? });
         let written = offsets().and_then(|offsets| watcher(&offsets, counts));
-        let (mut insns, holes) = written.ok_or_else(|| {
+        let mut written = written.ok_or_else(|| {
             Failure::new(Code::E0402, "the kernel's BTF does not describe cgroups: `host` needs that")
                 .help("select by container(…), pid(…) or cgroup(…)")
         })?;
-        for (at, id) in holes {
-            if let Some(insn) = insns.get_mut(at) {
-                insn.imm = map(id)?.as_fd().as_raw_fd();
+        for (at, id) in &written.maps {
+            if let Some(insn) = written.insns.get_mut(*at) {
+                insn.imm = map(*id)?.as_fd().as_raw_fd();
             }
         }
-        let bytes: Vec<[u8; 8]> = insns.into_iter().map(ctp_lang::emit::bpf::Insn::to_bytes).collect();
+        let bytes: Vec<[u8; 8]> = written.insns.into_iter().map(ctp_lang::emit::bpf::Insn::to_bytes).collect();
         let refused = |error| failure(Code::E0403, "cannot watch cgroups being made", &error);
         let program = sys::load_program(Kind::RawTracepoint, "ctp_cgroups", &bytes, None).map_err(refused)?;
         let name = CString::new(TRACEPOINT).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;

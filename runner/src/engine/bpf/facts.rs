@@ -72,7 +72,7 @@ pub(super) fn look(wanted: &Wanted) -> Found {
 }
 
 /// Version of the running kernel: major, minor.
-pub(super) fn kernel_version() -> Option<(u32, u32)> {
+pub fn kernel_version() -> Option<(u32, u32)> {
     let name = nix::sys::utsname::uname().ok()?;
     let release = name.release().to_str()?;
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);

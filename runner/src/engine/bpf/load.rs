@@ -12,12 +12,18 @@ use super::facts::kernel_version;
 use super::sys::{self, Kind, Map};
 use super::{btf, facts};
 use crate::engine::{Failure, Outcome};
+use crate::privileges;
 
 /// A failure of a system call of the engine, with its way out.
 pub(super) fn failure(code: Code, what: &str, error: &io::Error) -> Box<Failure> {
+    let refused: String;
     let (code, help) = match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
-            (Code::E0401, Some("run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"))
+            refused = match privileges::missing_names() {
+                Some(names) => format!("{names} is missing: run ctp as root, or with that; `ctp doctor` tells more"),
+                None => "the capabilities are there: a seccomp profile, a lockdown or a user namespace forbids it; `ctp doctor` tells more".to_owned(),
+            };
+            (Code::E0401, Some(refused.as_str()))
         }
         Some(libc::ENOMEM) => (Code::E0407, Some("free memory, or use a smaller --ring-size or --map-size")),
         Some(libc::ENOSYS) => (Code::E0402, Some("eBPF needs a kernel built with CONFIG_BPF_SYSCALL")),
@@ -111,7 +117,7 @@ pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>]) -> Outcome<OwnedF
         ));
     }
     if matches!(error.raw_os_error(), Some(libc::EPERM)) {
-        return Err(failure(Code::E0403, "the kernel refused the program", &error));
+        return Err(failure(Code::E0403, "the kernel would not load the program", &error));
     }
     let mut log = vec![0; LOG];
     match sys::load_program(Kind::Uprobe, "ctp", &bytes, Some(&mut log)) {

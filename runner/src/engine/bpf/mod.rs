@@ -30,6 +30,7 @@ use ctp_lang::world::{Container, FileId};
 
 use super::{Counters, Engine, Event, Failure, HostView, MapEntry, Outcome, Printed};
 use attach::{Groups, Plan};
+pub use facts::kernel_version;
 pub use identity::Warning;
 use load::failure;
 use ring::Ring;
