@@ -19,7 +19,7 @@ use ctp_lang::check::check;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::render;
 use ctp_lang::source::{SourceId, Sources};
-use ctp_lang::syntax::{Refused, ast::Comment, ast::File, decode, format, parse, without_places};
+use ctp_lang::syntax::{MAX_SOURCE, Refused, ast::Comment, ast::File, decode, format, parse, without_places};
 use ctp_tests::process::run;
 use ctp_tests::world::Machine;
 
@@ -100,7 +100,10 @@ fn text(bytes: &[u8]) -> Result<(), String> {
     let formatted = match format(SOURCE, &text) {
         Ok(formatted) => formatted,
         Err(Refused::Faults(faults)) if !faults.is_empty() && faults == diagnostics => return Ok(()),
-        Err(refused) => return Err(format!("is not formatted: {refused:?}")),
+        Err(Refused::Faults(faults)) => return Err(format!("is refused for {faults:?}")),
+        Err(Refused::TooLarge(bytes)) if bytes > MAX_SOURCE => return Ok(()),
+        Err(Refused::TooLarge(bytes)) => return Err(format!("is refused for {bytes} bytes")),
+        Err(Refused::Unfaithful(formatted)) => return Err(format!("becomes another program:\n{formatted}")),
     };
     let (again, diagnostics) = parse(SOURCE, &formatted);
     if !diagnostics.is_empty() {
@@ -131,8 +134,9 @@ fn program(bytes: &[u8], machine: &Machine) -> Result<(), String> {
     }
     diagnostics.extend(found);
     // The same said twice at one place helps nobody.
-    for (index, one) in diagnostics.iter().enumerate().skip(faults) {
-        if diagnostics.get(..index).is_some_and(|before| before.contains(one)) {
+    let mut said = std::collections::HashSet::new();
+    for (index, one) in diagnostics.iter().enumerate() {
+        if !said.insert((one.code, one.primary.span, &one.message)) && index >= faults {
             return Err(format!("says the same twice: {one:?}"));
         }
     }
@@ -189,6 +193,44 @@ fn fuzz(
     }
 }
 
+/// Texts as long as a program may be, and longer: parsing, formatting and checking have a second each.
+fn large(guard: &mut Guard, seeds: &[String], machine: &Machine) {
+    let mut made = String::new();
+    for index in 0.. {
+        made.push_str(&grammar::program(&mut Random::new(0, index)));
+        if made.len() > MAX_SOURCE {
+            break;
+        }
+    }
+    let whole = |text: &str| text[..text[..MAX_SOURCE.min(text.len())].rfind("\nprobe").unwrap_or(0)].to_owned();
+    let mut texts = vec![whole(&made), "x".repeat(1 << 20)];
+    let filled = |piece: &str| piece.repeat(MAX_SOURCE / piece.len());
+    texts.extend(seeds.iter().step_by(4).filter(|seed| !seed.is_empty()).map(|seed| filled(seed)));
+    texts.extend(
+        ["g++\n", "x=1;", "f(", "{", "\"", "probe ", "# c\n", "/* c */", "$a.", "a+", "\n", "global g\n"].map(filled),
+    );
+    let wrapped = |open: &str, piece: &str, close: &str| {
+        format!("{open}{}{close}", piece.repeat((MAX_SOURCE - open.len() - close.len()) / piece.len()))
+    };
+    texts.push(wrapped("probe begin {\n", "m[x, 1]++\n", "}\n"));
+    texts.push(wrapped("probe begin {\n", "if (x == 1 && y) { f(1, 2) } else z = (a + 3) * 2\n", "}\n"));
+    texts.push(wrapped("probe begin { f(0", ", 1", ") }\n"));
+    texts.push(wrapped("global g", ", g", "\n"));
+    for (index, text) in (0..).zip(&texts) {
+        guard.run("large-parse", index, text.as_bytes(), |bytes| {
+            parsed(bytes);
+            Ok(())
+        });
+        guard.run("large-format", index, text.as_bytes(), |bytes| {
+            match decode(SOURCE, bytes).map(|text| format(SOURCE, &text)) {
+                Ok(Err(Refused::Unfaithful(_))) => Err("becomes another program".to_owned()),
+                Ok(Ok(_) | Err(Refused::Faults(_) | Refused::TooLarge(_))) | Err(_) => Ok(()),
+            }
+        });
+        guard.run("large-program", index, text.as_bytes(), |bytes| program(bytes, machine));
+    }
+}
+
 /// Memory is measured of the whole process: one test at a time.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
@@ -221,6 +263,7 @@ fn all() {
     }
     let seeds: Vec<String> = corpus.iter().filter_map(|bytes| String::from_utf8(bytes.clone()).ok()).collect();
     fuzz(&mut guard, "text", time, &seeds, seed, text);
+    large(&mut guard, &seeds, &machine);
     let texts = guard.inputs;
     fuzz(&mut guard, "program", time, &seeds, seed, |bytes| program(bytes, &machine));
     println!(

@@ -53,7 +53,8 @@ fn every_program_stays_what_it_is() {
                 assert_ne!(faults, [], "{}", path.display());
                 faulty += 1;
             }
-            Err(Refused::Unfaithful) => panic!("{} would change its meaning", path.display()),
+            Err(Refused::TooLarge(bytes)) => panic!("{} would have {bytes} bytes", path.display()),
+            Err(Refused::Unfaithful(_)) => panic!("{} would change its meaning", path.display()),
         }
     }
     assert!(formatted >= 15 && faulty >= 5, "{formatted} formatted and {faulty} refused of {}", paths.len());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ctp_lang::source::Sources;
-use ctp_lang::syntax::{Refused, decode, format, without_mark};
+use ctp_lang::syntax::{MAX_SOURCE, Refused, decode, format, without_mark};
 
 use super::load;
 use crate::error::Failure;
@@ -63,7 +63,13 @@ fn one(path: &str, check: bool, color: Color) -> Result<u8, Failure> {
             report::notice(&format!("{path} is left as it is: only a program without faults is formatted"));
             return Ok(report::EXIT_DIAGNOSTICS);
         }
-        Err(Refused::Unfaithful) => {
+        Err(Refused::TooLarge(bytes)) => {
+            report::notice(&format!(
+                "{path} is left as it is: formatted it would have {bytes} bytes, more than the {MAX_SOURCE} of a program"
+            ));
+            return Ok(report::EXIT_DIAGNOSTICS);
+        }
+        Err(Refused::Unfaithful(_)) => {
             report::notice(&format!(
                 "{path} is left as it is: formatted it would not say the same. That is a fault of ctp"
             ));

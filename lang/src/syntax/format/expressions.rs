@@ -96,7 +96,7 @@ impl Writer<'_> {
     pub(super) fn brackets(&mut self, open: &str, close: &str, build: impl FnOnce(&mut Self)) {
         self.token(Gap::None, open);
         self.group(|writer| {
-            writer.indent(build);
+            writer.indent(|writer| writer.bracketed(build));
             writer.token(Gap::Soft, close);
         });
     }

@@ -43,9 +43,7 @@ impl Writer<'_> {
             }
             if let Some(condition) = &probe.condition {
                 writer.indent(|writer| {
-                    // `if` may begin a line here, unlike within brackets.
-                    writer.line_before_word();
-                    writer.token(Gap::None, "if");
+                    writer.token(Gap::Line, "if");
                     writer.condition(condition);
                 });
             }

@@ -19,7 +19,7 @@ mod writer;
 
 use super::ast::{Comment, File};
 use super::bare::without_places;
-use super::parse;
+use super::{MAX_SOURCE, parse};
 use crate::diagnostic::Diagnostic;
 use crate::source::SourceId;
 use writer::{Edge, Writer};
@@ -29,8 +29,10 @@ use writer::{Edge, Writer};
 pub enum Refused {
     /// It has faults: what a broken text means is not known well enough to move it.
     Faults(Vec<Diagnostic>),
-    /// The result would not say the same: a fault of the formatter.
-    Unfaithful,
+    /// The result would have this many bytes, more than a program may have.
+    TooLarge(usize),
+    /// The result, which is here, would not say the same: a fault of the formatter. Empty where tree and text do not agree.
+    Unfaithful(String),
 }
 
 /// The canonical layout of a program.
@@ -44,11 +46,14 @@ pub fn format(source: SourceId, text: &str) -> Result<String, Refused> {
     if !diagnostics.is_empty() {
         return Err(Refused::Faults(diagnostics));
     }
-    let formatted = lay_out(text, &file).ok_or(Refused::Unfaithful)?;
+    let formatted = lay_out(text, &file).ok_or_else(|| Refused::Unfaithful(String::new()))?;
+    if formatted.len() > MAX_SOURCE {
+        return Err(Refused::TooLarge(formatted.len()));
+    }
     let (again, diagnostics) = parse(source, &formatted);
     let same_comments = comments(text, &file.comments).eq(comments(&formatted, &again.comments));
     if !diagnostics.is_empty() || !same_comments || without_places(file) != without_places(again) {
-        return Err(Refused::Unfaithful);
+        return Err(Refused::Unfaithful(formatted));
     }
     Ok(formatted)
 }

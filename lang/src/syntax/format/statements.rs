@@ -13,16 +13,14 @@ impl Writer<'_> {
             self.empty_block();
         } else if self.is_plain_line(block.span) && block.statements.iter().all(is_plain) {
             self.group(|writer| {
-                writer.past_semicolons(|writer| {
-                    writer.indent(|writer| {
-                        for (index, statement) in block.statements.iter().enumerate() {
-                            writer.doc(if index == 0 { Doc::Line } else { Doc::Semicolon });
-                            writer.gap(Gap::None);
-                            writer.statement(statement);
-                        }
-                    });
-                    writer.token(Gap::Line, "}");
+                writer.indent(|writer| {
+                    for (index, statement) in block.statements.iter().enumerate() {
+                        writer.doc(if index == 0 { Doc::Line } else { Doc::Semicolon });
+                        writer.past_semicolons(|writer| writer.gap(Gap::None));
+                        writer.statement(statement);
+                    }
                 });
+                writer.past_semicolons(|writer| writer.token(Gap::Line, "}"));
             });
         } else {
             self.indent(|writer| {
@@ -121,25 +119,31 @@ impl Writer<'_> {
                 }
                 self.group(|writer| {
                     writer.indent(|writer| {
-                        for (index, (name, value)) in fields.iter().enumerate() {
-                            if index > 0 {
-                                writer.token(Gap::None, ",");
-                            }
-                            writer.verbatim(Gap::Line, name.span);
-                            writer.token(Gap::None, ":");
-                            writer.gap(Gap::Space);
-                            writer.expr(value, false);
-                        }
-                        writer.leave_out(",");
-                        if writer.sees(",") {
-                            writer.token(Gap::None, ",");
-                        }
+                        writer.bracketed(|writer| writer.fields(fields));
                     });
                     writer.token(Gap::Line, "}");
                 });
             }
             StmtKind::Block(block) => self.block(block),
             StmtKind::Broken => self.verbatim(Gap::None, statement.span),
+        }
+    }
+
+    /// What stands between the braces of `emit`.
+    fn fields(&mut self, fields: &[(Ident, Expr)]) {
+        for (index, (name, value)) in fields.iter().enumerate() {
+            if index > 0 {
+                self.token(Gap::None, ",");
+            }
+            self.verbatim(Gap::Line, name.span);
+            self.token(Gap::None, ":");
+            self.gap(Gap::Space);
+            self.expr(value, false);
+        }
+        // The last comma goes, unless a comment stands before it.
+        self.leave_out(",");
+        if self.sees(",") {
+            self.token(Gap::None, ",");
         }
     }
 

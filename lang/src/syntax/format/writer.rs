@@ -49,6 +49,8 @@ pub(super) struct Writer<'t> {
     at: usize,
     /// What was laid out, for each list that is open.
     open: Vec<Vec<Doc<'t>>>,
+    /// Brackets that are open, and braces of `emit`.
+    brackets: usize,
     /// Whether `;` is passed over like white space.
     semicolons: bool,
     /// Whether a token was not where the tree says.
@@ -57,7 +59,7 @@ pub(super) struct Writer<'t> {
 
 impl<'t> Writer<'t> {
     pub(super) fn new(text: &'t str, comments: &'t [Comment]) -> Writer<'t> {
-        Writer { text, comments, at: 0, open: vec![Vec::new()], semicolons: false, lost: false }
+        Writer { text, comments, at: 0, open: vec![Vec::new()], brackets: 0, semicolons: false, lost: false }
     }
 
     /// What was laid out at the outermost level since the last call; `None` where tree and text do not agree.
@@ -84,6 +86,13 @@ impl<'t> Writer<'t> {
     pub(super) fn indent(&mut self, build: impl FnOnce(&mut Self)) {
         let parts = self.collected(build);
         self.doc(Doc::indent(parts));
+    }
+
+    /// Lays out what brackets or the braces of `emit` hold.
+    pub(super) fn bracketed(&mut self, build: impl FnOnce(&mut Self)) {
+        self.brackets += 1;
+        build(self);
+        self.brackets -= 1;
     }
 
     /// Lays out what goes on one line if it fits.
@@ -197,9 +206,10 @@ impl<'t> Writer<'t> {
         let (to, comments) = self.next();
         let token = self.text.get(to..).unwrap_or("");
         let word = token.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+        let stays = self.brackets > 0 && NO_LINE_START.contains(&word);
         let gap = match gap {
-            Gap::Line | Gap::Fill if NO_LINE_START.contains(&word) => Gap::Space,
-            Gap::Soft if NO_LINE_START.contains(&word) => Gap::None,
+            Gap::Line | Gap::Fill if stays => Gap::Space,
+            Gap::Soft if stays => Gap::None,
             Gap::None | Gap::Space | Gap::Line | Gap::Soft | Gap::Fill | Gap::Hard => gap,
         };
         let closes = token.starts_with([')', ']', '}']);
@@ -231,11 +241,6 @@ impl<'t> Writer<'t> {
             self.doc(Doc::Text(" "));
         }
         self.at = to;
-    }
-
-    /// [`Gap::Line`] before a word that may begin a line here.
-    pub(super) fn line_before_word(&mut self) {
-        if self.comment_follows() { self.gap(Gap::Space) } else { self.doc(Doc::Line) }
     }
 
     /// Whether what was laid out last opens a bracket.
