@@ -12,12 +12,15 @@
 mod body;
 mod expr;
 mod fault;
+mod functions;
 mod head;
 mod library;
 mod names;
 mod points;
 mod quote;
+mod returns;
 mod show;
+mod tables;
 
 use std::collections::BTreeSet;
 
@@ -25,7 +28,8 @@ use super::gate::{Construct, refuse};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
-    Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty,
+    Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Library as LibraryFunction, Probe,
+    ProbeKind, Program, Ty,
 };
 use crate::source::{Sources, Span};
 use crate::world::TargetKind;
@@ -45,11 +49,13 @@ pub struct Options {
     pub map_size: u32,
     /// Link-time addresses at which stap's own choice was found to be another: these are probed by address.
     pub by_address: BTreeSet<(FileIndex, u64)>,
+    /// How many rounds the loops of a run may go together (`--max-steps`).
+    pub max_steps: u32,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { strlen: 256, map_size: 2048, by_address: BTreeSet::new() }
+        Options { strlen: 256, map_size: 2048, by_address: BTreeSet::new(), max_steps: 10_000 }
     }
 }
 
@@ -114,6 +120,7 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     let mut emitter = Emitter::new(program, sources, options);
     emitter.containers_can_be_told();
     let mut probes = String::new();
+    functions::emit(&mut emitter, &mut probes);
     for probe in &program.probes {
         emitter.probe(&mut probes, probe);
     }
@@ -132,6 +139,7 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     };
     let mut text = head::head(program, sources, &script, emitter.addresses);
     text.push_str(&emitter.globals_text());
+    emitter.entries.iter().for_each(|line| text.push_str(line));
     text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
     text.push_str(&probes);
     script.text = text;
@@ -141,33 +149,47 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
 /// Whether this engine can do a construct; what it cannot, in words.
 fn can(construct: Construct) -> Result<(), &'static str> {
     match construct {
-        Construct::Loop => Err("the SystemTap script cannot run loops yet"),
-        Construct::Foreach => Err("the SystemTap script cannot go over a map yet"),
-        Construct::Delete => Err("the SystemTap script cannot delete from maps yet"),
-        Construct::Aggregate | Construct::Stat => Err("the SystemTap script cannot aggregate yet"),
-        Construct::Event => Err("the SystemTap script cannot emit structured events yet"),
-        Construct::Error => Err("the SystemTap script cannot run `error()` yet"),
-        Construct::Table => Err("the SystemTap script cannot print whole maps and histograms yet"),
-        Construct::Call => Err("the SystemTap script cannot call functions of the program yet"),
-        Construct::Library(_) => Err("the SystemTap script cannot call this function of the library yet"),
-        Construct::Format => Err("the SystemTap script cannot run `sprintf` yet"),
-        Construct::SetLocal => Err("the SystemTap script cannot use the value of an assignment to a local yet"),
-        Construct::UserText | Construct::UserBytes => {
-            Err("the SystemTap script cannot read text of a given length yet")
+        Construct::Loop
+        | Construct::Foreach
+        | Construct::Delete
+        | Construct::Aggregate
+        | Construct::Stat
+        | Construct::Event
+        | Construct::Error
+        | Construct::Table
+        | Construct::Call
+        | Construct::Format
+        | Construct::SetLocal
+        | Construct::UserText
+        | Construct::UserBytes
+        | Construct::Return => Ok(()),
+        Construct::Library(function) => match function {
+            LibraryFunction::Ipv6 => Err("SystemTap cannot express `ipv6`: its strings end at a NUL"),
+            LibraryFunction::Strftime => Err("SystemTap cannot express `strftime`: it has no calendar"),
+            LibraryFunction::Strlen
+            | LibraryFunction::Substr
+            | LibraryFunction::Strtol
+            | LibraryFunction::IsInStr
+            | LibraryFunction::Min
+            | LibraryFunction::Max
+            | LibraryFunction::Abs
+            | LibraryFunction::Ntohs
+            | LibraryFunction::Ntohl
+            | LibraryFunction::Ipv4
+            | LibraryFunction::ErrnoStr
+            | LibraryFunction::SignalStr
+            | LibraryFunction::Sample => Ok(()),
+        },
+        Construct::Whole => Err("the SystemTap script cannot show whole values yet: show their members"),
+        Construct::Float => Err("SystemTap cannot show floating-point numbers: it has none"),
+        Construct::Semaphore => {
+            Err("SystemTap cannot raise the semaphore of a mark in a container: it compares paths, and the mark \
+                 would never be hit")
         }
-        Construct::Whole => Err("the SystemTap script cannot show whole values yet"),
-        Construct::Float => Err("the SystemTap script cannot show floating-point numbers yet"),
-        Construct::Return => Err("the SystemTap script cannot probe returns yet"),
-        Construct::Semaphore => Err("the SystemTap script cannot raise the semaphore of a mark yet"),
         Construct::Context(context) => match context {
-            Context::Image
-            | Context::Pod
-            | Context::Runtime
-            | Context::Exe
-            | Context::Walltime
-            | Context::Elapsed
-            | Context::Stack(_)
-            | Context::Caller => Err("the SystemTap script cannot give this value yet"),
+            Context::Exe => Err("the SystemTap script cannot give `exe()` yet"),
+            Context::Stack(_) => Err("SystemTap cannot express `ustack()`: it looks for the files on the host"),
+            Context::Caller => Err("SystemTap cannot express `caller()`: it looks for the files on the host"),
             Context::Pid
             | Context::Tid
             | Context::NsPid
@@ -175,7 +197,12 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::Comm
             | Context::Container
             | Context::ContainerId
+            | Context::Image
+            | Context::Pod
+            | Context::Runtime
             | Context::Now
+            | Context::Walltime
+            | Context::Elapsed
             | Context::Uid
             | Context::Gid
             | Context::Cpu
@@ -192,6 +219,12 @@ struct Emitter<'a> {
     options: &'a Options,
     names: Names,
     globals: Vec<String>,
+    /// Names of the program's functions.
+    functions: Vec<String>,
+    /// Declarations of what return probes keep of each call.
+    entries: Vec<String>,
+    /// Whether some handler has a loop.
+    loops: bool,
     wants: Vec<Want>,
     library: Library,
     points: Vec<Point>,
@@ -207,6 +240,7 @@ impl<'a> Emitter<'a> {
         let mut names = Names::default();
         let library = Library::new(&mut names, program);
         let globals: Vec<String> = program.globals.iter().map(|global| names.user(&global.name)).collect();
+        let functions: Vec<String> = program.functions.iter().map(|function| names.user(&function.name)).collect();
         let single = program.containers.len() == 1;
         let wants = (0u32..)
             .zip(&program.containers)
@@ -227,6 +261,9 @@ impl<'a> Emitter<'a> {
             options,
             names,
             globals,
+            functions,
+            entries: Vec::new(),
+            loops: false,
             wants,
             library,
             points: vec![],
@@ -328,10 +365,19 @@ impl<'a> Emitter<'a> {
                     u64::from(self.map_size(*size)).saturating_mul(entry)
                 }
                 GlobalKind::Scalar { ty, .. } => 4 + string(ty),
-                // Refused before anything is written.
-                GlobalKind::Stats { .. } => 0,
+                GlobalKind::Stats { keys, size, .. } => {
+                    let entry: u64 = 12 + keys.iter().map(string).sum::<u64>();
+                    u64::from(if keys.is_empty() { 1 } else { self.map_size(*size) }).saturating_mul(entry)
+                }
             })
             .fold(100, u64::saturating_add);
+        if self.loops {
+            // The script counts the rounds of its loops itself; SystemTap's own limit would end the whole run.
+            let most = u64::from(self.options.max_steps).saturating_mul(1000);
+            defines.push(format!("-DMAXACTION={most}"));
+            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", most.max(actions)));
+            return defines;
+        }
         if actions > 10_000 {
             defines.push(format!("-DMAXACTION_INTERRUPTIBLE={actions}"));
         }
@@ -355,8 +401,10 @@ impl<'a> Emitter<'a> {
                 GlobalKind::Map { size, .. } => {
                     out.push_str(&format!("global {name}[{}]", self.map_size(*size)));
                 }
-                // Refused before anything is written.
-                GlobalKind::Stats { .. } => {}
+                GlobalKind::Stats { keys, .. } if keys.is_empty() => out.push_str(&format!("global {name}")),
+                GlobalKind::Stats { size, .. } => {
+                    out.push_str(&format!("global {name}[{}]", self.map_size(*size)));
+                }
             }
             out.push('\n');
         }
@@ -400,21 +448,8 @@ impl<'a> Emitter<'a> {
                 let (conversion, value) = self.quoted(*ty, name);
                 lines.push(format!("printf(\"{format} = {conversion}\\n\", {value})"));
             }
-            // Refused before anything is written.
-            GlobalKind::Stats { .. } => {}
-            GlobalKind::Map { keys, value, .. } => {
-                let names: Vec<String> = keys.iter().map(|_| locals.own("key")).collect();
-                let held = locals.own("value");
-                let (conversions, shown): (Vec<_>, Vec<_>) =
-                    keys.iter().zip(&names).map(|(ty, key)| self.quoted(*ty, key)).unzip();
-                let (conversion, last) = self.quoted(*value, &held);
-                lines.push(format!("foreach ({held} = [{}] in {name}-)", names.join(", ")));
-                lines.push(format!(
-                    "    printf(\"{format}[{}] = {conversion}\\n\", {}, {last})",
-                    conversions.join(", "),
-                    shown.join(", ")
-                ));
-            }
+            GlobalKind::Stats { keys, .. } => lines.extend(tables::stats(self, locals, &format, name, keys)),
+            GlobalKind::Map { keys, value, .. } => lines.extend(tables::map(self, locals, &format, name, keys, *value)),
         }
     }
 
