@@ -13,6 +13,8 @@ pub mod docker;
 pub mod driven;
 #[path = "fixtures/process.rs"]
 pub mod process;
+#[path = "fixtures/reference.rs"]
+pub mod reference;
 #[path = "fixtures/unique.rs"]
 pub mod unique;
 #[path = "fixtures/world.rs"]

@@ -248,10 +248,32 @@ impl<'e, 'a> Body<'e, 'a> {
     /// behind each round is written before all but the first, so that `continue` runs it.
     fn while_loop(&mut self, condition: &Expr, body: &[Stmt], step: &[Stmt], fault_behind: bool) {
         self.emitter.loops = true;
+        let most = self.emitter.options.max_steps;
+        let plain = match step {
+            [] => Some(String::new()),
+            [Stmt::SetLocal(local, value)] if !value.can_fault() && !condition.can_fault() => {
+                Some(format!("{} = {}", self.local(*local), self.expr(value)))
+            }
+            _ => None,
+        };
+        if let Some(step) = plain {
+            let text = self.expr(condition);
+            self.line(if step.is_empty() {
+                format!("while ({text}) {{")
+            } else {
+                format!("for (; {text}; {step}) {{")
+            });
+            self.depth += 1;
+            self.conditions += 1;
+            self.line(format!("if (++ctp_steps > {most}) error(\"too many rounds\")"));
+            self.block(body, fault_behind);
+            self.conditions -= 1;
+            self.depth -= 1;
+            return self.line("}");
+        }
         self.line("while (1) {");
         self.depth += 1;
         self.conditions += 1;
-        let most = self.emitter.options.max_steps;
         if !step.is_empty() {
             let again = self.names.own("again");
             self.lines.insert(self.lines.len() - 1, format!("{}{again} = 0", "    ".repeat(self.depth - 1)));
@@ -429,7 +451,8 @@ impl<'e, 'a> Body<'e, 'a> {
         if table {
             return self.print_tables(print);
         }
-        let (format, arguments) = self.format(print, fault_behind);
+        // What is gathered is written in its order, whatever comes behind it.
+        let (format, arguments) = self.format(print, fault_behind && !self.gathers);
         let list: String = arguments.iter().map(|argument| format!(", {argument}")).collect();
         if print.kind == PrintKind::Error {
             // Outside `try`, where it would be caught: behind the handler's output, ended by the `exit` that follows.
@@ -455,6 +478,10 @@ impl<'e, 'a> Body<'e, 'a> {
 
     /// Pieces of which one is a whole map or a histogram: only in `begin`, `end` and timers, where nothing is put off.
     fn print_tables(&mut self, print: &Print) {
+        if self.gathers {
+            self.line("print(ctp_out)");
+            self.line("ctp_out = \"\"");
+        }
         for piece in &print.pieces {
             match piece {
                 Piece::Histogram { global, keys, linear, .. } => {
@@ -640,7 +667,7 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// What differs by container: itself where there is one, else by a function.
-    pub(super) fn which(&mut self, part: Part, expr: &Expr, of: impl Fn(&Container) -> String) -> String {
+    pub(super) fn which(&mut self, part: Part, name: &str, expr: &Expr, of: impl Fn(&Container) -> String) -> String {
         let all = self.containers(expr.span);
         let Some(((_, first), rest)) = all.split_first() else { return String::new() };
         let text = of(first);
@@ -652,13 +679,6 @@ impl<'e, 'a> Body<'e, 'a> {
             return literal.unwrap_or_default();
         }
         self.emitter.library.uses(part);
-        let name = match part {
-            Part::ContainerId => "ctp_container_id",
-            Part::Image => "ctp_image",
-            Part::Pod => "ctp_pod",
-            Part::Runtime => "ctp_runtime",
-            _ => "ctp_container_name",
-        };
         format!("{name}({})", self.who())
     }
 

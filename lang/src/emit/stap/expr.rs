@@ -350,8 +350,10 @@ impl Body<'_, '_> {
             Context::NsPid => self.ns_id(Part::NsPid, "ctp_ns_pid", expr),
             Context::NsTid => self.ns_id(Part::NsTid, "ctp_ns_tid", expr),
             Context::Comm => "execname()".to_owned(),
-            Context::Container => self.which(Part::ContainerName, expr, |c| c.display_name().to_owned()),
-            Context::ContainerId => self.which(Part::ContainerId, expr, |c| c.id.clone()),
+            Context::Container => {
+                self.which(Part::ContainerName, "ctp_container_name", expr, |c| c.display_name().to_owned())
+            }
+            Context::ContainerId => self.which(Part::ContainerId, "ctp_container_id", expr, |c| c.id.clone()),
             Context::Now => "ktime_get_ns()".to_owned(),
             Context::Uid => {
                 self.emitter.library.uses(Part::Uid);
@@ -369,9 +371,9 @@ impl Body<'_, '_> {
                     String::new()
                 }
             },
-            Context::Image => self.which(Part::Image, expr, library::image),
-            Context::Pod => self.which(Part::Pod, expr, library::pod),
-            Context::Runtime => self.which(Part::Runtime, expr, library::runtime),
+            Context::Image => self.which(Part::Image, "ctp_image", expr, library::image),
+            Context::Pod => self.which(Part::Pod, "ctp_pod", expr, library::pod),
+            Context::Runtime => self.which(Part::Runtime, "ctp_runtime", expr, library::runtime),
             Context::Walltime => "gettimeofday_ns()".to_owned(),
             Context::Elapsed => match &self.returns {
                 Some((kept, _)) => format!("(ktime_get_ns() - {})", kept.since()),

@@ -25,7 +25,7 @@ pub(super) fn head(program: &Program, sources: &Sources, script: &Script, by_add
     }
     if script.files.is_empty() {
         let defines = script.defines.join(" ");
-        lines.extend([String::new(), "Run as root, with systemtap and the headers of the kernel:".to_owned()]);
+        lines.extend(["Run as root, with systemtap and the headers of the kernel:".to_owned()]);
         lines.push(format!("    stap {defines} SCRIPT.stp"));
     } else {
         commands(&mut lines, program, script, by_address);

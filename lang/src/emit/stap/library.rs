@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::names::Names;
 use super::{Options, Want, quote};
-use crate::ir::{EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
-use crate::value::TRUNCATED;
+use crate::ir::{self, EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
+use crate::value::{TRUNCATED, Value};
 use crate::world::Container;
 
 /// A part of the library.
@@ -443,7 +443,7 @@ impl Library {
                 "function ctp_no_text:string () { error(\"not read on entry\") return \"\" }\n".to_owned(),
             ),
         ];
-        for (part, text) in parts {
+        for (part, text) in parts.into_iter().chain(named_numbers()) {
             if self.used.contains(&part) {
                 out.push('\n');
                 out.push_str(&text);
@@ -480,6 +480,25 @@ impl Library {
             }
         }
     }
+}
+
+/// The functions that give names of errors and signals: tables of what the library gives.
+fn named_numbers() -> [(Part, String); 2] {
+    let table = |part, name: &str, function, numbers: std::ops::RangeInclusive<i64>| {
+        let cases: Vec<(i64, String)> = numbers
+            .filter_map(|number| match crate::library::call(function, &[Value::Int(number)]) {
+                Some(Value::Str { bytes, .. }) if bytes != number.to_string().as_bytes() => {
+                    Some((number, quote::string(&bytes)?))
+                }
+                _ => None,
+            })
+            .collect();
+        (part, choice(name, "string", "value", &cases, "sprintf(\"%d\", value)"))
+    };
+    [
+        table(Part::ErrnoStr, "ctp_errno_str", ir::Library::ErrnoStr, -256..=256),
+        table(Part::SignalStr, "ctp_signal_str", ir::Library::SignalStr, 1..=64),
+    ]
 }
 
 /// What `image()` gives.
