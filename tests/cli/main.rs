@@ -5,6 +5,7 @@
 mod explain;
 mod fmt;
 mod formats;
+mod import;
 mod layout;
 mod pages;
 mod programs;

@@ -136,16 +136,13 @@ impl Checker<'_> {
     }
 
     /// Reports that an aggregate is read or written as if it were a value.
-    pub(super) fn is_aggregate(&mut self, name: &str, global: &GlobalUse, span: Span) {
+    pub(super) fn is_aggregate(&mut self, name: &str, global: &GlobalUse, span: Span, assigned: bool) {
         let written = self.sources.slice(span).to_owned();
         let fed = global.aggregate.unwrap_or(global.span);
-        let problem = match global.assigned_at {
-            Some(assigned) => {
-                Diagnostic::new(Code::E0207, span, format!("`{name}` is an aggregate elsewhere, and a value here"))
-                    .also(fed, "an aggregate here")
-                    .also(assigned, "assigned here")
-            }
-            None => Diagnostic::new(Code::E0201, span, format!("`{name}` is an aggregate: say what of it is wanted"))
+        let problem = match assigned {
+            true => Diagnostic::new(Code::E0207, span, format!("`{name}` is an aggregate elsewhere, and a value here"))
+                .also(fed, "an aggregate here"),
+            false => Diagnostic::new(Code::E0201, span, format!("`{name}` is an aggregate: say what of it is wanted"))
                 .also(fed, "an aggregate because of this")
                 .help(format!("@count({written}), @sum({written}), @min({written}), @max({written}), @avg({written})")),
         };
@@ -245,14 +242,11 @@ impl Checker<'_> {
 
     /// What to say of an `@name` that the language does not have.
     pub(super) fn unknown_at(&mut self, name: &ast::Ident) {
-        let known = STATS.iter().map(|(name, _)| *name);
         let others = ["hist_log", "hist_linear", "defined", "entry", "cast", "var", "enum", "sizeof"];
-        self.report(
-            Diagnostic::new(Code::E0108, name.span, format!("there is no `@{}`", name.name)).nearest(&nearest_names(
-                &name.name,
-                known.chain(others),
-                3,
-            )),
-        );
+        let known: Vec<String> =
+            STATS.iter().map(|(name, _)| *name).chain(others).map(|name| format!("@{name}")).collect();
+        let written = format!("@{}", name.name);
+        let near = nearest_names(&written, known.iter().map(String::as_str), 3);
+        self.report(Diagnostic::new(Code::E0108, name.span, format!("there is no `{written}`")).nearest(&near));
     }
 }

@@ -214,6 +214,10 @@ impl Checker<'_> {
                     return None;
                 }
                 // Reports what is wrong with the name: unknown, or a map without a key.
+                if let Some((_, global)) = self.global(name).filter(|(_, global)| global.aggregate.is_some()) {
+                    self.is_aggregate(name, &global, target.span, true);
+                    return None;
+                }
                 let typed = self.name_of_global(name, target.span, scope)?;
                 Some(typed)
             }
@@ -225,7 +229,7 @@ impl Checker<'_> {
                 let (index, keys) = self.map_key(name, base.span, indices, target.span, scope)?;
                 let (_, global) = self.global(name)?;
                 if global.aggregate.is_some() {
-                    self.is_aggregate(name, &global, target.span);
+                    self.is_aggregate(name, &global, target.span, true);
                     return None;
                 }
                 Some(Place::Global(index, keys, global.value))

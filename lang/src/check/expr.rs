@@ -1,7 +1,7 @@
 //! Owns expressions: names looked up, operands judged, values lowered. Calls and assignments have files of their own.
 
 use super::nature::{self, Nature};
-use super::{AtSite, Checker, Missing, Scope, Typed, aggregate, place};
+use super::{AtSite, Checker, Missing, Scope, Typed, aggregate, lints, place};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, Unavailable, VariableKind};
 use crate::diagnostic::{Diagnostic, nearest_names};
@@ -141,8 +141,8 @@ impl Checker<'_> {
 
     pub(super) fn condition(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Expr> {
         let value = self.int(expr, scope)?;
-        if let ExprKind::Int(number) = value.kind {
-            let always = if number != 0 { "always true" } else { "always false" };
+        if let Some(always) = lints::always(&value) {
+            let always = if always { "always true" } else { "always false" };
             self.report(Diagnostic::new(Code::W0002, expr.span, format!("this condition is {always}")));
         }
         Some(value)
@@ -170,7 +170,7 @@ impl Checker<'_> {
                 return None;
             }
             if global.aggregate.is_some() {
-                self.is_aggregate(name, &global, span);
+                self.is_aggregate(name, &global, span, false);
                 return None;
             }
             return Some(Typed::new(global.value, ExprKind::Global(index), span));
@@ -233,7 +233,7 @@ impl Checker<'_> {
         let (index, keys) = self.map_key(name, base.span, indices, span, scope)?;
         let (_, global) = self.global(name)?;
         if global.aggregate.is_some() {
-            self.is_aggregate(name, &global, span);
+            self.is_aggregate(name, &global, span, false);
             return None;
         }
         Some(Typed::new(global.value, ExprKind::MapGet(index, keys), span))

@@ -1,26 +1,30 @@
 //! Owns warnings about how a program is written: what is never used or read, updates that lose others, loops that do
 //! not end.
 
-use super::infer::{Inferred, Unread};
+use std::collections::HashSet;
+
+use super::infer::Unread;
 use super::scope::{Body, Scope};
 use super::{Checker, walk};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::Stmt;
+use crate::ir::{Expr, ExprKind as Kind, Stmt};
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, ExprKind, File, ItemKind};
 
 impl Checker<'_> {
     /// Warns of what nothing uses. A text that could not be read whole may use it where it is broken, and what is
     /// imported may be meant for other programs.
-    pub(super) fn unused(&mut self, files: &[File], inferred: &Inferred) {
+    pub(super) fn unused(&mut self, files: &[File], used: &HashSet<String>) {
         if files.iter().flat_map(|file| &file.items).any(|item| matches!(item.kind, ItemKind::Broken)) {
             return;
         }
         let own = |span: Span| files.iter().any(|file| file.source == span.source && !file.imported);
-        for global in inferred.globals.iter().filter(|global| !global.read && !global.written && own(global.span)) {
-            let message = format!("global `{}` is never used", global.name);
-            self.report(Diagnostic::new(Code::W0001, global.span, message).help("take it out"));
+        let globals = self.globals.iter().filter(|global| !global.read && !global.written && own(global.span));
+        let globals: Vec<(String, Span)> = globals.map(|global| (global.name.clone(), global.span)).collect();
+        for (name, span) in globals {
+            let message = format!("global `{name}` is never used");
+            self.report(Diagnostic::new(Code::W0001, span, message).help("take it out"));
         }
         for item in files.iter().filter(|file| !file.imported).flat_map(|file| &file.items) {
             let (name, what) = match &item.kind {
@@ -28,20 +32,21 @@ impl Checker<'_> {
                 ItemKind::Function(function) => (&function.name, "function"),
                 ItemKind::Probe(_) | ItemKind::Global(_) | ItemKind::Import(_) | ItemKind::Broken => continue,
             };
-            if !inferred.used.contains(&name.name) {
+            if !used.contains(&name.name) {
                 let message = format!("{what} `{}` is never used", name.name);
                 self.report(Diagnostic::new(Code::W0012, name.span, message).help("take it out"));
             }
         }
-        let mut unread: Vec<&(String, Span, Unread)> =
-            inferred.locals.values().flat_map(|locals| &locals.unread).filter(|(_, span, _)| own(*span)).collect();
+        let unread = self.locals.values().flat_map(|locals| &locals.unread);
+        let unread = unread.filter(|(name, span, _)| own(*span) && !name.starts_with('_'));
+        let mut unread: Vec<(String, Span, Unread)> = unread.cloned().collect();
         unread.sort_by_key(|(_, span, _)| *span);
-        for (name, span, what) in unread.into_iter().filter(|(name, ..)| !name.starts_with('_')) {
+        for (name, span, what) in unread {
             self.report(match what {
-                Unread::Parameter => Diagnostic::new(Code::W0012, *span, format!("parameter `{name}` is never used"))
+                Unread::Parameter => Diagnostic::new(Code::W0012, span, format!("parameter `{name}` is never used"))
                     .help(format!("take it out, or call it `_{name}`")),
                 Unread::Local => {
-                    Diagnostic::new(Code::W0013, *span, format!("`{name}` is assigned here and never read"))
+                    Diagnostic::new(Code::W0013, span, format!("`{name}` is assigned here and never read"))
                         .note("it is a local: it ends with the run of the handler")
                         .help(format!("to keep it, declare `global {name}`; otherwise take it out"))
                 }
@@ -99,6 +104,23 @@ impl Checker<'_> {
             }
             Body::Constant | Body::Host => {}
         }
+    }
+}
+
+/// Whether a condition holds each time or never; `None` where that depends.
+pub(super) fn always(condition: &Expr) -> Option<bool> {
+    match &condition.kind {
+        Kind::Int(number) => Some(*number != 0),
+        Kind::Logic { and, left, right } => {
+            let (left, right) = (always(left), always(right));
+            let decides = !*and;
+            if left == Some(decides) || right == Some(decides) {
+                Some(decides)
+            } else {
+                left.zip(right).map(|_| !decides)
+            }
+        }
+        _ => None,
     }
 }
 

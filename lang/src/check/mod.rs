@@ -87,7 +87,7 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
             checker.probe(probe, &mut probes);
         }
     }
-    checker.unused(files, &inferred);
+    checker.unused(files, &inferred.used);
     let mut diagnostics = checker.diagnostics;
     allow::silence(&mut diagnostics, files);
     let globals = checker
