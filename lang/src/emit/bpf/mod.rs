@@ -330,8 +330,12 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps);
-    let calls = MapId(u32::try_from(maps.len()).unwrap_or(u32::MAX));
-    maps.extend(returns::map(program, text));
+    let (calls, first_calls) = (returns::maps(program, text), maps.len());
+    maps.extend(calls.iter().cloned());
+    let calls_of = |variant: &Variant| {
+        let at = first_calls + returns::map_of(&calls, variant, text)?;
+        u32::try_from(at).ok().map(MapId)
+    };
     let sites = number_sites(program);
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
@@ -368,7 +372,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
                     first_site,
                     prints: prints.get(*first_print..end)?,
                     first_print: *first_print,
-                    returns: variant.returns.is_some().then(|| (index, calls, returns::beginnings(variant))),
+                    returns: calls_of(variant).map(|calls| (index, calls, returns::beginnings(variant))),
                 })
             })
             .collect();

@@ -7,6 +7,7 @@
 //! end) leaves its entry behind: the next call with that frame overwrites it, and a full map forgets the one not used
 //! for longest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::asm::{Asm, Label};
@@ -102,18 +103,25 @@ pub(super) fn beginnings(variant: &Variant) -> Vec<usize> {
     (0..roles.len()).filter_map(|role| places.iter().position(|place| place.role == role)).collect()
 }
 
-/// The map of open calls; `None` where no probe is at a return.
-pub(super) fn map(program: &Program, text: TextLayout) -> Option<MapSpec> {
+/// The maps of open calls: one for each size of what is kept.
+pub(super) fn maps(program: &Program, text: TextLayout) -> Vec<MapSpec> {
     let returns = super::variants(program).filter_map(|(_, variant, _)| variant.returns.as_ref());
-    let value_size = returns.map(|returns| value_size(returns, text)).max()?;
-    Some(MapSpec {
+    let sizes: BTreeSet<u32> = returns.map(|returns| value_size(returns, text)).collect();
+    let map = |value_size| MapSpec {
         name: "ctp_calls".to_owned(),
         kind: MapKind::Recent,
         key_size: KEY,
         value_size,
         max_entries: CALLS,
         initial: Vec::new(),
-    })
+    };
+    sizes.into_iter().map(map).collect()
+}
+
+/// Which of the maps holds a variant's calls; `None` where it is at no return.
+pub(super) fn map_of(maps: &[MapSpec], variant: &Variant, text: TextLayout) -> Option<usize> {
+    let size = value_size(variant.returns.as_ref()?, text);
+    maps.iter().position(|map| map.value_size == size)
 }
 
 fn size_of(ty: Ty, text: TextLayout) -> u32 {
