@@ -90,6 +90,8 @@ codes! {
     W0004 = "function was inlined",
     W0005 = "one call may hit several times",
     W0006 = "calls of inlined code may be missed",
+    W0007 = "the value on entry is meant",
+    W0008 = "a function is left out",
     W0011 = "never reached",
     W0012 = "never used",
     W0013 = "assigned and never read",

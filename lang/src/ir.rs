@@ -283,7 +283,7 @@ pub struct Exits {
 }
 
 /// An instruction that ends a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
     /// Link-time address.
     pub address: u64,
@@ -292,6 +292,9 @@ pub struct Exit {
     /// Whether it jumps into another function (which will return in this one's stead) and does not return itself: the
     /// value returned is not known there.
     pub tail: bool,
+    /// Where the instruction may also stay in the function (a jump under a condition, or through a register): whether it
+    /// leaves, computed there. Register 16 is the program counter in it, 49 the flags (DWARF's numbers).
+    pub when: Option<Expr>,
 }
 
 /// Statements with their locals.

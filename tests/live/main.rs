@@ -11,6 +11,7 @@ mod maps;
 mod nodebug;
 mod options;
 mod pages;
+mod returns;
 mod select;
 mod targets;
 mod texts;

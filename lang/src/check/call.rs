@@ -1,6 +1,7 @@
 //! Owns calls that give a value: what the task and the moment are, the library, and functions of the program.
 
 use super::library::{self, Function, Takes, What};
+use super::returns::Moment;
 use super::scope::{Body, Scope};
 use super::{Checker, Typed};
 use crate::codes::Code;
@@ -128,7 +129,12 @@ impl Checker<'_> {
         let problem = Diagnostic::new(Code::E0206, span, "`elapsed()` exists only at `.return`");
         match scope.body {
             Body::Unresolved => {}
-            Body::Constant | Body::Host | Body::Site => self.report(problem),
+            Body::Site if scope.site.is_some_and(|at| at.moment == Moment::Return) => {
+                return Some(Typed::new(Ty::Int, ExprKind::Context(Context::Elapsed), span));
+            }
+            Body::Constant | Body::Host | Body::Site => {
+                self.report(problem.note("it is the time between the entry and the return of a call"));
+            }
             Body::Function(..) => {
                 self.report(problem.help("give the function a parameter, and call it with `elapsed()`"));
             }

@@ -20,6 +20,9 @@ impl Checker<'_> {
     /// Checks an expression; `None` where something in it was reported.
     pub(super) fn expr(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Typed> {
         let span = expr.span;
+        if let Some(done) = self.at_return(expr, scope) {
+            return done;
+        }
         match &expr.kind {
             ast::ExprKind::Int { value, .. } => Some(Typed::new(Ty::Int, ExprKind::Int(*value), span)),
             ast::ExprKind::Bool(value) => Some(Typed::new(Ty::Int, ExprKind::Int(i64::from(*value)), span)),
@@ -203,13 +206,6 @@ impl Checker<'_> {
     /// `$name` at a site.
     fn target(&mut self, name: &str, span: Span, scope: &Scope<'_>) -> Option<Typed> {
         let at = self.site_for(&format!("`${name}`"), span, scope)?;
-        if name == "return" {
-            self.report(
-                Diagnostic::new(Code::E0206, span, "`$return` exists only at `.return`")
-                    .note("`.return` is not supported yet by this version of ctp"),
-            );
-            return None;
-        }
         if at.site.kind == facts::SiteKind::Symbol {
             let what = format!("`{}` has no debug info: where `${name}` is, is not known", at.function.name);
             self.report(no_debug_info(&at, span, what).help(

@@ -17,6 +17,7 @@ mod nature;
 mod order;
 mod place;
 mod print;
+mod returns;
 mod scope;
 mod stmt;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::world::World;
 use function::Signature;
 use infer::{GlobalUse, Locals};
 use nature::Nature;
+use returns::Moment;
 use scope::{Body, Needs, Scope};
 
 /// The shortest period of `every`, in nanoseconds.
@@ -74,6 +76,7 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         unmatched: Vec::new(),
         diagnostics: Vec::new(),
         said: HashSet::new(),
+        saving: returns::Saving::default(),
         errors: 0,
     };
     checker.names(files);
@@ -138,6 +141,8 @@ struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
     /// What was reported: sites of one probe repeat what is wrong with its handler, and each is said once.
     said: HashSet<(Code, Span, String)>,
+    /// What the handler at hand keeps from the entry of a call on.
+    saving: returns::Saving,
     /// Errors met so far, repeated ones too: a handler during which none came is good.
     errors: usize,
 }
@@ -148,6 +153,8 @@ struct AtSite<'a> {
     module: &'a Rc<Module>,
     function: &'a facts::Function,
     site: &'a facts::Site,
+    /// When what is being lowered runs.
+    moment: Moment,
 }
 
 /// A checked expression.
@@ -193,7 +200,7 @@ impl<'a> Checker<'a> {
                         self.unmatched.push(text.clone());
                     }
                     diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
-                    self.sites(probe, point.span, &matches).map(ProbeKind::Sites)
+                    self.sites(probe, point, &matches).map(ProbeKind::Sites)
                 }
             };
             if let Some(kind) = kind {
@@ -235,20 +242,35 @@ impl<'a> Checker<'a> {
     }
 
     /// Lowers the handler for every site of every match; equal handlers share a variant.
-    fn sites(&mut self, probe: &ast::Probe, point: Span, matches: &[Match]) -> Option<Vec<Variant>> {
+    fn sites(&mut self, probe: &ast::Probe, point: &ast::Point, matches: &[Match]) -> Option<Vec<Variant>> {
         if matches.is_empty() {
             // What the traced program's names mean is not known without a site; all else is judged.
             if probe.body.is_some() {
-                self.handler(probe, point, None, Body::Unresolved);
+                self.handler(probe, point.span, None, Body::Unresolved);
             }
             return None;
         }
         let mut variants: Vec<Variant> = Vec::new();
         let mut good = true;
+        let (is_return, point) = (returns::is_return(point), point.span);
+        let moment = if is_return { Moment::Return } else { Moment::Hit };
         for found in matches {
             let name: Arc<str> = found.function.name.as_str().into();
             for site in &found.function.sites {
-                let at = AtSite { module: &found.module, function: &found.function, site };
+                let at = AtSite { module: &found.module, function: &found.function, site, moment };
+                self.saving.clear();
+                let exits = if is_return {
+                    match self.exits(found, site, point) {
+                        Ok(Some(exits)) => Some(exits),
+                        Ok(None) => continue,
+                        Err(()) => {
+                            good = false;
+                            continue;
+                        }
+                    }
+                } else {
+                    None
+                };
                 let Some(handler) = self.handler(probe, point, Some(at), Body::Site) else {
                     good = false;
                     continue;
@@ -263,7 +285,7 @@ impl<'a> Checker<'a> {
                     rule: site.rule,
                     repeats: site.repeats,
                     semaphore: None,
-                    exits: None,
+                    exits,
                 };
                 if site.partial {
                     self.report(
@@ -279,6 +301,7 @@ impl<'a> Checker<'a> {
                         )),
                     );
                 }
+                let returns = is_return.then(|| self.returns(&handler));
                 if site.repeats {
                     self.report(
                         Diagnostic::new(
@@ -292,9 +315,9 @@ impl<'a> Checker<'a> {
                         )),
                     );
                 }
-                match variants.iter_mut().find(|variant| variant.handler == handler) {
+                match variants.iter_mut().find(|variant| variant.handler == handler && variant.returns == returns) {
                     Some(variant) => variant.sites.push(lowered),
-                    None => variants.push(Variant { sites: vec![lowered], handler, returns: None }),
+                    None => variants.push(Variant { sites: vec![lowered], handler, returns }),
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use super::format::{self, Part};
 use super::nature::Nature;
-use super::{Checker, Missing, Scope, Typed, call, expr};
+use super::returns::{self, Moment};
+use super::{AtSite, Checker, Missing, Scope, Typed, call, expr};
 use crate::codes::Code;
 use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
 use crate::diagnostic::Diagnostic;
@@ -96,6 +97,13 @@ impl Checker<'_> {
     /// What a probe without a body prints: its parameters.
     pub(super) fn parameters_line(&mut self, point: Span, scope: &Scope<'_>) -> Option<Stmt> {
         let mut pieces = self.all("parms", point, scope)?;
+        if let Some(at) = scope.site.filter(|at| at.moment == Moment::Return) {
+            let returned = self.return_pieces(&at, point, scope);
+            if !pieces.is_empty() && !returned.is_empty() {
+                pieces.push(Piece::Text(b" ".to_vec()));
+            }
+            pieces.extend(returned);
+        }
         pieces.push(Piece::Text(b"\n".to_vec()));
         Some(Stmt::Print(Print { kind: PrintKind::Text, pieces, span: point }))
     }
@@ -114,6 +122,11 @@ impl Checker<'_> {
 
     /// `$$parms`, `$$locals`, `$$vars`: `name=value` for each.
     fn all(&mut self, word: &str, span: Span, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        if word == "return"
+            && let Some(at) = scope.site.filter(|at| at.moment == Moment::Return)
+        {
+            return Some(self.return_pieces(&at, span, scope));
+        }
         let wanted: fn(VariableKind) -> bool = match word {
             "parms" => |kind| kind == VariableKind::Parameter,
             "locals" => |kind| kind == VariableKind::Local,
@@ -138,7 +151,10 @@ impl Checker<'_> {
             let gap = if pieces.is_empty() { "" } else { " " };
             // The traced file's maker chose the names: what in them could control a terminal is escaped.
             pieces.push(Piece::Text(format!("{gap}{}=", variable.name.escape_debug()).into_bytes()));
-            let typed = expr::value_of(variable, &at, span);
+            let mut typed = expr::value_of(variable, &at, span);
+            if at.moment == Moment::Return && !matches!(typed.nature, Nature::Opaque { .. }) {
+                typed = self.keep_variable(&variable.name, typed, span)?;
+            }
             if let Nature::Opaque { what } = &typed.nature {
                 let shown = match &variable.location {
                     Location::Unavailable(Unavailable::VectorRegister) => VECTOR.to_owned(),
@@ -156,6 +172,20 @@ impl Checker<'_> {
             }
         }
         Some(pieces)
+    }
+
+    /// `return=value`; nothing where nothing is returned.
+    fn return_pieces(&mut self, at: &AtSite<'_>, span: Span, scope: &Scope<'_>) -> Vec<Piece> {
+        let Some(typed) = returns::returned_value(at, span) else { return Vec::new() };
+        let mut pieces = vec![Piece::Text(b"return=".to_vec())];
+        match (&typed.nature, &typed.missing) {
+            (Nature::Opaque { .. }, Some(_)) => pieces.push(Piece::Text(VECTOR.as_bytes().to_vec())),
+            (Nature::Opaque { what }, None) => {
+                pieces.push(Piece::Text(format!("<not shown: {}>", what.escape_debug()).into_bytes()));
+            }
+            _ => pieces.extend(self.default_piece(typed, span, Spec::default(), scope)),
+        }
+        pieces
     }
 
     /// A value matched to a conversion.
@@ -252,7 +282,10 @@ impl Checker<'_> {
                     ExprKind::Target(target) => Some(target.clone()),
                     _ => None,
                 };
-                let value = Expr { ty: Ty::Str, kind: call::text_at(typed.value, written, span), span };
+                let value = match self.text_of_entry(&typed.value, span) {
+                    Some(kept) => kept,
+                    None => Expr { ty: Ty::Str, kind: call::text_at(typed.value, written, span), span },
+                };
                 let text = Typed { value, nature: Nature::Str, missing: typed.missing };
                 return Some(self.piece(text, span, Show::Text, spec, scope));
             }

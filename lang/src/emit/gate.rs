@@ -72,8 +72,9 @@ pub(super) fn refuse<'a>(
     for probe in &program.probes {
         let crate::ir::ProbeKind::Sites(variants) = &probe.kind else { continue };
         for variant in variants {
-            if variant.returns.is_some() {
+            if let Some(returns) = &variant.returns {
                 found.push((Construct::Return, probe.span));
+                returns.saved.iter().for_each(|saved| saved.visit(&mut |one| expr(one, &mut found)));
             }
             if variant.sites.iter().any(|site| site.semaphore.is_some()) {
                 found.push((Construct::Semaphore, probe.span));

@@ -31,6 +31,8 @@ pub struct Match {
     pub containers: Arc<[ContainerIndex]>,
     /// The function; its sites are those the point means.
     pub function: Rc<facts::Function>,
+    /// Whether a glob matched it: one of several, of which some may be left out.
+    pub glob: bool,
 }
 
 /// What looking a name up in a file gave.

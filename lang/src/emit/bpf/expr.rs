@@ -7,9 +7,15 @@ use crate::ir::{BinaryOp, CompareOp, Expr, ExprKind, Ty, UnaryOp};
 /// Where `struct pt_regs` of x86-64 holds a register of DWARF's numbering (System V psABI, figure 3.36;
 /// arch/x86/include/asm/ptrace.h).
 pub(super) fn register_offset(register: u16) -> Option<i16> {
+    if register == FLAGS {
+        return Some(144);
+    }
     const OFFSETS: [i16; 17] = [80, 96, 88, 40, 104, 112, 32, 152, 72, 64, 56, 48, 24, 16, 8, 0, PROGRAM_COUNTER];
     OFFSETS.get(usize::from(register)).copied()
 }
+
+/// DWARF's number of the flags.
+const FLAGS: u16 = 49;
 
 /// Where `struct pt_regs` holds the program counter: the probed address itself.
 pub(super) const PROGRAM_COUNTER: i16 = 128;
@@ -132,12 +138,11 @@ impl Gen<'_> {
             | ExprKind::Format(_) => {
                 return Err(self.contradiction(expr.span, "a string where a number is meant"));
             }
-            ExprKind::Stat { .. }
-            | ExprKind::SetLocal { .. }
-            | ExprKind::Call(..)
-            | ExprKind::Library(..)
-            | ExprKind::Entry(_)
-            | ExprKind::Returned(_) => return Err(self.contradiction(expr.span, "an expression that was let through")),
+            ExprKind::Stat { .. } | ExprKind::SetLocal { .. } | ExprKind::Call(..) | ExprKind::Library(..) => {
+                return Err(self.contradiction(expr.span, "an expression that was let through"));
+            }
+            ExprKind::Entry(index) => self.kept_number(*index, expr.span)?,
+            ExprKind::Returned(register) => self.returned(*register, expr.span)?,
         }
         Ok(())
     }

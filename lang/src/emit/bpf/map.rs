@@ -21,6 +21,8 @@ pub const SCALARS: MapId = MapId(3);
 pub enum MapKind {
     /// `BPF_MAP_TYPE_HASH`, its elements allocated beforehand.
     Hash,
+    /// `BPF_MAP_TYPE_LRU_HASH`: where it is full, the entry not used for longest makes room.
+    Recent,
     /// `BPF_MAP_TYPE_ARRAY`
     Array,
     /// `BPF_MAP_TYPE_ARRAY`, which user space maps.

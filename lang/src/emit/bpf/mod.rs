@@ -22,6 +22,7 @@ pub mod map;
 mod output;
 mod program;
 pub mod record;
+mod returns;
 pub mod store;
 pub mod tasks;
 mod text;
@@ -257,7 +258,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         Construct::UserText | Construct::UserBytes => Err("the embedded engine cannot read text of a given length yet"),
         Construct::Whole => Err("the embedded engine cannot show whole values yet"),
         Construct::Float => Err("the embedded engine cannot show floating-point numbers yet"),
-        Construct::Return => Err("the embedded engine cannot probe returns yet"),
+        Construct::Return => Ok(()),
         Construct::Semaphore => Err("the embedded engine cannot raise the semaphore of a mark yet"),
         Construct::Context(context) => match context {
             Context::Image
@@ -265,7 +266,6 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::Runtime
             | Context::Exe
             | Context::Walltime
-            | Context::Elapsed
             | Context::Stack(_)
             | Context::Caller => Err("the embedded engine cannot give this value yet"),
             Context::Pid
@@ -276,6 +276,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::Container
             | Context::ContainerId
             | Context::Now
+            | Context::Elapsed
             | Context::Uid
             | Context::Gid
             | Context::Cpu
@@ -295,16 +296,23 @@ fn handlers(program: &Program) -> impl Iterator<Item = (bool, &Handler)> {
     })
 }
 
+/// The values that returns keep from the entry on.
+fn saved(program: &Program) -> impl Iterator<Item = &Expr> {
+    variants(program).filter_map(|(_, variant, _)| variant.returns.as_ref()).flat_map(|returns| &returns.saved)
+}
+
 /// What compiling a program needs to know of the kernel.
 pub fn needs(program: &Program) -> Needs {
     let lineage = program.containers.iter().any(|container| container.kind == TargetKind::Process);
     let mut needs = Needs { lineage, ..Needs::default() };
+    let mut look = |expr: &Expr| {
+        needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_));
+        needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
+    };
     for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {
-        visit_handler(handler, &mut |expr| {
-            needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_));
-            needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
-        });
+        visit_handler(handler, &mut |expr| look(expr));
     }
+    saved(program).for_each(|saved| saved.visit(&mut |expr| look(expr)));
     needs
 }
 
@@ -322,6 +330,12 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps);
+    let (calls, first_calls) = (returns::maps(program, text), maps.len());
+    maps.extend(calls.iter().cloned());
+    let calls_of = |variant: &Variant| {
+        let at = first_calls + returns::map_of(&calls, variant, text)?;
+        u32::try_from(at).ok().map(MapId)
+    };
     let sites = number_sites(program);
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
@@ -358,6 +372,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
                     first_site,
                     prints: prints.get(*first_print..end)?,
                     first_print: *first_print,
+                    returns: calls_of(variant).map(|calls| (index, calls, returns::beginnings(variant))),
                 })
             })
             .collect();
@@ -412,7 +427,8 @@ fn variants(program: &Program) -> impl Iterator<Item = (ProbeIndex, &Variant, Si
         })
         .map(move |(probe, variant)| {
             let first = SiteId(site);
-            site = site.saturating_add(u32::try_from(variant.sites.len()).unwrap_or(u32::MAX));
+            let sites = if variant.returns.is_some() { returns::count(variant) } else { variant.sites.len() };
+            site = site.saturating_add(u32::try_from(sites).unwrap_or(u32::MAX));
             (probe, variant, first)
         })
 }
@@ -421,7 +437,10 @@ fn number_sites(program: &Program) -> Vec<CompiledSite> {
     variants(program)
         .enumerate()
         .flat_map(|(variant_index, (probe, variant, _))| {
-            variant.sites.iter().map(move |site| CompiledSite {
+            if variant.returns.is_some() {
+                return returns::compiled(probe, variant_index, variant);
+            }
+            let compiled = |site: &crate::ir::Site| CompiledSite {
                 probe,
                 variant: variant_index,
                 file: site.file,
@@ -429,7 +448,8 @@ fn number_sites(program: &Program) -> Vec<CompiledSite> {
                 file_offset: site.file_offset,
                 containers: Arc::clone(&site.containers),
                 function: Arc::clone(&site.function),
-            })
+            };
+            variant.sites.iter().map(compiled).collect()
         })
         .collect()
 }
@@ -559,25 +579,26 @@ fn lay_out_globals(
 fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
     let mut used = vec![false; types.len()];
     let mut other = vec![false; types.len()];
+    let mut look = |in_kernel: bool, expr: &Expr| {
+        let (index, keys, writes) = if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
+            (index, keys, false)
+        } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
+            (global, keys, true)
+        } else {
+            return;
+        };
+        if index.0 as usize != global || !(in_kernel || writes) {
+            return;
+        }
+        for ((key, used), other) in keys.iter().zip(&mut used).zip(&mut other) {
+            *used |= globals::is_container(key);
+            *other |= !globals::is_container(key);
+        }
+    };
     for (in_kernel, handler) in handlers(program) {
-        visit_handler(handler, &mut |expr| {
-            let (index, keys, writes) =
-                if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
-                    (index, keys, false)
-                } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
-                    (global, keys, true)
-                } else {
-                    return;
-                };
-            if index.0 as usize != global || !(in_kernel || writes) {
-                return;
-            }
-            for ((key, used), other) in keys.iter().zip(&mut used).zip(&mut other) {
-                *used |= globals::is_container(key);
-                *other |= !globals::is_container(key);
-            }
-        });
+        visit_handler(handler, &mut |expr| look(in_kernel, expr));
     }
+    saved(program).for_each(|saved| saved.visit(&mut |expr| look(true, expr)));
     types
         .iter()
         .zip(used.into_iter().zip(other))

@@ -7,8 +7,8 @@ use super::filter::{self, Tasks};
 use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
-use super::map::COUNTERS;
-use super::{PrintLayout, SiteId};
+use super::map::{COUNTERS, MapId};
+use super::{PrintLayout, SiteId, returns};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{ProbeIndex, Variant};
@@ -23,6 +23,33 @@ pub(super) struct Entry<'a> {
     pub(super) first_site: SiteId,
     pub(super) prints: &'a [PrintLayout],
     pub(super) first_print: usize,
+    /// For returns: the variant's number, the map of open calls, and where in its sites each piece of code begins.
+    pub(super) returns: Option<(usize, MapId, Vec<usize>)>,
+}
+
+impl Entry<'_> {
+    /// The first site of each piece of code.
+    fn beginnings(&self) -> Vec<u32> {
+        let offsets = self.returns.as_ref().map_or([0].as_slice(), |(_, _, offsets)| offsets);
+        let first = self.first_site.0;
+        offsets.iter().map(|offset| first.saturating_add(u32::try_from(*offset).unwrap_or(u32::MAX))).collect()
+    }
+
+    /// Writes its code; `labels` stand for [`Entry::beginnings`].
+    fn write(
+        &self,
+        env: &Env<'_>,
+        asm: &mut Asm,
+        rodata: &mut Rodata,
+        input: &Input<'_>,
+        labels: &[Label],
+    ) -> Result<handler::Written, Refused> {
+        if let Some((number, calls, _)) = &self.returns {
+            return returns::write(env, asm, rodata, input, (*number, *calls), labels);
+        }
+        labels.iter().for_each(|label| asm.place(*label));
+        handler::write(env, asm, rodata, input)
+    }
 }
 
 /// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
@@ -43,11 +70,13 @@ pub(super) fn write(
     let chain = if tasks.processes { Some((take(8)?, take(8)?)) } else { None };
     filter::write(&mut asm, tasks, env.kernel.lineage, &filter::Slots { key, pid_level, chain })
         .ok_or_else(|| too_large(span))?;
-    let labels: Vec<Label> = entries.iter().map(|_| asm.label()).collect();
-    let starts: Vec<(u32, Label)> = entries.iter().map(|entry| entry.first_site.0).zip(labels).collect();
-    dispatch(&mut asm, &starts);
+    let pieces: Vec<Vec<(u32, Label)>> = entries
+        .iter()
+        .map(|entry| entry.beginnings().into_iter().map(|first| (first, asm.label())).collect())
+        .collect();
+    dispatch(&mut asm, &pieces.concat());
     let mut scratch = 0;
-    for (entry, (_, label)) in entries.iter().zip(&starts) {
+    for (entry, pieces) in entries.iter().zip(&pieces) {
         let mut input = Input {
             shared,
             probe: entry.probe,
@@ -57,14 +86,16 @@ pub(super) fn write(
             first_print: entry.first_print,
             frame,
             scratch: false,
+            ending: None,
         };
         // Whether scratch is needed shows when all is written; what was written in vain is thrown away.
         let mut trial = Asm::default();
         let trial_shared = Shared { count: trial.label(), ..shared };
-        let tried = handler::write(env, &mut trial, rodata, &Input { shared: trial_shared, ..input })?;
+        let labels: Vec<Label> = pieces.iter().map(|_| trial.label()).collect();
+        let tried = entry.write(env, &mut trial, rodata, &Input { shared: trial_shared, ..input }, &labels)?;
         input.scratch = tried.scratch > 0;
-        asm.place(*label);
-        let written = handler::write(env, &mut asm, rodata, &input)?;
+        let labels: Vec<Label> = pieces.iter().map(|(_, label)| *label).collect();
+        let written = entry.write(env, &mut asm, rodata, &input, &labels)?;
         scratch = scratch.max(written.scratch);
     }
     asm.at(span);

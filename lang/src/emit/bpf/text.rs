@@ -53,6 +53,7 @@ impl Gen<'_> {
                 Ok(())
             }
             ExprKind::Concat(parts) => self.concat(parts, dst),
+            ExprKind::Entry(index) => self.kept_text(*index, dst, expr.span),
             ExprKind::Update { global, keys, value, before, .. } => {
                 self.set_text(*global, keys, value, Some((dst, *before)), expr.span)
             }
@@ -74,7 +75,6 @@ impl Gen<'_> {
             | ExprKind::Call(..)
             | ExprKind::Library(..)
             | ExprKind::Format(_)
-            | ExprKind::Entry(_)
             | ExprKind::Returned(_) => Err(self.contradiction(expr.span, "an expression that was let through")),
         }
     }

@@ -58,6 +58,7 @@ fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
     let btf;
     match spec.kind {
         MapKind::Hash => attr.map_type = MAP_TYPE_HASH,
+        MapKind::Recent => attr.map_type = MAP_TYPE_LRU_HASH,
         MapKind::Array => attr.map_type = MAP_TYPE_ARRAY,
         MapKind::SharedArray => {
             attr.map_type = MAP_TYPE_ARRAY;
