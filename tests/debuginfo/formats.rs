@@ -43,7 +43,10 @@ fn holds(what: &str, program: &Program) -> Module {
     let module = companions::open(&program.path);
     let functions: Vec<_> = NAMES.iter().flat_map(|name| module.functions(name).unwrap()).collect();
     assert_eq!(functions.len(), 4, "{what}: {functions:#?} {:?}", module.notes());
-    let missing = values::compare(what, &oracle::run(program, &module, &functions), &functions);
+    // gdb only runs it: what it makes of the debug info does not matter (of packages its version 13 makes a crash).
+    let bare = Program { path: program.path.with_file_name("bare") };
+    run("objcopy", &["--strip-debug", "app", "bare"], &folder(program));
+    let missing = values::compare(what, &oracle::run(&bare, &module, &functions), &functions);
     assert!(missing.is_empty(), "{what}: {missing:?}");
     // gdb sees the same types: the parameters of both `helper`s.
     for function in functions.iter().filter(|function| function.name == "helper") {
@@ -89,14 +92,14 @@ fn dwarf_in_64_bit_form() {
 
 #[test]
 fn type_units() {
-    for compiler in ["gcc", "clang"] {
-        for version in ["-gdwarf-4", "-gdwarf-5"] {
-            let flags: &'static [&'static str] = Box::leak(Box::new(["-O0", version, "-fdebug-types-section"]));
-            let program = Program::compile("type-units", compiler, flags, &["values.c"]);
-            assert!(program.shown_by("readelf", &["--debug-dump=info"]).contains("signature"));
-            let missing = values::check(&program, &Variant { compiler, flags });
-            values::excuse(&Variant { compiler, flags }, &missing, &[]);
-        }
+    // clang makes type units of C++'s types only.
+    const BUILDS: [&[&str]; 2] =
+        [&["-O0", "-gdwarf-4", "-fdebug-types-section"], &["-O0", "-gdwarf-5", "-fdebug-types-section"]];
+    for flags in BUILDS {
+        let program = Program::compile("type-units", "gcc", flags, &["values.c"]);
+        assert!(program.shown_by("readelf", &["--debug-dump=info"]).to_lowercase().contains("signature"));
+        let variant = Variant { compiler: "gcc", flags };
+        values::excuse(&variant, &values::check(&program, &variant), &[]);
     }
 }
 
