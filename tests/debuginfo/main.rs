@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod build;
+mod companions;
 mod files;
+mod formats;
 mod names;
 mod oracle;
 mod types;

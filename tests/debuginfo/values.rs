@@ -28,7 +28,7 @@ fn same(printed: &str, hit: &str) -> bool {
 
 /// Runs a program and holds every call against what it printed. Returns the values (`function label`) that had no
 /// location at a site that was hit.
-fn check(program: &Program, variant: &Variant) -> BTreeSet<String> {
+pub(crate) fn check(program: &Program, variant: &Variant) -> BTreeSet<String> {
     let module = program.module();
     let plain = std::process::Command::new(&program.path).output().unwrap();
     let plain = String::from_utf8(plain.stdout).unwrap();
@@ -77,7 +77,7 @@ fn parameters_are_what_the_program_prints() {
 }
 
 /// Holds that only those values had no location, at -O0 none, and gcc's only where they are in vector registers.
-fn excuse(variant: &Variant, missing: &BTreeSet<String>, excused: &[&str]) {
+pub(crate) fn excuse(variant: &Variant, missing: &BTreeSet<String>, excused: &[&str]) {
     let vectors = ["mixed a", "mixed c", "floats f", "floats d"];
     for value in missing.iter().map(String::as_str) {
         let known = excused.contains(&value) && variant.flags.contains(&"-O2");

@@ -307,8 +307,8 @@ impl Module {
     }
 
     fn frames(&self) -> Result<&Frames, DebugError> {
-        let stripped = || self.stripped().ok()?.file.as_ref();
-        self.frames.get_or_init(|| Frames::read(&self.own, stripped())).as_ref().map_err(Clone::clone)
+        let other = || self.with_units().filter(|file| file.path != self.own.path);
+        self.frames.get_or_init(|| Frames::read(&self.own, other())).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -55,9 +55,19 @@ fn number(die: &Die<'_>, at: gimli::DwAt) -> Option<u64> {
     die.attr_value(at)?.udata_value()
 }
 
+/// The DIE at a position, or where that only stands for the one of a type unit (`DW_AT_signature`), that one.
+fn whole<'a>(debug: &Debug<'a>, id: DieId) -> Result<(Rc<Unit<'a>>, Die<'a>), DebugError> {
+    let (unit, die) = debug.die(id)?;
+    let signature = die.attr_value(gimli::DW_AT_signature).and_then(|value| debug.reference(&unit, value));
+    match signature {
+        Some(whole) => debug.die(whole),
+        None => Ok((unit, die)),
+    }
+}
+
 /// Reads the type at a position.
 pub(super) fn read(debug: &Debug<'_>, id: TypeId) -> Result<Type, DebugError> {
-    let (unit, die) = debug.die(id.0)?;
+    let (unit, die) = whole(debug, id.0)?;
     let name = || die.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(&unit, value));
     let size = number(&die, gimli::DW_AT_byte_size);
     let target = || Ok::<_, DebugError>(debug.type_of(&unit, &die)?.map(TypeId));
@@ -182,7 +192,7 @@ fn byte_size(debug: &Debug<'_>, id: DieId) -> Result<Option<u64>, DebugError> {
     let mut next = Some(id);
     for _ in 0..limits::MAX_ORIGINS {
         let Some(id) = next else { return Ok(None) };
-        let (unit, die) = debug.die(id)?;
+        let (unit, die) = whole(debug, id)?;
         if let Some(size) = number(&die, gimli::DW_AT_byte_size) {
             return Ok(Some(size));
         }

@@ -116,7 +116,12 @@ impl<'a> Debug<'a> {
                     sections.sup = Some(Arc::new(gimli::Dwarf::load(load)?));
                 }
             }
-            Some(Role::Split) if file != 0 => sections.make_dwo(&*self.sections(0)?),
+            Some(Role::Split) if file != 0 => {
+                let main = self.sections(0)?;
+                sections.make_dwo(&main);
+                // The line table is the skeleton's.
+                sections.debug_line_str = main.debug_line_str;
+            }
             Some(Role::Split | Role::Package) => sections.file_type = gimli::DwarfFileType::Dwo,
             Some(Role::Alternate) | None => {}
         }
@@ -138,7 +143,9 @@ impl<'a> Debug<'a> {
             }
         };
         let parent = self.sections(0)?;
-        let sections = if types { package.tu_sections(row, &parent)? } else { package.cu_sections(row, &parent)? };
+        let mut sections =
+            if types { package.tu_sections(row, &parent)? } else { package.cu_sections(row, &parent)? };
+        sections.debug_line_str = parent.debug_line_str;
         Ok(Rc::new(sections))
     }
 
