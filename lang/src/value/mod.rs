@@ -1,8 +1,22 @@
 //! Owns values at run time and how they are written: the one printf of ctp, shared by every engine's output and by the
 //! interpreter.
 
-use crate::ir::{EnumNames, Piece, Print, Program, Show, Spec};
+mod float;
+mod histogram;
+mod table;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+use crate::ir::{
+    EnumNames, FloatForm, GlobalIndex, GlobalKind, Linear, Piece, Print, PrintKind, Program, Show, Spec, Whole,
+};
 use crate::stats::Stats;
+
+pub use float::Float;
+pub use histogram::{Bucket, NO_VALUES, buckets};
+pub use table::{answers, sort_entries, write_global, write_key};
+pub use whole::{MORE, Node, as_float, decode, write_nested, write_node};
 
 /// A value at run time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,25 +54,99 @@ pub const TRUNCATED: &str = "<truncated>";
 pub const OPTIMIZED_OUT: &str = "<optimized out>";
 
 /// Writes an output statement: `values` holds as many values for each piece as [`Piece::values`] says, in order; one
-/// that is missing is written as a fault.
+/// that is missing is written as a fault. An event is one line, `name=value` for each field.
 pub fn write_print(out: &mut Vec<u8>, print: &Print, values: &[Value], program: &Program) {
-    write_pieces(out, &print.pieces, values, program);
+    match &print.kind {
+        PrintKind::Text | PrintKind::Error => write_pieces(out, &print.pieces, values, program),
+        PrintKind::Event(names) => {
+            for (index, (name, (piece, values))) in names.iter().zip(with_values(&print.pieces, values)).enumerate() {
+                let between = if index == 0 { "" } else { " " };
+                out.extend_from_slice(format!("{between}{name}=").as_bytes());
+                write_field(out, piece, values, program);
+            }
+            out.push(b'\n');
+        }
+    }
 }
 
 /// Writes the pieces of an output, as [`write_print`] does.
 pub fn write_pieces(out: &mut Vec<u8>, pieces: &[Piece], values: &[Value], program: &Program) {
-    let mut values = values.iter();
-    for piece in pieces {
-        match piece {
-            Piece::Text(bytes) => out.extend_from_slice(bytes),
-            Piece::Unavailable { text, spec } => pad(out, text.as_bytes(), *spec),
-            Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {
-                values.by_ref().take(piece.values()).for_each(drop);
-            }
-            Piece::Value(shown) => {
-                write_value(out, values.next().unwrap_or(&Value::Fault), shown.show, shown.spec, &program.enums)
-            }
+    with_values(pieces, values).for_each(|(piece, values)| write_piece(out, piece, values, program));
+}
+
+/// Each piece of an output with its values.
+pub fn with_values<'a>(pieces: &'a [Piece], values: &'a [Value]) -> impl Iterator<Item = (&'a Piece, &'a [Value])> {
+    let mut rest = values;
+    pieces.iter().map(move |piece| {
+        let (own, behind) = rest.split_at(piece.values().min(rest.len()));
+        rest = behind;
+        (piece, own)
+    })
+}
+
+/// Writes one piece of an output with its values.
+pub fn write_piece(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: &Program) {
+    let first = values.first().unwrap_or(&Value::Fault);
+    match piece {
+        Piece::Text(bytes) => out.extend_from_slice(bytes),
+        Piece::Unavailable { text, spec } => pad(out, text.as_bytes(), *spec),
+        Piece::Value(shown) => write_value(out, first, shown.show, shown.spec, &program.enums),
+        Piece::Whole(whole) => {
+            let mut text = Vec::new();
+            write_node(&mut text, &node(whole, values, program), &program.enums);
+            pad(out, &text, whole.spec);
         }
+        Piece::Histogram { global, linear, .. } => {
+            let kept = linear.map(|linear| (place(program, *global, linear), linear));
+            histogram::write(out, name(program, *global), entries(first), kept);
+        }
+        Piece::Table(global) => table::write_table(out, name(program, *global), entries(first)),
+    }
+}
+
+/// Writes the value of an event's field: text in quotes, so that no text can be taken for anything else; a table or a
+/// histogram begins on a line of its own.
+fn write_field(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: &Program) {
+    match (piece, values.first()) {
+        (Piece::Value(shown), Some(value @ Value::Str { .. })) if shown.show == Show::Text => write_literal(out, value),
+        (Piece::Whole(whole), Some(_)) => write_nested(out, &node(whole, values, program), &program.enums),
+        (Piece::Histogram { .. } | Piece::Table(_), _) => {
+            out.push(b'\n');
+            write_piece(out, piece, values, program);
+        }
+        (Piece::Text(_) | Piece::Unavailable { .. } | Piece::Value(_) | Piece::Whole(_), _) => {
+            write_piece(out, piece, values, program);
+        }
+    }
+}
+
+/// A value that is shown whole, taken apart.
+pub fn node(whole: &Whole, values: &[Value], program: &Program) -> Node {
+    match (values, program.layouts.get(whole.layout.0 as usize)) {
+        ([bytes, elsewhere @ ..], Some(layout)) => decode(layout, bytes, elsewhere),
+        ([], _) | (_, None) => Node::Fault,
+    }
+}
+
+/// The name of a global.
+pub fn name(program: &Program, global: GlobalIndex) -> &str {
+    program.globals.get(global.0 as usize).map_or("", |global| global.name.as_str())
+}
+
+/// Which of the linear histograms that an aggregate keeps is this one.
+pub fn place(program: &Program, global: GlobalIndex, linear: Linear) -> usize {
+    match program.globals.get(global.0 as usize).map(|global| &global.kind) {
+        Some(GlobalKind::Stats { shape, .. }) => {
+            shape.linear.iter().position(|kept| *kept == linear).unwrap_or(usize::MAX)
+        }
+        Some(GlobalKind::Scalar { .. } | GlobalKind::Map { .. }) | None => usize::MAX,
+    }
+}
+
+fn entries(value: &Value) -> &[(Vec<Value>, Value)] {
+    match value {
+        Value::Table(entries) => entries,
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stats(_) => &[],
     }
 }
 
@@ -76,7 +164,8 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, show: Show, spec: Spec, enu
                 pad(out, shown, spec);
             }
         }
-        Value::Stats(_) | Value::Table(_) => {}
+        // What only stands in tables.
+        Value::Stats(_) | Value::Table(_) => pad(out, FAULT.as_bytes(), spec),
         Value::Int(number) => write_int(out, *number, show, spec, enums),
     }
 }
@@ -88,8 +177,8 @@ fn write_int(out: &mut Vec<u8>, number: i64, show: Show, spec: Spec, enums: &[En
         Show::Unsigned => digits(out, "", &unsigned.to_string(), spec),
         Show::Hex { upper: false } => digits(out, prefix(spec, number, "0x"), &format!("{unsigned:x}"), spec),
         Show::Hex { upper: true } => digits(out, prefix(spec, number, "0X"), &format!("{unsigned:X}"), spec),
-        Show::Octal => digits(out, prefix(spec, number, "0"), &format!("{unsigned:o}"), spec),
-        Show::Float { .. } => {}
+        Show::Octal => octal(out, unsigned, spec),
+        Show::Float { bits, form } => float_digits(out, Float::from_bits(number, bits), form, spec),
         Show::Pointer => digits(out, "0x", &format!("{unsigned:x}"), spec),
         Show::Char => pad(out, &[unsigned.to_le_bytes()[0]], spec),
         Show::Bool => match number {
@@ -120,14 +209,48 @@ fn prefix(spec: Spec, number: i64, text: &'static str) -> &'static str {
     if spec.alternate && number != 0 { text } else { "" }
 }
 
-/// Digits with their prefix, as C's printf lays them out: precision first, then zero or blank padding.
-fn digits(out: &mut Vec<u8>, prefix: &str, digits: &str, spec: Spec) {
-    let least = usize::from(spec.precision.unwrap_or(0));
-    let width = usize::from(spec.width.unwrap_or(0));
-    let mut zeros = least.saturating_sub(digits.len());
-    if spec.zero && !spec.left && spec.precision.is_none() {
-        zeros = width.saturating_sub(prefix.len() + digits.len());
+/// `#` makes the first digit a 0, which a precision may already do.
+fn octal(out: &mut Vec<u8>, number: u64, spec: Spec) {
+    let written = format!("{number:o}");
+    let least = u16::try_from(written.len() + 1).unwrap_or(u16::MAX);
+    match spec.precision {
+        Some(precision) if spec.alternate && (number != 0 || precision == 0) => {
+            let least = if number == 0 { 1 } else { least };
+            digits(out, "", &written, Spec { precision: Some(precision.max(least)), ..spec });
+        }
+        Some(_) => digits(out, "", &written, spec),
+        None => digits(out, if spec.alternate && number != 0 { "0" } else { "" }, &written, spec),
     }
+}
+
+/// Digits with their prefix, as C's printf lays them out: precision first, then zero or blank padding. A 0 with a
+/// precision of 0 has no digits.
+fn digits(out: &mut Vec<u8>, prefix: &str, digits: &str, spec: Spec) {
+    let digits = if spec.precision == Some(0) && digits == "0" { "" } else { digits };
+    let least = usize::from(spec.precision.unwrap_or(0));
+    let mut zeros = least.saturating_sub(digits.len());
+    if spec.precision.is_none() {
+        zeros = padding_zeros(prefix.len() + digits.len(), spec);
+    }
+    write_digits(out, prefix, zeros, digits, spec);
+}
+
+fn float_digits(out: &mut Vec<u8>, float: Float, form: FloatForm, spec: Spec) {
+    let number = float.get();
+    let digits = float::digits(float, form, spec);
+    let prefix = sign(number.is_sign_negative(), spec);
+    // Infinities and what is no number are padded with blanks.
+    let zeros = if number.is_finite() { padding_zeros(prefix.len() + digits.len(), spec) } else { 0 };
+    write_digits(out, prefix, zeros, &digits, spec);
+}
+
+/// How many zeros the flag `0` fills a width with.
+fn padding_zeros(written: usize, spec: Spec) -> usize {
+    let fills = spec.zero && !spec.left;
+    if fills { usize::from(spec.width.unwrap_or(0)).saturating_sub(written) } else { 0 }
+}
+
+fn write_digits(out: &mut Vec<u8>, prefix: &str, zeros: usize, digits: &str, spec: Spec) {
     let mut text = Vec::with_capacity(prefix.len() + zeros + digits.len());
     text.extend_from_slice(prefix.as_bytes());
     text.resize(text.len() + zeros, b'0');
@@ -146,40 +269,14 @@ fn pad(out: &mut Vec<u8>, text: &[u8], spec: Spec) {
     }
 }
 
-/// Writes a global or an entry of a map as both engines print those that nothing reads: `name = 42`,
-/// `name["web", 3] = 7`, and a newline.
-pub fn write_global(out: &mut Vec<u8>, name: &str, keys: &[Value], value: &Value) {
-    out.extend_from_slice(name.as_bytes());
-    for (index, key) in keys.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"[" } else { b", " });
-        write_literal(out, key);
-    }
-    if !keys.is_empty() {
-        out.push(b']');
-    }
-    out.extend_from_slice(b" = ");
-    write_literal(out, value);
-    out.push(b'\n');
-}
-
 /// A value as a program would write it: text in quotes, with its quotes, backslashes and control bytes escaped.
 fn write_literal(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Fault => out.extend_from_slice(FAULT.as_bytes()),
-        Value::Stats(_) | Value::Table(_) => {}
+        // What only stands in tables is no key.
+        Value::Fault | Value::Stats(_) | Value::Table(_) => out.extend_from_slice(FAULT.as_bytes()),
         Value::Str { bytes, truncated } => {
-            out.push(b'"');
-            for &byte in bytes {
-                match byte {
-                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                    b'\n' => out.extend_from_slice(b"\\n"),
-                    b'\t' => out.extend_from_slice(b"\\t"),
-                    0..=0x1f | 0x7f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-                    _ => out.push(byte),
-                }
-            }
-            out.push(b'"');
+            write_quoted(out, bytes, b'"');
             if *truncated {
                 out.extend_from_slice(TRUNCATED.as_bytes());
             }
@@ -187,7 +284,19 @@ fn write_literal(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// Orders the entries of a map as they are printed: by value, the greatest first, then by key.
-pub fn sort_entries(entries: &mut [(Vec<Value>, Value)]) {
-    entries.sort_by(|(a_key, a), (b_key, b)| b.cmp(a).then_with(|| a_key.cmp(b_key)));
+/// Text between quotes of that kind, with C's escapes.
+fn write_quoted(out: &mut Vec<u8>, bytes: &[u8], quote: u8) {
+    out.push(quote);
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            0..=0x1f | 0x7f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+            byte if byte == quote => out.extend_from_slice(&[b'\\', byte]),
+            byte => out.push(byte),
+        }
+    }
+    out.push(quote);
 }
