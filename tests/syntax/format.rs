@@ -70,3 +70,14 @@ fn the_examples_are_formatted() {
         assert_eq!(format(SOURCE, &text).as_ref(), Ok(&text), "`ctp fmt {}` would change it", path.display());
     }
 }
+
+#[test]
+fn the_page_on_the_layout_has_it() {
+    let page = std::fs::read_to_string(top().join("docs/formatting.md")).expect("the page");
+    let examples: Vec<&str> =
+        page.split("```ctp\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(text, _)| text)).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        assert_eq!(format(SOURCE, example).as_deref(), Ok(example));
+    }
+}
