@@ -52,6 +52,11 @@ use scope::{Body, Needs, Scope};
 /// The shortest period of `every`, in nanoseconds.
 const SHORTEST_PERIOD: i64 = 1_000_000;
 
+/// How many diagnostics are kept.
+const MOST_DIAGNOSTICS: usize = 1000;
+/// The note on the last of them where there were more.
+const MORE: &str = "what else there is to say is not shown";
+
 /// Checks parsed texts as one program against a world. The program is there only where nothing is wrong.
 pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Program>, Vec<Diagnostic>) {
     let mut inferred = infer::infer(files);
@@ -177,6 +182,16 @@ struct Missing {
 impl<'a> Checker<'a> {
     fn report(&mut self, diagnostic: Diagnostic) {
         self.errors += usize::from(diagnostic.is_error());
+        if self.diagnostics.len() >= MOST_DIAGNOSTICS {
+            // Only an error keeps the program from being run: the first one is never left out.
+            let first_error = diagnostic.is_error() && self.errors == 1;
+            if let Some(last) = self.diagnostics.last_mut().filter(|last| last.notes.last().is_none_or(|n| n != MORE)) {
+                last.notes.push(MORE.to_owned());
+            }
+            if !first_error {
+                return;
+            }
+        }
         if self.said.insert((diagnostic.code, diagnostic.primary.span, diagnostic.message.clone())) {
             self.diagnostics.push(diagnostic);
         }
