@@ -2,8 +2,6 @@
 //!
 //!   cargo bench --locked --package ctp-tests --bench language
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a measurement fails")]
-
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
