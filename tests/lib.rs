@@ -9,7 +9,13 @@ pub mod binary;
 pub mod ctp;
 #[path = "fixtures/docker.rs"]
 pub mod docker;
+#[path = "fixtures/driven.rs"]
+pub mod driven;
 #[path = "fixtures/process.rs"]
 pub mod process;
+#[path = "fixtures/reference.rs"]
+pub mod reference;
 #[path = "fixtures/unique.rs"]
 pub mod unique;
+#[path = "fixtures/world.rs"]
+pub mod world;

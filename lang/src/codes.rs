@@ -23,6 +23,13 @@ macro_rules! codes {
             pub fn title(self) -> &'static str {
                 match self { $(Code::$code => $title,)+ }
             }
+
+            /// Its page, in Markdown: what it means, an example, the cure. `docs/errors/CODE.md`, as ctp was built.
+            pub fn page(self) -> &'static str {
+                match self {
+                    $(Code::$code => include_str!(concat!("../../docs/errors/", stringify!($code), ".md")),)+
+                }
+            }
         }
     };
 }
@@ -51,6 +58,7 @@ codes! {
     E0110 = "no debug info",
     E0111 = "containers cannot be listed",
     E0112 = "no place to probe",
+    E0115 = "imported file cannot be read",
 
     E0201 = "wrong type",
     E0202 = "format does not fit its arguments",
@@ -62,6 +70,7 @@ codes! {
     E0208 = "division by zero",
     E0209 = "not a constant",
     E0210 = "not assignable",
+    E0211 = "defined by itself",
 
     E0301 = "not yet supported by this version",
     E0302 = "not supported by this engine",
@@ -81,9 +90,58 @@ codes! {
     W0004 = "function was inlined",
     W0005 = "one call may hit several times",
     W0006 = "calls of inlined code may be missed",
+    W0007 = "the value on entry is meant",
+    W0008 = "a function is left out",
+    W0011 = "never reached",
+    W0012 = "never used",
+    W0013 = "assigned and never read",
+    W0014 = "update may lose others",
+}
+
+/// What a code is about: its first digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// `E00`
+    Syntax,
+    /// `E01`
+    Names,
+    /// `E02`
+    Types,
+    /// `E03`
+    Engines,
+    /// `E04`
+    System,
+    /// `W`
+    Warnings,
+}
+
+impl Group {
+    /// What its codes have in common, in a few words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Syntax => "E00: the text cannot be read",
+            Group::Names => "E01: names and targets",
+            Group::Types => "E02: types",
+            Group::Engines => "E03: what an engine cannot do",
+            Group::System => "E04: the system",
+            Group::Warnings => "W: warnings; the program runs, but probably not as meant",
+        }
+    }
 }
 
 impl Code {
+    /// The group of the code.
+    pub fn group(self) -> Group {
+        match self.as_str().get(..3) {
+            Some("E00") => Group::Syntax,
+            Some("E01") => Group::Names,
+            Some("E02") => Group::Types,
+            Some("E03") => Group::Engines,
+            Some("E04") => Group::System,
+            Some(_) | None => Group::Warnings,
+        }
+    }
+
     /// Whether a message of this code stops the run.
     pub fn severity(self) -> Severity {
         if self.as_str().starts_with('W') { Severity::Warning } else { Severity::Error }

@@ -100,9 +100,51 @@ pub struct Pod {
     pub container: String,
 }
 
-/// One running container.
+/// Which kind of selector an entry stands for: what decides whether a task counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetKind {
+    /// A container: the tasks in its cgroup or below.
+    #[default]
+    Container,
+    /// A process and its descendants (`pid(N)`).
+    Process,
+    /// The tasks in a cgroup or below, whatever made it (`cgroup("/path")`).
+    Cgroup,
+    /// The tasks in no container's cgroup (`host`).
+    Host,
+}
+
+/// Whom a point means other than by the name of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum WantedTarget {
+    /// `pid(N)`: a process by its number in this `/proc`.
+    Process(u32),
+    /// `cgroup("/path")`: a cgroup by its path in the v2 hierarchy.
+    Cgroup(String),
+    /// `host`
+    Host,
+}
+
+/// Why there is no such process or cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetError {
+    /// There is none; `nearest` are names that exist and are most like it.
+    NotFound {
+        /// What is so instead, a sentence each.
+        notes: Vec<String>,
+        /// Existing names, as they would be written.
+        nearest: Vec<String>,
+    },
+    /// It cannot be told apart from others here; why, and a way out.
+    Unusable(ListError),
+}
+
+/// One running container, or what else a selector can mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
+    /// What it is. For all but [`TargetKind::Container`], `id` and `name` are the text that messages show: `pid 12`,
+    /// `/system.slice/x.service`, `host`.
+    pub kind: TargetKind,
     /// Full id as its engine writes it (64 hexadecimal digits for most).
     pub id: String,
     /// Name; `None` where the engine could not be asked.
@@ -115,7 +157,8 @@ pub struct Container {
     pub labels: Vec<(String, String)>,
     /// Pod, where it belongs to one.
     pub pod: Option<Pod>,
-    /// Host pid of the container's first process.
+    /// Host pid of the container's first process: its root and executable are the container's. Of a cgroup, a process
+    /// whose root is looked at; 0 where that is the host's.
     pub init_pid: u32,
     /// Its cgroup; `None` where it has none of its own (then it cannot be told apart by cgroup).
     pub cgroup: Option<Cgroup>,
@@ -128,6 +171,16 @@ impl Container {
     /// The name where there is one, otherwise the first 12 characters of the id: what messages and `container()` show.
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| self.short_id())
+    }
+
+    /// The name with what it is the name of: "container `web`", "process 12", "the host".
+    pub fn described(&self) -> String {
+        match self.kind {
+            TargetKind::Container => format!("container `{}`", self.display_name()),
+            TargetKind::Process => format!("process {}", self.init_pid),
+            TargetKind::Cgroup => format!("cgroup `{}`", self.display_name()),
+            TargetKind::Host => "the host".to_owned(),
+        }
     }
 
     /// The first 12 characters of the id, as engines print it.
@@ -288,6 +341,20 @@ pub trait World {
 
     /// What engines could not be asked and why, one sentence each; shown when a name was not found.
     fn listing_notes(&self) -> Vec<String>;
+
+    /// The process, the cgroup (an entry for each root that its processes have) or the host that is wanted; at least
+    /// one. A world that knows containers only has none.
+    ///
+    /// # Errors
+    /// [`TargetError`] says why there is none.
+    fn target(&self, wanted: &WantedTarget) -> Result<Vec<Container>, TargetError> {
+        let what = match wanted {
+            WantedTarget::Process(_) => "processes",
+            WantedTarget::Cgroup(_) => "cgroups",
+            WantedTarget::Host => "the host's tasks",
+        };
+        Err(TargetError::Unusable(ListError { reason: format!("{what} are not known here"), help: None }))
+    }
 
     /// Opens a file of a container, inside its root.
     ///

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod container;
+pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod output;

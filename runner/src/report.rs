@@ -77,7 +77,7 @@ pub fn exit_code(diagnostics: &[Diagnostic]) -> u8 {
 }
 
 /// A failure as the renderer takes it: its causes become notes.
-fn as_report(failure: &Failure) -> Report {
+pub fn as_report(failure: &Failure) -> Report {
     let diagnostic: &dyn miette::Diagnostic = failure;
     let code = diagnostic.code().and_then(|code| Code::parse(&code.to_string())).unwrap_or(Code::E0407);
     let mut notes = Vec::new();

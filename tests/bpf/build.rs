@@ -100,7 +100,7 @@ pub(crate) fn print(parts: Vec<Part>) -> Stmt {
             Part::Text(text) => Piece::Text(text.as_bytes().to_vec()),
         })
         .collect();
-    Stmt::Print(Print { pieces, span: span() })
+    Stmt::Print(Print { kind: ctp_lang::ir::PrintKind::Text, pieces, span: span() })
 }
 
 /// A program over binaries (their index is their [`FileIndex`]) and containers.
@@ -147,6 +147,8 @@ impl<'a> Case<'a> {
             kind: SiteKind::OutOfLine,
             rule: AddressRule::LowPc,
             repeats: false,
+            semaphore: None,
+            exits: None,
         }
     }
 
@@ -158,7 +160,7 @@ impl<'a> Case<'a> {
     pub(crate) fn probe_handler(mut self, at: &[(usize, &str, &[u32])], handler: Handler) -> Self {
         let sites = at.iter().map(|(file, function, containers)| self.site(*file, function, containers)).collect();
         let point = format!("probe {}", self.program.probes.len());
-        let kind = ProbeKind::Sites(vec![Variant { sites, handler }]);
+        let kind = ProbeKind::Sites(vec![Variant { sites, handler, returns: None }]);
         self.program.probes.push(Probe { point, span: span(), kind });
         self
     }
@@ -207,7 +209,7 @@ pub(crate) fn drain(engine: &mut BpfEngine) -> Vec<Event> {
 pub(crate) fn written(engine: &BpfEngine, events: &[Event]) -> String {
     let mut out = Vec::new();
     for printed in events.iter().flat_map(|event| &event.prints) {
-        write_print(&mut out, engine.print(printed.print).unwrap(), &printed.values, &[]);
+        write_print(&mut out, engine.print(printed.print).unwrap(), &printed.values, &ctp_lang::ir::Program::default());
     }
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -102,6 +102,7 @@ impl OwnCgroup {
     pub(crate) fn container(&self) -> Container {
         let id = fs::metadata(&self.folder).unwrap().ino();
         Container {
+            kind: Default::default(),
             id: format!("{id:064x}"),
             name: Some(self.name.clone()),
             runtime: Runtime::Unknown,

@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod explain;
+mod fmt;
+mod formats;
+mod import;
 mod layout;
+mod pages;
 mod programs;
 mod shell;
 mod usage;

@@ -8,4 +8,5 @@ mod world;
 mod examples;
 mod hostile;
 mod points;
+mod reference;
 mod values;

@@ -91,10 +91,12 @@ fn instances_with_different_code_go_by_address_and_compute_their_values() {
     let at = sample.breakpoints("small");
     let variant = |pc: u64, register: u16| Variant {
         sites: vec![site("small", pc, inlined("main"), AddressRule::InlineEntry)],
+        returns: None,
         handler: handler(vec![print(vec![shown(in_register("x", register), Show::Signed), words("\n")])]),
     };
     let lone = Variant {
         sites: vec![site("small", at[1], inlined("main"), AddressRule::InlineEntry)],
+        returns: None,
         handler: handler(vec![print(vec![words("<optimized out>\n")])]),
     };
     let (text, _) = translated(&program(vec![variants(vec![variant(at[0], 3), lone])]), &Options::default(), &sample);

@@ -26,6 +26,7 @@ pub(crate) fn sources(text: &str) -> Sources {
 /// A container.
 pub(crate) fn container(name: &str) -> Container {
     Container {
+        kind: Default::default(),
         id: "4f1c0a9be0d24c7f8a3d1e5b6c7d8e9f4f1c0a9be0d24c7f8a3d1e5b6c7d8e9f".to_owned(),
         name: Some(name.to_owned()),
         runtime: Runtime::Docker,
@@ -59,12 +60,14 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
         kind,
         rule,
         repeats: false,
+        semaphore: None,
+        exits: None,
     }
 }
 
 /// A probe of sites that all run the same.
 pub(crate) fn probe(sites: Vec<Site>, body: Vec<Stmt>) -> Probe {
-    variants(vec![Variant { sites, handler: handler(body) }])
+    variants(vec![Variant { sites, handler: handler(body), returns: None }])
 }
 
 /// A handler without locals and condition.
@@ -122,5 +125,5 @@ pub(crate) fn words(text: &str) -> Piece {
 
 /// An output.
 pub(crate) fn print(pieces: Vec<Piece>) -> Stmt {
-    Stmt::Print(Print { pieces, span: span() })
+    Stmt::Print(Print { kind: ctp_lang::ir::PrintKind::Text, pieces, span: span() })
 }

@@ -139,7 +139,8 @@ fn every_construct_is_accepted() {
     ];
     let mut sites = probe(others_sites(&sample), body);
     if let ProbeKind::Sites(variants) = &mut sites.kind {
-        variants[0].handler.locals = vec![Ty::Int, Ty::Str];
+        let local = |name: &str, ty| ctp_lang::ir::Local { name: name.to_owned(), ty };
+        variants[0].handler.locals = vec![local("count", Ty::Int), local("text", Ty::Str)];
         variants[0].handler.condition = Some(compare(CompareOp::Ge, requests(), int(0)));
     }
     let at = |kind| Probe { point: "every".into(), span: span(), kind };

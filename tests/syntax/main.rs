@@ -1,14 +1,18 @@
-//! Runs every case of `cases/syntax`: programs whose faults are written beside them.
+//! Runs every case of `cases/syntax` and `cases/check`: programs whose faults are written beside them.
 //!
 //! `#~ E0002 never ends` behind a line expects a diagnostic with that code there whose message holds that text; on a line
 //! of its own it speaks of the line above. `#~ help: text` behind that expects a way out of the diagnostic before it.
 //! A diagnostic that no such comment expects fails the case, and so does one expected that does not come.
 
+mod check;
+mod format;
 mod hostile;
 
+use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::render;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax;
+use ctp_lang::syntax::ast::File;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -49,13 +53,14 @@ fn expectations(text: &str) -> Vec<Expected> {
     expected
 }
 
-/// What is wrong with a case; empty for nothing.
-fn run(path: &Path) -> String {
+/// What is wrong with a case; empty for nothing. `behind` looks at what the parser made of it.
+fn run(path: &Path, behind: &dyn Fn(&Sources, File) -> Vec<Diagnostic>) -> String {
     let text = std::fs::read_to_string(path).expect("a case is text");
     let mut sources = Sources::default();
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let id = sources.add(name, text.as_str());
-    let (_, diagnostics) = syntax::parse(id, &text);
+    let (file, mut diagnostics) = syntax::parse(id, &text);
+    diagnostics.extend(behind(&sources, file));
     let mut expected = expectations(&text);
     let mut wrong = String::new();
     for diagnostic in &diagnostics {
@@ -81,8 +86,8 @@ fn run(path: &Path) -> String {
     wrong
 }
 
-fn cases() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/syntax");
+fn cases(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(folder);
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).expect("the folder of cases").map(|e| e.expect("an entry").path()).collect();
     files.sort();
@@ -91,12 +96,12 @@ fn cases() -> Vec<PathBuf> {
 
 #[test]
 fn every_case() {
-    let cases = cases();
+    let cases = cases("syntax");
     assert!(cases.len() >= 15, "cases are missing: {cases:?}");
     let mut wrong = String::new();
     for path in cases {
         assert_eq!(path.extension().and_then(|e| e.to_str()), Some("ctp"), "{} is run by nothing", path.display());
-        wrong.push_str(&run(&path));
+        wrong.push_str(&run(&path, &|_, _| Vec::new()));
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
@@ -113,7 +118,7 @@ fn a_fault_nobody_expects_fails_its_case() {
         ("probe begin { x = ) }  #~ E0001 expected an expression\n#~ help: none such\n", true),
     ] {
         std::fs::write(&case, text).unwrap();
-        assert_eq!(!run(&case).is_empty(), fails, "{text}");
+        assert_eq!(!run(&case, &|_, _| Vec::new()).is_empty(), fails, "{text}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

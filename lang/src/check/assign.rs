@@ -1,11 +1,11 @@
 //! Owns what changes: assignments and steps, to globals, map entries and locals.
 
 use super::nature::Nature;
-use super::{Checker, Scope, Typed};
+use super::scope::Scope;
+use super::{Checker, Typed};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{self, Expr, ExprKind, GlobalIndex, LocalIndex, Stmt, Ty, UpdateOp};
-use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -25,17 +25,19 @@ impl Checker<'_> {
         span: Span,
         scope: &Scope<'_>,
     ) -> Option<Typed> {
-        let place = self.place(target, scope);
-        let value = self.assigned(place.as_ref(), target, op, value, span, scope);
-        let (place, (update, value)) = (place?, value?);
+        let mut place = self.place(target, scope);
+        let changed = self.assigned(place.as_mut(), target, op, value, span, scope);
+        let (place, (update, changed)) = (place?, changed?);
         match place {
-            Place::Local(..) => {
-                self.report(
-                    unsupported(span, "the value of an assignment to a local").help("assign in a line of its own"),
-                );
-                None
+            Place::Local(local, ty) => {
+                let value = Box::new(set(local, ty, update, changed, span));
+                Some(Typed::new(ty, ExprKind::SetLocal { local, value, before: false }, span))
             }
             Place::Global(global, keys, ty) => {
+                if update == UpdateOp::Set {
+                    self.racy(target, op, value, span, scope);
+                }
+                let value = changed;
                 let kind = ExprKind::Update { global, keys, op: update, value: Box::new(value), before: false };
                 Some(Typed::new(ty, kind, span))
             }
@@ -52,16 +54,17 @@ impl Checker<'_> {
         scope: &Scope<'_>,
     ) -> Option<Typed> {
         match self.place(target, scope)? {
-            Place::Local(..) => {
-                self.report(unsupported(span, "the value of a step of a local").help("step it in a line of its own"));
-                None
+            Place::Local(local, Ty::Int) => {
+                let one = Expr::int(if up { 1 } else { -1 }, span);
+                let value = Box::new(grown(local, Ty::Int, one, span));
+                Some(Typed::new(Ty::Int, ExprKind::SetLocal { local, value, before: !prefix }, span))
             }
             Place::Global(global, keys, Ty::Int) => {
                 let value = Box::new(Expr::int(if up { 1 } else { -1 }, span));
                 let kind = ExprKind::Update { global, keys, op: UpdateOp::Add, value, before: !prefix };
                 Some(Typed::new(Ty::Int, kind, span))
             }
-            Place::Global(_, _, Ty::Str) => {
+            Place::Local(_, Ty::Str) | Place::Global(_, _, Ty::Str) => {
                 self.report(Diagnostic::new(Code::E0201, target.span, "text cannot be counted up or down"));
                 None
             }
@@ -101,18 +104,11 @@ impl Checker<'_> {
         value: &ast::Expr,
         scope: &Scope<'_>,
     ) -> Option<Stmt> {
-        let is_local = matches!(&target.kind, ast::ExprKind::Name(name) if scope.locals.iter().any(|(l, _)| l == name));
-        if !is_local {
-            return self.assign(target, op, value, expr.span, scope).map(|typed| Stmt::Effect(typed.value));
-        }
-        let place = self.place(target, scope);
-        match (self.assigned(place.as_ref(), target, op, value, expr.span, scope)?, place?) {
-            ((UpdateOp::Set, value), Place::Local(index, _)) => Some(Stmt::SetLocal(index, value)),
-            ((UpdateOp::Add, value), Place::Local(index, ty)) => {
-                Some(Stmt::SetLocal(index, grown(index, ty, value, expr.span)))
-            }
-            (_, Place::Global(..)) => None,
-        }
+        let typed = self.assign(target, op, value, expr.span, scope)?;
+        Some(match typed.value.kind {
+            ExprKind::SetLocal { local, value, .. } => Stmt::SetLocal(local, *value),
+            _ => Stmt::Effect(typed.value),
+        })
     }
 
     fn step_statement(&mut self, expr: &ast::Expr, target: &ast::Expr, up: bool, scope: &Scope<'_>) -> Option<Stmt> {
@@ -132,7 +128,7 @@ impl Checker<'_> {
     /// How the target changes, and by what. `x += e` and `x -= e` add; every other operator reads first.
     fn assigned(
         &mut self,
-        place: Option<&Place>,
+        place: Option<&mut Place>,
         target: &ast::Expr,
         op: Option<ast::BinaryOp>,
         value: &ast::Expr,
@@ -140,7 +136,8 @@ impl Checker<'_> {
         scope: &Scope<'_>,
     ) -> Option<(UpdateOp, Expr)> {
         let typed = self.expr(value, scope);
-        let (ty, typed) = match place? {
+        let place = place?;
+        let (ty, typed) = match place {
             Place::Local(_, ty) | Place::Global(_, _, ty) => (*ty, typed?),
         };
         match op {
@@ -167,7 +164,7 @@ impl Checker<'_> {
                 Some((UpdateOp::Add, Expr { ty: Ty::Int, kind, span }))
             }
             Some(op) => {
-                let old = self.held(place?, target.span)?;
+                let old = held(place, target.span, scope);
                 let typed = self.combine(op, (old, target.span), (typed, value.span), span, scope)?;
                 let value = match ty {
                     Ty::Int => self.number(typed, span)?,
@@ -178,25 +175,6 @@ impl Checker<'_> {
         }
     }
 
-    /// What is in a place before it changes. The key is computed twice then: it may change nothing.
-    fn held(&mut self, place: &Place, span: Span) -> Option<Typed> {
-        let (ty, kind) = match place {
-            Place::Local(index, ty) => (*ty, ExprKind::Local(*index)),
-            Place::Global(index, keys, ty) if keys.is_empty() => (*ty, ExprKind::Global(*index)),
-            Place::Global(index, keys, ty) => {
-                if keys.iter().any(changes) {
-                    self.report(
-                        unsupported(span, "a key that changes something, in an assignment that reads its target")
-                            .help("change it in a line of its own"),
-                    );
-                    return None;
-                }
-                (*ty, ExprKind::MapGet(*index, keys.clone()))
-            }
-        };
-        Some(Typed::new(ty, kind, span))
-    }
-
     fn conflict(&mut self, target: &ast::Expr, ty: Ty, value: Span, is_text: bool) {
         let given = if is_text { "text" } else { "a number" };
         let holds = match ty {
@@ -205,9 +183,9 @@ impl Checker<'_> {
         };
         let name = self.sources.slice(target.span).to_owned();
         let fixed = match &target.kind {
-            ast::ExprKind::Name(name) => self.global(name).and_then(|(_, global)| global.fixed_at),
+            ast::ExprKind::Name(name) => self.global(name).and_then(|(_, global)| global.typed_at),
             ast::ExprKind::Index { base, .. } => match &base.kind {
-                ast::ExprKind::Name(name) => self.global(name).and_then(|(_, global)| global.fixed_at),
+                ast::ExprKind::Name(name) => self.global(name).and_then(|(_, global)| global.typed_at),
                 _ => None,
             },
             _ => None,
@@ -225,9 +203,8 @@ impl Checker<'_> {
             ast::ExprKind::Paren(inner) => self.place(inner, scope),
             ast::ExprKind::Broken => None,
             ast::ExprKind::Name(name) => {
-                if let Some(position) = scope.locals.iter().position(|(local, _)| local == name) {
-                    let ty = scope.locals.get(position).map_or(Ty::Int, |(_, ty)| *ty);
-                    return Some(Place::Local(LocalIndex(u32::try_from(position).ok()?), ty));
+                if let Some((local, ty)) = scope.local(name) {
+                    return Some(Place::Local(local, ty));
                 }
                 if self.constants.contains_key(name) {
                     self.report(
@@ -237,6 +214,10 @@ impl Checker<'_> {
                     return None;
                 }
                 // Reports what is wrong with the name: unknown, or a map without a key.
+                if let Some((_, global)) = self.global(name).filter(|(_, global)| global.aggregate.is_some()) {
+                    self.is_aggregate(name, &global, target.span, true);
+                    return None;
+                }
                 let typed = self.name_of_global(name, target.span, scope)?;
                 Some(typed)
             }
@@ -246,8 +227,12 @@ impl Checker<'_> {
                     return None;
                 };
                 let (index, keys) = self.map_key(name, base.span, indices, target.span, scope)?;
-                let ty = self.globals.get(index.0 as usize).map_or(Ty::Int, |global| global.value);
-                Some(Place::Global(index, keys, ty))
+                let (_, global) = self.global(name)?;
+                if global.aggregate.is_some() {
+                    self.is_aggregate(name, &global, target.span, true);
+                    return None;
+                }
+                Some(Place::Global(index, keys, global.value))
             }
             ast::ExprKind::Int { .. }
             | ast::ExprKind::Str(_)
@@ -296,9 +281,41 @@ fn grown(index: LocalIndex, ty: Ty, by: Expr, span: Span) -> Expr {
     Expr { ty: Ty::Int, kind: ExprKind::Binary(ir::BinaryOp::Add, Box::new(old), Box::new(by)), span }
 }
 
-/// Whether computing it changes a global.
+/// What a local becomes.
+fn set(local: LocalIndex, ty: Ty, update: UpdateOp, value: Expr, span: Span) -> Expr {
+    match update {
+        UpdateOp::Set => value,
+        UpdateOp::Add => grown(local, ty, value, span),
+    }
+}
+
+/// What is in a place before it changes. Parts of its key that change something are computed once, and kept.
+fn held(place: &mut Place, span: Span, scope: &Scope<'_>) -> Typed {
+    let (ty, kind) = match place {
+        Place::Local(index, ty) => (*ty, ExprKind::Local(*index)),
+        Place::Global(index, keys, ty) if keys.is_empty() => (*ty, ExprKind::Global(*index)),
+        Place::Global(index, keys, ty) => {
+            let mut again = Vec::new();
+            for key in keys.iter_mut() {
+                if changes(key) {
+                    let local = scope.temporary(key.ty);
+                    let (ty, span) = (key.ty, key.span);
+                    again.push(Expr { ty, kind: ExprKind::Local(local), span });
+                    let value = Box::new(std::mem::replace(key, Expr::int(0, span)));
+                    *key = Expr { ty, kind: ExprKind::SetLocal { local, value, before: false }, span };
+                } else {
+                    again.push(key.clone());
+                }
+            }
+            (*ty, ExprKind::MapGet(*index, again))
+        }
+    };
+    Typed::new(ty, kind, span)
+}
+
+/// Whether computing it changes something, or may.
 fn changes(expr: &Expr) -> bool {
-    let mut any = matches!(expr.kind, ExprKind::Update { .. });
+    let mut any = matches!(expr.kind, ExprKind::Update { .. } | ExprKind::SetLocal { .. } | ExprKind::Call(..));
     expr.operands(&mut |operand| any = any || changes(operand));
     any
 }

@@ -1,11 +1,11 @@
 //! Owns expressions: names looked up, operands judged, values lowered. Calls and assignments have files of their own.
 
 use super::nature::{self, Nature};
-use super::{AtSite, Checker, Missing, Scope, Typed, place};
+use super::{AtSite, Checker, Missing, Scope, Typed, aggregate, lints, place};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, Unavailable, VariableKind};
 use crate::diagnostic::{Diagnostic, nearest_names};
-use crate::ir::{self, CompareOp, Constant, Expr, ExprKind, GlobalIndex, LocalIndex, Target, Ty};
+use crate::ir::{self, CompareOp, Constant, Expr, ExprKind, GlobalIndex, Target, Ty};
 use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -20,6 +20,9 @@ impl Checker<'_> {
     /// Checks an expression; `None` where something in it was reported.
     pub(super) fn expr(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Typed> {
         let span = expr.span;
+        if let Some(done) = self.at_return(expr, scope) {
+            return done;
+        }
         match &expr.kind {
             ast::ExprKind::Int { value, .. } => Some(Typed::new(Ty::Int, ExprKind::Int(*value), span)),
             ast::ExprKind::Bool(value) => Some(Typed::new(Ty::Int, ExprKind::Int(i64::from(*value)), span)),
@@ -55,8 +58,16 @@ impl Checker<'_> {
                 self.report(unsupported(span, "printing a whole value with `$`"));
                 None
             }
+            ast::ExprKind::At { name, arguments } if aggregate::is_one(&name.name) => {
+                self.asked(name, arguments, span, scope)
+            }
             ast::ExprKind::At { name, .. } => {
-                self.report(unsupported(span, &format!("`@{}`", name.name)));
+                match name.name.as_str() {
+                    "defined" | "entry" | "cast" | "var" | "enum" | "sizeof" => {
+                        self.report(unsupported(span, &format!("`@{}`", name.name)));
+                    }
+                    _ => self.unknown_at(name),
+                }
                 None
             }
             ast::ExprKind::Broken => None,
@@ -133,17 +144,15 @@ impl Checker<'_> {
 
     pub(super) fn condition(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Expr> {
         let value = self.int(expr, scope)?;
-        if let ExprKind::Int(number) = value.kind {
-            let always = if number != 0 { "always true" } else { "always false" };
+        if let Some(always) = lints::always(&value) {
+            let always = if always { "always true" } else { "always false" };
             self.report(Diagnostic::new(Code::W0002, expr.span, format!("this condition is {always}")));
         }
         Some(value)
     }
 
     fn name(&mut self, name: &str, span: Span, scope: &Scope<'_>) -> Option<Typed> {
-        if let Some(index) = scope.locals.iter().position(|(local, _)| local == name) {
-            let ty = scope.locals.get(index).map_or(Ty::Int, |(_, ty)| *ty);
-            let index = LocalIndex(u32::try_from(index).unwrap_or(u32::MAX));
+        if let Some((index, ty)) = scope.local(name) {
             return Some(Typed::new(ty, ExprKind::Local(index), span));
         }
         if let Some(constant) = self.constants.get(name) {
@@ -163,7 +172,14 @@ impl Checker<'_> {
                 self.report(problem);
                 return None;
             }
+            if global.aggregate.is_some() {
+                self.is_aggregate(name, &global, span, false);
+                return None;
+            }
             return Some(Typed::new(global.value, ExprKind::Global(index), span));
+        }
+        if self.broken.contains(name) {
+            return None;
         }
         let mut known: Vec<&str> = self.globals.iter().map(|global| global.name.as_str()).collect();
         known.extend(self.constants.keys().map(String::as_str));
@@ -182,27 +198,14 @@ impl Checker<'_> {
 
     /// The index and use of a global.
     pub(super) fn global(&self, name: &str) -> Option<(GlobalIndex, super::infer::GlobalUse)> {
-        let position = self.globals.iter().position(|global| global.name == name)?;
+        let position = *self.global_of.get(name)?;
         let global = self.globals.get(position)?.clone();
         Some((GlobalIndex(u32::try_from(position).ok()?), global))
     }
 
     /// `$name` at a site.
     fn target(&mut self, name: &str, span: Span, scope: &Scope<'_>) -> Option<Typed> {
-        let Some(at) = scope.site else {
-            self.report(
-                Diagnostic::new(Code::E0206, span, format!("`${name}` needs a function: here no program is stopped"))
-                    .note("`begin`, `end` and `every` run outside the traced programs"),
-            );
-            return None;
-        };
-        if name == "return" {
-            self.report(
-                Diagnostic::new(Code::E0206, span, "`$return` exists only at `.return`")
-                    .note("`.return` is not supported yet by this version of ctp"),
-            );
-            return None;
-        }
+        let at = self.site_for(&format!("`${name}`"), span, scope)?;
         if at.site.kind == facts::SiteKind::Symbol {
             let what = format!("`{}` has no debug info: where `${name}` is, is not known", at.function.name);
             self.report(no_debug_info(&at, span, what).help(
@@ -224,8 +227,12 @@ impl Checker<'_> {
             return None;
         };
         let (index, keys) = self.map_key(name, base.span, indices, span, scope)?;
-        let ty = self.globals.get(index.0 as usize).map_or(Ty::Int, |global| global.value);
-        Some(Typed::new(ty, ExprKind::MapGet(index, keys), span))
+        let (_, global) = self.global(name)?;
+        if global.aggregate.is_some() {
+            self.is_aggregate(name, &global, span, false);
+            return None;
+        }
+        Some(Typed::new(global.value, ExprKind::MapGet(index, keys), span))
     }
 
     /// A map and a key of it, each part checked against the key's type.
@@ -237,12 +244,8 @@ impl Checker<'_> {
         span: Span,
         scope: &Scope<'_>,
     ) -> Option<(GlobalIndex, Vec<Expr>)> {
-        let Some((index, global)) = self.global(name) else {
-            let known: Vec<&str> = self.globals.iter().map(|global| global.name.as_str()).collect();
-            let problem = Diagnostic::new(Code::E0106, name_span, format!("no global is named `{name}`"))
-                .nearest(&nearest_names(name, known, 3))
-                .help(format!("maps are globals: declare it with `global {name}`"));
-            self.report(problem);
+        let Some((index, global)) = self.whole_global(name, name_span, scope) else {
+            indices.iter().for_each(|index| drop(self.expr(index, scope)));
             return None;
         };
         let Some(types) = global.keys.clone() else {

@@ -1,11 +1,15 @@
-//! Owns the types of globals and locals, found from how they are used before anything is lowered. Reports nothing:
-//! conflicts show when the uses are lowered.
+//! Owns the types of globals and locals, found from how they are used before anything is lowered, in one pass: a type
+//! that becomes known flows on to what it was assigned to. Reports nothing: conflicts show when the uses are lowered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::ir::{Constant, Ty};
+use super::{aggregate, library, walk};
+use crate::ir::{LocalIndex, Ty};
 use crate::source::Span;
-use crate::syntax::ast::{BinaryOp, Block, Expr, ExprKind, File, GlobalDeclaration, ItemKind, Stmt, StmtKind, UnaryOp};
+use crate::syntax::ast::{
+    BinaryOp, Block, Expr, ExprKind, File, Foreach, GlobalDeclaration, ItemKind, PointKind, Probe, Stmt, StmtKind,
+    TypeNameKind, UnaryOp, What,
+};
 
 /// What is known of a global.
 #[derive(Clone, Debug)]
@@ -18,183 +22,379 @@ pub(super) struct GlobalUse {
     pub(super) keys: Option<Vec<Ty>>,
     /// Type of its values.
     pub(super) value: Ty,
-    /// The place that fixed that it is a map or a scalar, or its type.
+    /// The place that fixed that it is a map or a scalar.
     pub(super) fixed_at: Option<Span>,
+    /// The place that fixed the type of its values.
+    pub(super) typed_at: Option<Span>,
+    /// The place that made it an aggregate; `None` where it is none.
+    pub(super) aggregate: Option<Span>,
+    /// The first place that assigns to it.
+    pub(super) assigned_at: Option<Span>,
     /// Whether something reads it.
     pub(super) read: bool,
     /// Whether something changes it.
     pub(super) written: bool,
 }
 
-#[derive(Default)]
+/// The locals of a handler or function.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Locals {
+    /// All of them, parameters first, each under a name of its own.
+    pub(super) slots: Vec<(String, Ty)>,
+    /// Which of them the variables of its `foreach` are, by where those are written.
+    pub(super) loops: HashMap<Span, LocalIndex>,
+    /// What is never read: names and places; parameters are among the first of `slots`.
+    pub(super) unread: Vec<(String, Span, Unread)>,
+}
+
+/// What it is that is never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    Parameter,
+    Local,
+}
+
+/// What one pass over a program tells.
+#[derive(Debug, Default)]
+pub(super) struct Inferred {
+    /// The globals, in the order of their declarations.
+    pub(super) globals: Vec<GlobalUse>,
+    /// The locals of each handler and function, by [`key_of`] or the span of a function's body.
+    pub(super) locals: HashMap<Span, Locals>,
+    /// Constants and functions that are named somewhere.
+    pub(super) used: HashSet<String>,
+}
+
+/// What names a probe's locals in [`Inferred::locals`]; `None` for one that has none.
+pub(super) fn key_of(probe: &Probe) -> Option<Span> {
+    probe.body.as_ref().map(|body| body.span).or(probe.condition.as_ref().map(|condition| condition.span))
+}
+
+/// A type that may become known.
+type Var = usize;
+
 struct Guess {
-    declared: Option<Span>,
-    keys: Option<Vec<Option<Ty>>>,
+    span: Span,
+    keys: Option<Vec<Var>>,
     scalar: bool,
-    value: Option<Ty>,
+    value: Var,
     fixed_at: Option<Span>,
+    aggregated_at: Option<Span>,
+    asked_at: Option<Span>,
+    assigned_at: Option<Span>,
     read: bool,
     written: bool,
 }
 
-/// The globals of a program, in the order of their declarations.
-pub(super) fn globals(files: &[File]) -> Vec<GlobalUse> {
-    let mut order = Vec::new();
-    let mut inference = Inference { guesses: HashMap::new(), locals: HashMap::new(), constants: HashMap::new() };
-    for item in files.iter().flat_map(|file| &file.items) {
-        if let ItemKind::Const { name, value } = &item.kind
-            && let Some(ty) = inference.ty(value)
-        {
-            inference.constants.insert(name.name.clone(), ty);
+struct Local<'a> {
+    name: &'a str,
+    var: Var,
+    first: Span,
+    read: bool,
+    parameter: bool,
+    assigned: bool,
+}
+
+struct Loop {
+    span: Span,
+    local: usize,
+    var: Var,
+}
+
+/// The body that is looked at.
+#[derive(Default)]
+struct Body<'a> {
+    locals: Vec<Local<'a>>,
+    by_name: HashMap<&'a str, usize>,
+    /// Variables of the loops around, the innermost last.
+    around: Vec<(&'a str, Var, usize)>,
+    loops: Vec<Loop>,
+}
+
+#[derive(Default)]
+struct Inference<'a> {
+    types: Vec<Option<(Ty, Span)>>,
+    /// To which types each one flows that is not known yet, and where.
+    flows: Vec<Vec<(Var, Span)>>,
+    order: Vec<&'a str>,
+    globals: HashMap<&'a str, Guess>,
+    constants: HashMap<&'a str, Var>,
+    functions: HashMap<&'a str, Option<Ty>>,
+    used: HashSet<String>,
+    body: Body<'a>,
+    done: Vec<(Span, Body<'a>)>,
+}
+
+/// Looks at a whole program once.
+pub(super) fn infer(files: &[File]) -> Inferred {
+    let mut inference = Inference::default();
+    let items = || files.iter().flat_map(|file| &file.items).map(|item| &item.kind);
+    for item in items() {
+        match item {
+            ItemKind::Const { name, .. } => {
+                let var = inference.var();
+                inference.constants.entry(&name.name).or_insert(var);
+            }
+            ItemKind::Function(function) => {
+                inference.functions.insert(&function.name.name, function.returns.map(|ty| type_of(ty.kind)));
+            }
+            ItemKind::Global(list) => list.iter().for_each(|declaration| inference.declare(declaration)),
+            ItemKind::Probe(_) | ItemKind::Import(_) | ItemKind::Broken => {}
         }
     }
-    for declaration in declarations(files) {
-        let guess = inference.guesses.entry(declaration.name.name.clone()).or_default();
-        if guess.declared.is_none() {
-            guess.declared = Some(declaration.name.span);
-            guess.scalar = declaration.value.is_some();
-            order.push(declaration.name.name.clone());
+    for item in items() {
+        match item {
+            ItemKind::Const { name, value } => {
+                inference.expr(value);
+                if let Some(&var) = inference.constants.get(name.name.as_str()) {
+                    inference.give(var, value, value.span);
+                }
+            }
+            ItemKind::Global(list) => {
+                for declaration in list {
+                    declaration.size.iter().for_each(|size| inference.expr(size));
+                    let Some(value) = &declaration.value else { continue };
+                    inference.expr(value);
+                    let Some(var) = inference.globals.get(declaration.name.name.as_str()).map(|g| g.value) else {
+                        continue;
+                    };
+                    inference.give(var, value, declaration.name.span.to(value.span));
+                }
+            }
+            ItemKind::Function(function) => {
+                for (name, ty) in &function.parameters {
+                    let var = inference.local(&name.name, name.span, true);
+                    inference.fix(var, type_of(ty.kind), ty.span);
+                }
+                inference.handler(None, Some(&function.body), function.body.span);
+            }
+            ItemKind::Probe(probe) => {
+                for point in &probe.points {
+                    match &point.kind {
+                        PointKind::Every(expr) | PointKind::Site { what: What::Addr(expr), .. } => inference.expr(expr),
+                        PointKind::Begin | PointKind::End | PointKind::Site { .. } => {}
+                    }
+                }
+                if let Some(key) = key_of(probe) {
+                    inference.handler(probe.condition.as_ref(), probe.body.as_ref(), key);
+                }
+            }
+            ItemKind::Import(_) | ItemKind::Broken => {}
         }
     }
-    // Types flow from global to global (`a = b`): each round carries them one step on, so as many rounds as globals do.
-    for _ in 0..=order.len().min(64) {
-        for declaration in declarations(files) {
-            if let Some(value) = &declaration.value {
-                let ty = inference.ty(value);
-                inference.fix_value(&declaration.name.name, ty, declaration.name.span);
-            }
-        }
-        for (body, condition) in bodies(files) {
-            inference.locals.clear();
-            if let Some(condition) = condition {
-                inference.expr(condition);
-            }
-            if let Some(body) = body {
-                inference.block(body);
-            }
-        }
-    }
-    order
-        .into_iter()
-        .filter_map(|name| {
-            let guess = inference.guesses.remove(&name)?;
-            Some(GlobalUse {
-                span: guess.declared?,
-                keys: guess.keys.map(|keys| keys.into_iter().map(|key| key.unwrap_or(Ty::Int)).collect()),
-                value: guess.value.unwrap_or(Ty::Int),
-                fixed_at: guess.fixed_at,
-                read: guess.read,
-                written: guess.written,
-                name,
-            })
-        })
-        .collect()
+    inference.finish()
 }
 
-/// The locals of a handler with their types, in the order they are first assigned: names that are no global.
-pub(super) fn locals(body: &Block, globals: &[GlobalUse], constants: &HashMap<String, Constant>) -> Vec<(String, Ty)> {
-    let guesses = globals
-        .iter()
-        .map(|global| {
-            let guess = Guess { declared: Some(global.span), value: Some(global.value), ..Guess::default() };
-            (global.name.clone(), guess)
-        })
-        .collect();
-    let constants = constants.iter().map(|(name, constant)| (name.clone(), constant.ty())).collect();
-    let mut inference = Inference { guesses, locals: HashMap::new(), constants };
-    let mut names = Vec::new();
-    // A local may be read in a line above the one that fixes its type (in a loop): two rounds see both.
-    for _ in 0..2 {
-        assignments(body, &mut |name: &str, value: &Expr| {
-            if inference.guesses.contains_key(name) || inference.constants.contains_key(name) {
-                return;
-            }
-            let ty = inference.ty(value);
-            if !names.iter().any(|known: &String| known == name) {
-                names.push(name.to_owned());
-            }
-            if let Some(ty) = ty {
-                inference.locals.entry(name.to_owned()).or_insert(ty);
-            }
-        });
-    }
-    names
-        .into_iter()
-        .map(|name| {
-            let ty = inference.locals.get(&name).copied().unwrap_or(Ty::Int);
-            (name, ty)
-        })
-        .collect()
-}
-
-/// The type a call of the language gives; `None` for one that gives none or is unknown.
-pub(super) fn call_type(name: &str) -> Option<Ty> {
-    match name {
-        "comm" | "container" | "container_id" | "image" | "pod" | "runtime" | "exe" | "probefunc" | "pp" | "caller"
-        | "ustack" | "user_string" | "user_buffer" | "substr" | "sprintf" | "strftime" | "ipv4" | "ipv6"
-        | "errno_str" | "signal_str" => Some(Ty::Str),
-        "pid" | "tid" | "ns_pid" | "ns_tid" | "uid" | "gid" | "cpu" | "now" | "walltime" | "elapsed" | "strlen"
-        | "strtol" | "isinstr" | "min" | "max" | "abs" | "ntohs" | "ntohl" | "arg" | "sample" => Some(Ty::Int),
-        _ => None,
+/// The type a written type means.
+pub(super) fn type_of(kind: TypeNameKind) -> Ty {
+    match kind {
+        TypeNameKind::Int => Ty::Int,
+        TypeNameKind::Str => Ty::Str,
     }
 }
 
-fn declarations(files: &[File]) -> impl Iterator<Item = &GlobalDeclaration> {
-    files.iter().flat_map(|file| &file.items).flat_map(|item| match &item.kind {
-        ItemKind::Global(list) => list.as_slice(),
-        ItemKind::Probe(_)
-        | ItemKind::Const { .. }
-        | ItemKind::Function(_)
-        | ItemKind::Import(_)
-        | ItemKind::Broken => &[],
-    })
-}
+impl<'a> Inference<'a> {
+    fn var(&mut self) -> Var {
+        self.types.push(None);
+        self.flows.push(Vec::new());
+        self.types.len() - 1
+    }
 
-fn bodies(files: &[File]) -> impl Iterator<Item = (Option<&Block>, Option<&Expr>)> {
-    files.iter().flat_map(|file| &file.items).filter_map(|item| match &item.kind {
-        ItemKind::Probe(probe) => Some((probe.body.as_ref(), probe.condition.as_ref())),
-        ItemKind::Function(function) => Some((Some(&function.body), None)),
-        ItemKind::Global(_) | ItemKind::Const { .. } | ItemKind::Import(_) | ItemKind::Broken => None,
-    })
-}
-
-struct Inference {
-    guesses: HashMap<String, Guess>,
-    locals: HashMap<String, Ty>,
-    constants: HashMap<String, Ty>,
-}
-
-impl Inference {
-    fn fix_value(&mut self, name: &str, ty: Option<Ty>, at: Span) {
-        if let (Some(guess), Some(ty)) = (self.guesses.get_mut(name), ty)
-            && guess.value.is_none()
-        {
-            guess.value = Some(ty);
-            guess.fixed_at.get_or_insert(at);
+    /// A type becomes known, unless it was; and with it those it flows to.
+    fn fix(&mut self, var: Var, ty: Ty, at: Span) {
+        let mut waiting = vec![(var, at)];
+        while let Some((var, at)) = waiting.pop() {
+            let Some(slot @ None) = self.types.get_mut(var) else { continue };
+            *slot = Some((ty, at));
+            waiting.extend(self.flows.get_mut(var).map(std::mem::take).unwrap_or_default());
         }
     }
 
-    fn indexed(&mut self, name: &str, keys: &[Expr], at: Span) {
-        let types: Vec<Option<Ty>> = keys.iter().map(|key| self.ty(key)).collect();
-        let Some(guess) = self.guesses.get_mut(name) else { return };
-        if guess.scalar {
+    fn flow(&mut self, from: Var, to: Var, at: Span) {
+        match self.types.get(from).copied().flatten() {
+            Some((ty, _)) => self.fix(to, ty, at),
+            None => self.flows.get_mut(from).into_iter().for_each(|flows| flows.push((to, at))),
+        }
+    }
+
+    /// A value's type flows into a variable.
+    fn give(&mut self, to: Var, value: &'a Expr, at: Span) {
+        let mut from = Vec::new();
+        match self.ty(value, &mut from) {
+            Some(ty) => self.fix(to, ty, at),
+            None => from.into_iter().for_each(|from| self.flow(from, to, at)),
+        }
+    }
+
+    fn known(&self, var: Var) -> Ty {
+        self.types.get(var).copied().flatten().map_or(Ty::Int, |(ty, _)| ty)
+    }
+
+    fn declare(&mut self, declaration: &'a GlobalDeclaration) {
+        let name = declaration.name.name.as_str();
+        if self.globals.contains_key(name) {
             return;
         }
-        match &mut guess.keys {
+        let value = self.var();
+        let initial = declaration.value.as_ref().map(|_| declaration.name.span);
+        self.order.push(name);
+        self.globals.insert(
+            name,
+            Guess {
+                span: declaration.name.span,
+                keys: None,
+                scalar: initial.is_some(),
+                value,
+                fixed_at: initial,
+                aggregated_at: None,
+                asked_at: None,
+                assigned_at: initial,
+                read: false,
+                written: false,
+            },
+        );
+    }
+
+    /// A local of the body, made where it is new.
+    fn local(&mut self, name: &'a str, span: Span, parameter: bool) -> Var {
+        if let Some(local) = self.body.by_name.get(name).and_then(|&index| self.body.locals.get(index)) {
+            return local.var;
+        }
+        let var = self.var();
+        self.body.by_name.insert(name, self.body.locals.len());
+        self.body.locals.push(Local { name, var, first: span, read: false, parameter, assigned: false });
+        var
+    }
+
+    fn handler(&mut self, condition: Option<&'a Expr>, body: Option<&'a Block>, key: Span) {
+        // Names that are assigned somewhere are locals everywhere.
+        let mut names: Vec<(&'a str, Span, bool)> = Vec::new();
+        let mut assigned = |expr: &'a Expr| {
+            if let ExprKind::Assign { target, .. } | ExprKind::Step { target, .. } = &expr.kind
+                && let ExprKind::Name(name) = &walk::bare(target).kind
+            {
+                names.push((name, target.span, true));
+            }
+        };
+        condition.iter().for_each(|condition| walk::expression(condition, &mut assigned));
+        let mut loops: Vec<(&'a str, Span, bool)> = Vec::new();
+        if let Some(body) = body {
+            walk::expressions(body, &mut assigned);
+            walk::statements(body, &mut |stmt| {
+                if let StmtKind::Foreach(foreach) = &stmt.kind {
+                    loops.extend(variables(foreach).map(|ident| (ident.name.as_str(), ident.span, false)));
+                }
+            });
+        }
+        names.extend(loops);
+        for (name, span, assigned) in names {
+            let is_parameter = self.body.by_name.contains_key(name);
+            if !is_parameter && (self.globals.contains_key(name) || self.constants.contains_key(name)) {
+                continue;
+            }
+            self.local(name, span, false);
+            if let Some(local) = self.body.by_name.get(name).and_then(|&index| self.body.locals.get_mut(index)) {
+                local.assigned |= assigned;
+            }
+        }
+        condition.iter().for_each(|condition| self.expr(condition));
+        body.iter().for_each(|body| self.block(body));
+        self.done.push((key, std::mem::take(&mut self.body)));
+    }
+
+    fn finish(mut self) -> Inferred {
+        let done = std::mem::take(&mut self.done);
+        let locals = done.into_iter().map(|(key, body)| (key, self.slots(&body))).collect();
+        let mut globals = Vec::new();
+        for name in &self.order {
+            let Some(guess) = self.globals.get(name) else { continue };
+            let plain_first = |aggregated: Span| guess.assigned_at.is_some_and(|assigned| assigned < aggregated);
+            let aggregate = match guess.aggregated_at {
+                Some(aggregated) => Some(aggregated).filter(|at| !plain_first(*at)),
+                None => guess.asked_at.filter(|_| guess.assigned_at.is_none()),
+            };
+            globals.push(GlobalUse {
+                name: (*name).to_owned(),
+                span: guess.span,
+                keys: guess.keys.as_ref().map(|keys| keys.iter().map(|key| self.known(*key)).collect()),
+                value: self.known(guess.value),
+                fixed_at: guess.fixed_at,
+                typed_at: self.types.get(guess.value).copied().flatten().map(|(_, at)| at),
+                aggregate,
+                assigned_at: guess.assigned_at,
+                read: guess.read,
+                written: guess.written,
+            });
+        }
+        Inferred { globals, locals, used: self.used }
+    }
+
+    fn slots(&self, body: &Body<'a>) -> Locals {
+        let mut locals = Locals::default();
+        for local in &body.locals {
+            locals.slots.push((local.name.to_owned(), self.known(local.var)));
+            if !local.read && (local.parameter || local.assigned) {
+                let what = if local.parameter { Unread::Parameter } else { Unread::Local };
+                locals.unread.push((local.name.to_owned(), local.first, what));
+            }
+        }
+        for each in &body.loops {
+            let ty = self.known(each.var);
+            // A loop whose variable has another type than the local of that name has one of its own.
+            let index = match locals.slots.get(each.local) {
+                Some((_, known)) if *known == ty => each.local,
+                Some((name, _)) => {
+                    let name = format!("{name}.{}", locals.slots.len());
+                    locals.slots.push((name, ty));
+                    locals.slots.len() - 1
+                }
+                None => continue,
+            };
+            if let Ok(index) = u32::try_from(index) {
+                locals.loops.insert(each.span, LocalIndex(index));
+            }
+        }
+        locals
+    }
+
+    /// The variable of a local's name, as a loop around or the body knows it.
+    fn find(&self, name: &str) -> Option<(Var, usize)> {
+        let around = self.body.around.iter().rev().find(|(known, ..)| *known == name);
+        around.map(|(_, var, local)| (*var, *local)).or_else(|| {
+            let index = *self.body.by_name.get(name)?;
+            Some((self.body.locals.get(index)?.var, index))
+        })
+    }
+
+    fn indexed(&mut self, name: &str, keys: &'a [Expr], at: Span) {
+        if self.find(name).is_some() {
+            return;
+        }
+        let Some(vars) = self.keys_of(name, keys.len(), at) else { return };
+        for (var, key) in vars.into_iter().zip(keys) {
+            self.give(var, key, at);
+        }
+    }
+
+    /// The types of the parts of a map's key, where it may have so many.
+    fn keys_of(&mut self, name: &str, count: usize, at: Span) -> Option<Vec<Var>> {
+        let guess = self.globals.get(name)?;
+        match &guess.keys {
+            Some(known) => Some(known.clone()).filter(|known| known.len() == count),
+            None if guess.scalar => None,
             None => {
-                guess.keys = Some(types);
+                let vars: Vec<Var> = (0..count).map(|_| self.var()).collect();
+                let guess = self.globals.get_mut(name)?;
+                guess.keys = Some(vars.clone());
                 guess.fixed_at.get_or_insert(at);
+                Some(vars)
             }
-            Some(known) if known.len() == types.len() => {
-                known.iter_mut().zip(types).for_each(|(known, ty)| *known = known.or(ty));
-            }
-            Some(_) => {}
         }
     }
 
     /// A name used without index: a scalar, unless an index said otherwise before.
-    fn bare(&mut self, name: &str, at: Span) {
-        if let Some(guess) = self.guesses.get_mut(name)
+    fn scalar(&mut self, name: &str, at: Span) {
+        if let Some(guess) = self.globals.get_mut(name)
             && guess.keys.is_none()
         {
             guess.scalar = true;
@@ -202,22 +402,29 @@ impl Inference {
         }
     }
 
-    /// The type of an expression as far as it can be told from its shape.
-    fn ty(&self, expr: &Expr) -> Option<Ty> {
+    /// The type of an expression as far as its shape tells; where that is not known yet, what it depends on.
+    fn ty(&self, expr: &'a Expr, from: &mut Vec<Var>) -> Option<Ty> {
         match &expr.kind {
             ExprKind::Int { .. } | ExprKind::Bool(_) | ExprKind::In { .. } | ExprKind::Step { .. } => Some(Ty::Int),
-            ExprKind::Str(_) => Some(Ty::Str),
+            ExprKind::Str(_) | ExprKind::TargetAll(_) | ExprKind::Dump { .. } => Some(Ty::Str),
             ExprKind::Name(name) => {
-                let known = self.locals.get(name).or_else(|| self.constants.get(name));
-                self.guesses.get(name).and_then(|guess| guess.value).or(known.copied())
+                let name = name.as_str();
+                let global = || self.globals.get(name).map(|guess| guess.value);
+                let var = self.find(name).map(|(var, _)| var).or_else(global);
+                self.of(var.or_else(|| self.constants.get(name).copied())?, from)
             }
             // What is assigned, compared or a key is a number; text is asked for by user_string().
             ExprKind::Target(_) | ExprKind::Member { .. } => Some(Ty::Int),
-            ExprKind::TargetAll(_) | ExprKind::Dump { .. } => Some(Ty::Str),
-            ExprKind::Call { name, .. } => call_type(&name.name),
-            ExprKind::At { .. } => Some(Ty::Int),
+            ExprKind::Call { name, .. } => match self.functions.get(name.name.as_str()) {
+                Some(returns) => *returns,
+                None => library::find(&name.name).and_then(|known| known.gives),
+            },
+            ExprKind::At { name, arguments } => match (name.name.as_str(), arguments.first()) {
+                ("entry", Some(value)) => self.ty(value, from),
+                _ => Some(Ty::Int),
+            },
             ExprKind::Index { base, .. } => match &base.kind {
-                ExprKind::Name(name) => self.guesses.get(name).and_then(|guess| guess.value),
+                ExprKind::Name(name) => self.of(self.globals.get(name.as_str())?.value, from),
                 _ => Some(Ty::Int),
             },
             ExprKind::Unary { op, .. } => match op {
@@ -225,212 +432,293 @@ impl Inference {
             },
             ExprKind::Binary { op: BinaryOp::Concat, .. } => Some(Ty::Str),
             ExprKind::Binary { .. } => Some(Ty::Int),
-            ExprKind::Ternary { then, otherwise, .. } => self.ty(then).or_else(|| self.ty(otherwise)),
-            ExprKind::Assign { op, value, .. } => self.assigned(*op, value),
-            ExprKind::Paren(inner) => self.ty(inner),
+            ExprKind::Ternary { then, otherwise, .. } => self.ty(then, from).or_else(|| self.ty(otherwise, from)),
+            ExprKind::Assign { op: None, value, .. } => self.ty(value, from),
+            ExprKind::Assign { op: Some(BinaryOp::Concat), .. } => Some(Ty::Str),
+            ExprKind::Assign { op: Some(_), .. } => Some(Ty::Int),
+            ExprKind::Paren(inner) => self.ty(inner, from),
             ExprKind::Broken => None,
         }
     }
 
-    /// The type of what an assignment stores.
-    fn assigned(&self, op: Option<BinaryOp>, value: &Expr) -> Option<Ty> {
-        match op {
-            None => self.ty(value),
-            Some(BinaryOp::Concat) => Some(Ty::Str),
-            Some(_) => Some(Ty::Int),
+    fn of(&self, var: Var, from: &mut Vec<Var>) -> Option<Ty> {
+        let known = self.types.get(var).copied().flatten().map(|(ty, _)| ty);
+        if known.is_none() {
+            from.push(var);
         }
+        known
     }
 
-    fn block(&mut self, block: &Block) {
+    fn block(&mut self, block: &'a Block) {
         block.statements.iter().for_each(|statement| self.statement(statement));
     }
 
-    fn statement(&mut self, statement: &Stmt) {
+    fn statement(&mut self, statement: &'a Stmt) {
         match &statement.kind {
             StmtKind::Expr(expr) => self.effect(expr),
             StmtKind::Aggregate { target, value } => {
-                self.write(target, None, false);
                 self.expr(value);
-            }
-            StmtKind::If { condition, then, otherwise } => {
-                self.expr(condition);
-                self.statement(then);
-                if let Some(otherwise) = otherwise {
-                    self.statement(otherwise);
+                self.place(target);
+                if let Some(guess) = global_of(target).and_then(|name| self.globals.get_mut(name)) {
+                    guess.written = true;
+                    guess.aggregated_at.get_or_insert(target.span);
                 }
-            }
-            StmtKind::While { condition, body } => {
-                self.expr(condition);
-                self.statement(body);
             }
             StmtKind::For { start, condition, step, body } => {
-                [start, condition, step].into_iter().flatten().for_each(|expr| self.expr(expr));
+                start.iter().for_each(|start| self.effect(start));
+                condition.iter().for_each(|condition| self.expr(condition));
+                step.iter().for_each(|step| self.effect(step));
                 self.statement(body);
             }
-            StmtKind::Foreach(foreach) => {
-                if let Some(guess) = self.guesses.get_mut(&foreach.map.name) {
-                    guess.read = true;
+            StmtKind::Foreach(foreach) => self.foreach(foreach),
+            StmtKind::Delete(target) => {
+                match &walk::bare(target).kind {
+                    // A whole map or a scalar: other uses say which.
+                    ExprKind::Name(_) => {}
+                    _ => self.place(target),
                 }
-                self.statement(&foreach.body);
+                if let Some(guess) = global_of(target).and_then(|name| self.globals.get_mut(name)) {
+                    guess.written = true;
+                }
             }
-            StmtKind::Return(Some(value)) => self.expr(value),
-            StmtKind::Delete(target) => self.write(target, None, false),
-            StmtKind::Emit(fields) => fields.iter().for_each(|(_, value)| self.expr(value)),
-            StmtKind::Block(block) => self.block(block),
-            StmtKind::Break | StmtKind::Continue | StmtKind::Next | StmtKind::Return(None) | StmtKind::Broken => {}
+            StmtKind::Emit(fields) => fields.iter().for_each(|(_, value)| self.shown(value)),
+            StmtKind::If { .. }
+            | StmtKind::While { .. }
+            | StmtKind::Block(_)
+            | StmtKind::Return(_)
+            | StmtKind::Break
+            | StmtKind::Continue
+            | StmtKind::Next
+            | StmtKind::Broken => {
+                walk::expressions_of(statement, &mut |expr| self.expr(expr));
+                walk::statements_of(statement, &mut |inner| self.statement(inner));
+            }
         }
     }
 
+    fn foreach(&mut self, foreach: &'a Foreach) {
+        foreach.limit.iter().for_each(|limit| self.expr(limit));
+        let at = foreach.map.span;
+        let keys = self.keys_of(&foreach.map.name, foreach.keys.len(), at);
+        let value = self.globals.get_mut(foreach.map.name.as_str()).map(|guess| {
+            guess.read = true;
+            if foreach.sort.as_ref().is_some_and(|(stat, _)| stat.is_some()) {
+                guess.asked_at.get_or_insert(at);
+            }
+            (guess.value, guess.aggregated_at.is_some())
+        });
+        let outside = self.body.around.len();
+        for ident in variables(foreach) {
+            let var = self.var();
+            let part = foreach.keys.iter().position(|(key, _)| key.span == ident.span);
+            match part {
+                Some(part) => {
+                    if let Some(from) = keys.as_ref().and_then(|keys| keys.get(part)) {
+                        self.flow(*from, var, ident.span);
+                    }
+                }
+                None => match value {
+                    Some((from, false)) => self.flow(from, var, ident.span),
+                    // The count of an aggregate.
+                    Some((_, true)) => self.fix(var, Ty::Int, ident.span),
+                    None => {}
+                },
+            }
+            let Some(&index) = self.body.by_name.get(ident.name.as_str()) else { continue };
+            if let Some(local) = self.body.locals.get_mut(index) {
+                // What comes from a map is not judged by whether it is read.
+                let (base, first) = (local.var, !local.assigned && !local.parameter);
+                local.read |= first;
+                if first {
+                    self.flow(var, base, ident.span);
+                }
+            }
+            self.body.loops.push(Loop { span: ident.span, local: index, var });
+            self.body.around.push((&ident.name, var, index));
+        }
+        self.statement(&foreach.body);
+        self.body.around.truncate(outside);
+    }
+
     /// An expression whose value nobody takes: `x++` as a statement writes without reading.
-    fn effect(&mut self, expr: &Expr) {
+    fn effect(&mut self, expr: &'a Expr) {
         match &expr.kind {
-            ExprKind::Step { target, .. } => self.write(target, Some(Ty::Int), false),
+            ExprKind::Step { target, .. } => self.step(target, false),
+            ExprKind::Assign { target, op, value } => self.assign(target, *op, value, false),
             ExprKind::Paren(inner) => self.effect(inner),
-            ExprKind::Assign { target, op, value } => {
-                self.expr(value);
-                let ty = self.assigned(*op, value);
-                self.write(target, ty, false);
+            ExprKind::Ternary { condition, then, otherwise } => {
+                self.expr(condition);
+                self.effect(then);
+                self.effect(otherwise);
+            }
+            ExprKind::Binary { op: BinaryOp::LogicAnd | BinaryOp::LogicOr, left, right } => {
+                self.expr(left);
+                self.effect(right);
             }
             _ => self.expr(expr),
         }
     }
 
-    fn write(&mut self, target: &Expr, ty: Option<Ty>, read: bool) {
+    fn step(&mut self, target: &'a Expr, read: bool) {
+        self.place(target);
+        if let Some(var) = self.written(target, read) {
+            self.fix(var, Ty::Int, target.span);
+        }
+    }
+
+    fn assign(&mut self, target: &'a Expr, op: Option<BinaryOp>, value: &'a Expr, read: bool) {
+        self.expr(value);
+        self.place(target);
+        let Some(var) = self.written(target, read) else { return };
+        match op {
+            None => self.give(var, value, target.span),
+            Some(BinaryOp::Concat) => self.fix(var, Ty::Str, target.span),
+            Some(_) => self.fix(var, Ty::Int, target.span),
+        }
+    }
+
+    /// What is written: its type.
+    fn written(&mut self, target: &'a Expr, read: bool) -> Option<Var> {
+        let target = walk::bare(target);
+        if let ExprKind::Name(name) = &target.kind
+            && let Some((var, local)) = self.find(name)
+        {
+            if let Some(local) = self.body.locals.get_mut(local) {
+                local.read |= read;
+            }
+            return Some(var);
+        }
+        let guess = self.globals.get_mut(global_of(target)?)?;
+        guess.written = true;
+        guess.read |= read;
+        guess.assigned_at.get_or_insert(target.span);
+        Some(guess.value)
+    }
+
+    /// What is changed: its key is read, and that it has one or none is a fact.
+    fn place(&mut self, target: &'a Expr) {
+        let target = walk::bare(target);
         match &target.kind {
             ExprKind::Name(name) => {
-                self.bare(name, target.span);
-                self.fix_value(name, ty, target.span);
-                if !self.guesses.contains_key(name)
-                    && let Some(ty) = ty
-                {
-                    self.locals.entry(name.clone()).or_insert(ty);
+                if self.find(name).is_none() {
+                    self.scalar(name, target.span);
                 }
-                self.mark(name, read);
             }
             ExprKind::Index { base, indices } => {
                 indices.iter().for_each(|index| self.expr(index));
-                if let ExprKind::Name(name) = &base.kind {
-                    self.indexed(name, indices, target.span);
-                    self.fix_value(name, ty, target.span);
-                    self.mark(name, read);
+                match &base.kind {
+                    ExprKind::Name(name) => self.indexed(name, indices, target.span),
+                    _ => self.expr(base),
                 }
             }
-            ExprKind::Paren(inner) => self.write(inner, ty, read),
             _ => self.expr(target),
         }
     }
 
-    fn mark(&mut self, name: &str, read: bool) {
-        if let Some(guess) = self.guesses.get_mut(name) {
-            guess.written = true;
-            guess.read |= read;
+    /// A value that is shown: a name alone may be a whole map.
+    fn shown(&mut self, expr: &'a Expr) {
+        if let ExprKind::Name(name) = &walk::bare(expr).kind
+            && self.find(name).is_none()
+            && let Some(guess) = self.globals.get_mut(name.as_str())
+        {
+            guess.read = true;
+            return;
+        }
+        self.expr(expr);
+    }
+
+    /// What an aggregate is asked of.
+    fn asked(&mut self, expr: &'a Expr) {
+        let expr = walk::bare(expr);
+        match &expr.kind {
+            ExprKind::Name(_) => {}
+            _ => self.expr(expr),
+        }
+        if let Some(guess) = global_of(expr).and_then(|name| self.globals.get_mut(name)) {
+            guess.read = true;
+            guess.asked_at.get_or_insert(expr.span);
         }
     }
 
-    fn expr(&mut self, expr: &Expr) {
+    fn expr(&mut self, expr: &'a Expr) {
         match &expr.kind {
-            ExprKind::Name(name) => {
-                self.bare(name, expr.span);
-                if let Some(guess) = self.guesses.get_mut(name) {
-                    guess.read = true;
+            ExprKind::Name(name) => match self.find(name) {
+                Some((_, local)) => {
+                    if let Some(local) = self.body.locals.get_mut(local) {
+                        local.read = true;
+                    }
                 }
-            }
-            ExprKind::Index { base, indices } => {
-                indices.iter().for_each(|index| self.expr(index));
-                if let ExprKind::Name(name) = &base.kind {
-                    self.indexed(name, indices, expr.span);
-                    if let Some(guess) = self.guesses.get_mut(name) {
+                None => {
+                    self.scalar(name, expr.span);
+                    if let Some(guess) = self.globals.get_mut(name.as_str()) {
                         guess.read = true;
                     }
-                } else {
-                    self.expr(base);
+                    if self.constants.contains_key(name.as_str()) {
+                        self.used.insert(name.clone());
+                    }
+                }
+            },
+            ExprKind::Index { base, .. } => {
+                self.place(expr);
+                if let ExprKind::Name(name) = &base.kind
+                    && let Some(guess) = self.globals.get_mut(name.as_str())
+                {
+                    guess.read = true;
                 }
             }
             ExprKind::In { keys, map } => {
                 keys.iter().for_each(|key| self.expr(key));
                 self.indexed(&map.name, keys, expr.span);
-                if let Some(guess) = self.guesses.get_mut(&map.name) {
+                if let Some(guess) = self.globals.get_mut(map.name.as_str()) {
                     guess.read = true;
                 }
             }
-            ExprKind::Step { target, .. } => self.write(target, Some(Ty::Int), true),
-            ExprKind::Assign { target, op, value } => {
-                self.expr(value);
-                let ty = self.assigned(*op, value);
-                self.write(target, ty, true);
+            ExprKind::Step { target, .. } => self.step(target, true),
+            ExprKind::Assign { target, op, value } => self.assign(target, *op, value, true),
+            ExprKind::Call { name, arguments } if matches!(name.name.as_str(), "print" | "println") => {
+                arguments.iter().for_each(|argument| self.shown(argument));
             }
-            ExprKind::Call { arguments, .. } | ExprKind::At { arguments, .. } => {
-                arguments.iter().for_each(|argument| self.expr(argument));
+            ExprKind::Call { name, .. } => {
+                if self.functions.contains_key(name.name.as_str()) {
+                    self.used.insert(name.name.clone());
+                }
+                walk::operands(expr, &mut |operand| self.expr(operand));
             }
-            ExprKind::Member { base: inner, .. }
-            | ExprKind::Dump { value: inner, .. }
-            | ExprKind::Unary { operand: inner, .. }
-            | ExprKind::Paren(inner) => self.expr(inner),
-            ExprKind::Binary { left, right, .. } => {
-                self.expr(left);
-                self.expr(right);
+            ExprKind::At { name, arguments } if aggregate::is_one(&name.name) => {
+                let mut arguments = arguments.iter();
+                arguments.next().into_iter().for_each(|first| self.asked(first));
+                arguments.for_each(|argument| self.expr(argument));
             }
-            ExprKind::Ternary { condition, then, otherwise } => {
-                self.expr(condition);
-                self.expr(then);
-                self.expr(otherwise);
-            }
-            ExprKind::Int { .. }
+            ExprKind::At { .. }
+            | ExprKind::Member { .. }
+            | ExprKind::Dump { .. }
+            | ExprKind::Unary { .. }
+            | ExprKind::Paren(_)
+            | ExprKind::Binary { .. }
+            | ExprKind::Ternary { .. }
+            | ExprKind::Int { .. }
             | ExprKind::Str(_)
             | ExprKind::Bool(_)
             | ExprKind::Target(_)
             | ExprKind::TargetAll(_)
-            | ExprKind::Broken => {}
+            | ExprKind::Broken => walk::operands(expr, &mut |operand| self.expr(operand)),
         }
     }
 }
 
-/// Every assignment to a plain name, in order.
-fn assignments(block: &Block, found: &mut dyn FnMut(&str, &Expr)) {
-    block.statements.iter().for_each(|statement| statement_assignments(statement, found));
+/// The variables of a loop: key parts, then the value.
+pub(super) fn variables(foreach: &Foreach) -> impl Iterator<Item = &crate::syntax::ast::Ident> {
+    foreach.keys.iter().map(|(ident, _)| ident).chain(&foreach.value)
 }
 
-fn statement_assignments(statement: &Stmt, found: &mut dyn FnMut(&str, &Expr)) {
-    match &statement.kind {
-        StmtKind::Expr(expr) => expr_assignment(expr, found),
-        StmtKind::If { then, otherwise, .. } => {
-            statement_assignments(then, found);
-            if let Some(otherwise) = otherwise {
-                statement_assignments(otherwise, found);
-            }
-        }
-        StmtKind::While { body, .. } => statement_assignments(body, found),
-        StmtKind::For { start, step, body, .. } => {
-            [start, step].into_iter().flatten().for_each(|expr| expr_assignment(expr, found));
-            statement_assignments(body, found);
-        }
-        StmtKind::Foreach(foreach) => statement_assignments(&foreach.body, found),
-        StmtKind::Block(block) => assignments(block, found),
-        StmtKind::Aggregate { .. }
-        | StmtKind::Break
-        | StmtKind::Continue
-        | StmtKind::Next
-        | StmtKind::Return(_)
-        | StmtKind::Delete(_)
-        | StmtKind::Emit(_)
-        | StmtKind::Broken => {}
-    }
-}
-
-fn expr_assignment(expr: &Expr, found: &mut dyn FnMut(&str, &Expr)) {
-    match &expr.kind {
-        ExprKind::Assign { target, value, .. } => {
-            if let ExprKind::Name(name) = &target.kind {
-                found(name, value);
-            }
-        }
-        ExprKind::Step { target, .. } => {
-            if let ExprKind::Name(name) = &target.kind {
-                let one = Expr { kind: ExprKind::Bool(true), span: target.span };
-                found(name, &one);
-            }
-        }
-        ExprKind::Paren(inner) => expr_assignment(inner, found),
-        _ => {}
+/// The name that is written where a global may stand: alone or with an index.
+fn global_of(expr: &Expr) -> Option<&str> {
+    match &walk::bare(expr).kind {
+        ExprKind::Name(name) => Some(name),
+        ExprKind::Index { base, .. } => match &base.kind {
+            ExprKind::Name(name) => Some(name),
+            _ => None,
+        },
+        _ => None,
     }
 }

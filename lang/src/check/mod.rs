@@ -1,17 +1,28 @@
 //! Owns sites + facts → IR: names, types and formats of a program judged, handlers lowered for each site.
 
+mod aggregate;
 mod allow;
 mod assign;
 mod call;
+mod declare;
+mod emit;
 mod expr;
+mod foreach;
 mod format;
+mod function;
 mod infer;
+pub mod library;
+mod lints;
 mod nature;
+mod order;
 mod place;
 mod print;
+mod returns;
+mod scope;
 mod stmt;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -22,56 +33,81 @@ use crate::debuginfo::Module;
 use crate::debuginfo::facts;
 use crate::diagnostic::Diagnostic;
 use crate::interpret;
-use crate::ir::{self, Constant, EnumIndex, EnumNames, Handler, Probe, ProbeKind, Program, Site, Ty, Variant};
-use crate::resolve::{Match, Resolver, unsupported};
+use crate::ir::{
+    self, Constant, EnumIndex, EnumNames, Handler, LocalIndex, Probe, ProbeKind, Program, Site, StatsShape, Ty, Variant,
+};
+use crate::resolve::{Match, Resolver};
 use crate::source::{Sources, Span};
+use crate::stats::Stats;
 use crate::syntax::ast::{self, File, ItemKind, PointKind};
 use crate::value::Value;
 use crate::world::World;
 
-use infer::GlobalUse;
+use function::Signature;
+use infer::{GlobalUse, Locals};
 use nature::Nature;
+use returns::Moment;
+use scope::{Body, Needs, Scope};
 
 /// The shortest period of `every`, in nanoseconds.
 const SHORTEST_PERIOD: i64 = 1_000_000;
-/// The most entries a map may be declared with.
-const LARGEST_MAP: i64 = 16_777_216;
 
 /// Checks parsed texts as one program against a world. The program is there only where nothing is wrong.
 pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Program>, Vec<Diagnostic>) {
+    let mut inferred = infer::infer(files);
+    let globals = std::mem::take(&mut inferred.globals);
+    let locals = std::mem::take(&mut inferred.locals);
     let mut checker = Checker {
         sources,
         resolver: Resolver::new(world),
-        globals: infer::globals(files),
+        global_of: (0..).zip(&globals).map(|(index, global)| (global.name.clone(), index)).collect(),
+        shapes: vec![StatsShape::default(); globals.len()],
+        globals,
         constants: HashMap::new(),
+        broken: HashSet::new(),
+        functions: Vec::new(),
+        function_of: HashMap::new(),
+        needs: Vec::new(),
+        loop_variables: locals.values().flat_map(|locals| &locals.loops).map(|(span, index)| (*span, *index)).collect(),
+        locals,
         initials: HashMap::new(),
         sizes: HashMap::new(),
         enums: Vec::new(),
         unmatched: Vec::new(),
         diagnostics: Vec::new(),
         said: HashSet::new(),
+        saving: returns::Saving::default(),
         errors: 0,
     };
-    checker.items(files);
+    checker.names(files);
+    checker.signatures(files);
+    checker.constants(files);
     checker.declarations(files);
+    let functions = checker.lower_functions(files);
     let mut probes = Vec::new();
     for item in files.iter().flat_map(|file| &file.items) {
         if let ItemKind::Probe(probe) = &item.kind {
             checker.probe(probe, &mut probes);
         }
     }
-    checker.unused(files);
+    checker.unused(files, &inferred.used);
     let mut diagnostics = checker.diagnostics;
     allow::silence(&mut diagnostics, files);
-    let globals =
-        checker.globals.iter().map(|global| lower_global(global, &checker.initials, &checker.sizes)).collect();
+    let globals = checker
+        .globals
+        .iter()
+        .zip(checker.shapes)
+        .map(|(global, shape)| lower_global(global, shape, &checker.initials, &checker.sizes))
+        .collect();
     let (containers, files) = checker.resolver.finish();
     let good = !diagnostics.iter().any(Diagnostic::is_error);
     let program = good.then_some(Program {
         containers,
         files,
         globals,
+        functions,
         enums: checker.enums,
+        layouts: Vec::new(),
         probes,
         unmatched: checker.unmatched,
     });
@@ -83,7 +119,19 @@ struct Checker<'a> {
     sources: &'a Sources,
     resolver: Resolver<'a>,
     globals: Vec<GlobalUse>,
+    global_of: HashMap<String, usize>,
+    /// What the program asks of each global that is an aggregate.
+    shapes: Vec<StatsShape>,
     constants: HashMap<String, Constant>,
+    /// Names whose definition is wrong, which was reported: uses of them are not.
+    broken: HashSet<String>,
+    functions: Vec<Signature>,
+    function_of: HashMap<String, usize>,
+    /// What each function needs of where it is called.
+    needs: Vec<Needs>,
+    /// The locals of each handler and function, and which of them the variables of `foreach` are.
+    locals: HashMap<Span, Locals>,
+    loop_variables: HashMap<Span, LocalIndex>,
     /// What globals hold at first, and how many entries maps may hold, where declared.
     initials: HashMap<String, Constant>,
     sizes: HashMap<String, u32>,
@@ -93,16 +141,10 @@ struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
     /// What was reported: sites of one probe repeat what is wrong with its handler, and each is said once.
     said: HashSet<(Code, Span, String)>,
+    /// What the handler at hand keeps from the entry of a call on.
+    saving: returns::Saving,
     /// Errors met so far, repeated ones too: a handler during which none came is good.
     errors: usize,
-}
-
-/// Where a handler runs.
-struct Scope<'a> {
-    /// The site, for probes at addresses.
-    site: Option<AtSite<'a>>,
-    /// Names of locals with their types.
-    locals: Vec<(String, Ty)>,
 }
 
 /// The function, the site in it, and the module its types are in.
@@ -111,6 +153,8 @@ struct AtSite<'a> {
     module: &'a Rc<Module>,
     function: &'a facts::Function,
     site: &'a facts::Site,
+    /// When what is being lowered runs.
+    moment: Moment,
 }
 
 /// A checked expression.
@@ -138,85 +182,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Constants, and names that are defined twice or not supported yet.
-    fn items(&mut self, files: &[File]) {
-        let mut defined: HashMap<&str, Span> = HashMap::new();
-        for item in files.iter().flat_map(|file| &file.items) {
-            let names: Vec<&ast::Ident> = match &item.kind {
-                ItemKind::Global(list) => list.iter().map(|declaration| &declaration.name).collect(),
-                ItemKind::Const { name, .. } => vec![name],
-                ItemKind::Function(function) => {
-                    self.report(unsupported(function.name.span, "a function of the program"));
-                    vec![&function.name]
-                }
-                ItemKind::Import(path) => {
-                    self.report(unsupported(path.span, "`import`"));
-                    Vec::new()
-                }
-                ItemKind::Probe(_) | ItemKind::Broken => Vec::new(),
-            };
-            for name in names {
-                match defined.insert(&name.name, name.span) {
-                    None => {}
-                    Some(before) => self.report(
-                        Diagnostic::new(Code::E0107, name.span, format!("`{}` is defined twice", name.name))
-                            .also(before, "first defined here"),
-                    ),
-                }
-            }
-            if let ItemKind::Const { name, value } = &item.kind
-                && let Some(constant) = self.constant(value)
-            {
-                self.constants.insert(name.name.clone(), constant);
-            }
-        }
-    }
-
-    /// What the declarations of globals say of their values and sizes.
-    fn declarations(&mut self, files: &[File]) {
-        for item in files.iter().flat_map(|file| &file.items) {
-            let ItemKind::Global(list) = &item.kind else { continue };
-            for declaration in list {
-                let name = &declaration.name.name;
-                if let Some(initial) = declaration.value.as_ref().and_then(|value| self.constant(value)) {
-                    self.initials.insert(name.clone(), initial);
-                }
-                let Some(size) = &declaration.size else { continue };
-                match self.constant(size) {
-                    Some(Constant::Int(entries)) if (1..=LARGEST_MAP).contains(&entries) => {
-                        self.sizes.insert(name.clone(), u32::try_from(entries).unwrap_or(u32::MAX));
-                    }
-                    Some(_) => self.report(
-                        Diagnostic::new(Code::E0201, size.span, format!("a map holds from 1 to {LARGEST_MAP} entries"))
-                            .help(format!("global {name}[10000]")),
-                    ),
-                    None => {}
-                }
-            }
-        }
-    }
-
-    /// The value of an expression known when compiled; otherwise reported.
-    fn constant(&mut self, expr: &ast::Expr) -> Option<Constant> {
-        let scope = Scope { site: None, locals: Vec::new() };
-        let typed = self.expr(expr, &scope)?;
-        match interpret::evaluate(&typed.value, &mut Nothing) {
-            Ok(Value::Int(number)) => Some(Constant::Int(number)),
-            Ok(Value::Str { bytes, .. }) => Some(Constant::Str(bytes)),
-            Ok(Value::Fault) | Err(interpret::Stop::Fault(_) | interpret::Stop::NotHere(_)) => {
-                self.report(
-                    Diagnostic::new(Code::E0209, expr.span, "this is not known before the program runs")
-                        .help("use numbers, strings, constants and operators only"),
-                );
-                None
-            }
-            Err(interpret::Stop::DivisionByZero(span)) => {
-                self.report(Diagnostic::new(Code::E0208, span, "division by zero"));
-                None
-            }
-        }
-    }
-
     fn probe(&mut self, probe: &ast::Probe, probes: &mut Vec<Probe>) {
         for point in &probe.points {
             let text = self.sources.slice(point.span).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -235,7 +200,7 @@ impl<'a> Checker<'a> {
                         self.unmatched.push(text.clone());
                     }
                     diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
-                    self.sites(probe, point.span, &matches).map(ProbeKind::Sites)
+                    self.sites(probe, point, &matches).map(ProbeKind::Sites)
                 }
             };
             if let Some(kind) = kind {
@@ -273,22 +238,40 @@ impl<'a> Checker<'a> {
             );
             return None;
         }
-        self.handler(probe, point, None)
+        self.handler(probe, point, None, Body::Host)
     }
 
     /// Lowers the handler for every site of every match; equal handlers share a variant.
-    fn sites(&mut self, probe: &ast::Probe, point: Span, matches: &[Match]) -> Option<Vec<Variant>> {
+    fn sites(&mut self, probe: &ast::Probe, point: &ast::Point, matches: &[Match]) -> Option<Vec<Variant>> {
         if matches.is_empty() {
-            // What names mean in the handler is not known without a site: it is not judged.
+            // What the traced program's names mean is not known without a site; all else is judged.
+            if probe.body.is_some() {
+                self.handler(probe, point.span, None, Body::Unresolved);
+            }
             return None;
         }
         let mut variants: Vec<Variant> = Vec::new();
         let mut good = true;
+        let (is_return, point) = (returns::is_return(point), point.span);
+        let moment = if is_return { Moment::Return } else { Moment::Hit };
         for found in matches {
             let name: Arc<str> = found.function.name.as_str().into();
             for site in &found.function.sites {
-                let at = AtSite { module: &found.module, function: &found.function, site };
-                let Some(handler) = self.handler(probe, point, Some(at)) else {
+                let at = AtSite { module: &found.module, function: &found.function, site, moment };
+                self.saving.clear();
+                let exits = if is_return {
+                    match self.exits(found, site, point) {
+                        Ok(Some(exits)) => Some(exits),
+                        Ok(None) => continue,
+                        Err(()) => {
+                            good = false;
+                            continue;
+                        }
+                    }
+                } else {
+                    None
+                };
+                let Some(handler) = self.handler(probe, point, Some(at), Body::Site) else {
                     good = false;
                     continue;
                 };
@@ -301,6 +284,8 @@ impl<'a> Checker<'a> {
                     kind: site.kind.clone(),
                     rule: site.rule,
                     repeats: site.repeats,
+                    semaphore: None,
+                    exits,
                 };
                 if site.partial {
                     self.report(
@@ -316,6 +301,7 @@ impl<'a> Checker<'a> {
                         )),
                     );
                 }
+                let returns = is_return.then(|| self.returns(&handler));
                 if site.repeats {
                     self.report(
                         Diagnostic::new(
@@ -329,28 +315,31 @@ impl<'a> Checker<'a> {
                         )),
                     );
                 }
-                match variants.iter_mut().find(|variant| variant.handler == handler) {
+                match variants.iter_mut().find(|variant| variant.handler == handler && variant.returns == returns) {
                     Some(variant) => variant.sites.push(lowered),
-                    None => variants.push(Variant { sites: vec![lowered], handler }),
+                    None => variants.push(Variant { sites: vec![lowered], handler, returns }),
                 }
             }
         }
         good.then_some(variants)
     }
 
-    fn handler(&mut self, probe: &ast::Probe, point: Span, site: Option<AtSite<'_>>) -> Option<Handler> {
+    fn handler(&mut self, probe: &ast::Probe, point: Span, site: Option<AtSite<'_>>, body: Body) -> Option<Handler> {
         let errors = self.errors;
-        let body = probe.body.as_ref();
-        let locals = body.map_or_else(Vec::new, |body| infer::locals(body, &self.globals, &self.constants));
-        let scope = Scope { site, locals };
+        let locals = infer::key_of(probe).map(|key| self.locals_of(key)).unwrap_or_default();
+        let scope = Scope::new(body, site, locals);
         let condition = probe.condition.as_ref().and_then(|condition| self.condition(condition, &scope));
         let mut body = Vec::new();
         match &probe.body {
             Some(block) => self.block(block, &scope, &mut body),
             None => body.extend(self.parameters_line(point, &scope)),
         }
-        let locals = scope.locals.into_iter().map(|(_, ty)| ty).collect();
-        (self.errors == errors).then_some(Handler { locals, condition, body })
+        (self.errors == errors).then(|| Handler { locals: scope.into_locals(), condition, body })
+    }
+
+    /// The locals of a handler or function.
+    fn locals_of(&self, key: Span) -> Vec<(String, Ty)> {
+        self.locals.get(&key).map(|locals| locals.slots.clone()).unwrap_or_default()
     }
 
     /// The index of an enumeration's names, added where it is new.
@@ -362,32 +351,19 @@ impl<'a> Checker<'a> {
         });
         EnumIndex(u32::try_from(index).unwrap_or(u32::MAX))
     }
-
-    /// Warns of globals that nothing uses. A text that could not be read whole may use them where it is broken.
-    fn unused(&mut self, files: &[File]) {
-        if files.iter().flat_map(|file| &file.items).any(|item| matches!(item.kind, ItemKind::Broken)) {
-            return;
-        }
-        let unused: Vec<(String, Span)> = self
-            .globals
-            .iter()
-            .filter(|global| !global.read && !global.written)
-            .map(|global| (global.name.clone(), global.span))
-            .collect();
-        for (name, span) in unused {
-            self.report(
-                Diagnostic::new(Code::W0001, span, format!("global `{name}` is never used")).help("take it out"),
-            );
-        }
-    }
 }
 
-fn lower_global(global: &GlobalUse, initials: &HashMap<String, Constant>, sizes: &HashMap<String, u32>) -> ir::Global {
-    let kind = match &global.keys {
-        Some(keys) => {
-            ir::GlobalKind::Map { keys: keys.clone(), value: global.value, size: sizes.get(&global.name).copied() }
-        }
-        None => ir::GlobalKind::Scalar {
+fn lower_global(
+    global: &GlobalUse,
+    shape: StatsShape,
+    initials: &HashMap<String, Constant>,
+    sizes: &HashMap<String, u32>,
+) -> ir::Global {
+    let size = sizes.get(&global.name).copied();
+    let kind = match (&global.keys, global.aggregate) {
+        (keys, Some(_)) => ir::GlobalKind::Stats { keys: keys.clone().unwrap_or_default(), shape, size },
+        (Some(keys), None) => ir::GlobalKind::Map { keys: keys.clone(), value: global.value, size },
+        (None, None) => ir::GlobalKind::Scalar {
             ty: global.value,
             initial: initials.get(&global.name).cloned().unwrap_or(match global.value {
                 Ty::Int => Constant::Int(0),
@@ -411,6 +387,26 @@ impl interpret::Machine for Nothing {
     }
     fn update(&mut self, _: ir::GlobalIndex, _: &[Value], _: ir::UpdateOp, _: Value) -> (Value, Value) {
         (Value::Fault, Value::Fault)
+    }
+    fn entries(&mut self, _: ir::GlobalIndex) -> Vec<(Vec<Value>, Value)> {
+        Vec::new()
+    }
+    fn delete(&mut self, _: ir::GlobalIndex, _: &[Value]) {}
+    fn aggregate(&mut self, _: ir::GlobalIndex, _: &[Value], _: i64) {}
+    fn stats(&mut self, _: ir::GlobalIndex, _: &[Value]) -> Option<Stats> {
+        None
+    }
+    fn entry(&mut self, _: ir::EntryIndex) -> Option<Value> {
+        None
+    }
+    fn returned(&mut self, _: facts::Register) -> Option<i64> {
+        None
+    }
+    fn random(&mut self) -> u64 {
+        0
+    }
+    fn max_steps(&self) -> u64 {
+        0
     }
     fn register(&mut self, _: facts::Register) -> Option<i64> {
         None

@@ -98,6 +98,11 @@ pub(super) fn nature(module: &Module, ty: Option<TypeId>) -> Nature {
     }
 }
 
+/// A type without its typedefs and qualifiers.
+pub(super) fn resolved(module: &Module, ty: TypeId) -> Option<Type> {
+    strip(module, Some(ty)).map(|(ty, _)| ty)
+}
+
 /// A type without its typedefs and qualifiers, and whether a typedef on the way names a number (`uint8_t`).
 fn strip(module: &Module, ty: Option<TypeId>) -> Option<(Type, bool)> {
     let mut number_alias = false;

@@ -42,6 +42,11 @@ pub(super) fn scalar(location: &Location, bytes: u8, signed: bool, span: Span) -
     }
 }
 
+/// A computed number.
+pub(super) fn computed(compute: &Compute, span: Span) -> Expr {
+    Builder { span }.compute(compute)
+}
+
 /// How many expressions [`Builder::compute`] makes of a value, or more.
 fn size(compute: &Compute) -> u64 {
     match compute {

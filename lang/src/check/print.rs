@@ -2,11 +2,12 @@
 
 use super::format::{self, Part};
 use super::nature::Nature;
-use super::{Checker, Missing, Scope, Typed, call, expr};
+use super::returns::{self, Moment};
+use super::{AtSite, Checker, Missing, Scope, Typed, call, expr};
 use crate::codes::Code;
 use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Expr, ExprKind, Piece, Print, Show, Shown, Spec, Stmt, Ty};
+use crate::ir::{Expr, ExprKind, Piece, Print, PrintKind, Show, Shown, Spec, Stmt, Ty};
 use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -61,7 +62,7 @@ impl Checker<'_> {
                 }
             }
         }
-        good.then_some(Print { pieces, span })
+        good.then_some(Print { kind: PrintKind::Text, pieces, span })
     }
 
     /// `print(…)` and `println(…)`: values with a blank between.
@@ -90,18 +91,28 @@ impl Checker<'_> {
         if newline {
             pieces.push(Piece::Text(b"\n".to_vec()));
         }
-        good.then_some(Print { pieces, span })
+        good.then_some(Print { kind: PrintKind::Text, pieces, span })
     }
 
     /// What a probe without a body prints: its parameters.
     pub(super) fn parameters_line(&mut self, point: Span, scope: &Scope<'_>) -> Option<Stmt> {
         let mut pieces = self.all("parms", point, scope)?;
+        if let Some(at) = scope.site.filter(|at| at.moment == Moment::Return) {
+            let returned = self.return_pieces(&at, point, scope);
+            if !pieces.is_empty() && !returned.is_empty() {
+                pieces.push(Piece::Text(b" ".to_vec()));
+            }
+            pieces.extend(returned);
+        }
         pieces.push(Piece::Text(b"\n".to_vec()));
-        Some(Stmt::Print(Print { pieces, span: point }))
+        Some(Stmt::Print(Print { kind: PrintKind::Text, pieces, span: point }))
     }
 
     /// A value as it is shown without a format.
-    fn plain(&mut self, argument: &ast::Expr, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+    pub(super) fn plain(&mut self, argument: &ast::Expr, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        if let Some(whole) = self.whole(argument, scope) {
+            return whole;
+        }
         if let ast::ExprKind::TargetAll(word) = &argument.kind {
             return self.all(word, argument.span, scope);
         }
@@ -111,6 +122,11 @@ impl Checker<'_> {
 
     /// `$$parms`, `$$locals`, `$$vars`: `name=value` for each.
     fn all(&mut self, word: &str, span: Span, scope: &Scope<'_>) -> Option<Vec<Piece>> {
+        if word == "return"
+            && let Some(at) = scope.site.filter(|at| at.moment == Moment::Return)
+        {
+            return Some(self.return_pieces(&at, span, scope));
+        }
         let wanted: fn(VariableKind) -> bool = match word {
             "parms" => |kind| kind == VariableKind::Parameter,
             "locals" => |kind| kind == VariableKind::Local,
@@ -123,10 +139,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let Some(at) = scope.site else {
-            self.report(Diagnostic::new(Code::E0206, span, format!("`$${word}` needs a function")));
-            return None;
-        };
+        let at = self.site_for(&format!("`$${word}`"), span, scope)?;
         if at.site.kind == SiteKind::Symbol {
             let what = format!("`{}` has no debug info: its parameters are not known", at.function.name);
             let problem = expr::no_debug_info(&at, span, what);
@@ -138,7 +151,10 @@ impl Checker<'_> {
             let gap = if pieces.is_empty() { "" } else { " " };
             // The traced file's maker chose the names: what in them could control a terminal is escaped.
             pieces.push(Piece::Text(format!("{gap}{}=", variable.name.escape_debug()).into_bytes()));
-            let typed = expr::value_of(variable, &at, span);
+            let mut typed = expr::value_of(variable, &at, span);
+            if at.moment == Moment::Return && !matches!(typed.nature, Nature::Opaque { .. }) {
+                typed = self.keep_variable(&variable.name, typed, span)?;
+            }
             if let Nature::Opaque { what } = &typed.nature {
                 let shown = match &variable.location {
                     Location::Unavailable(Unavailable::VectorRegister) => VECTOR.to_owned(),
@@ -156,6 +172,20 @@ impl Checker<'_> {
             }
         }
         Some(pieces)
+    }
+
+    /// `return=value`; nothing where nothing is returned.
+    fn return_pieces(&mut self, at: &AtSite<'_>, span: Span, scope: &Scope<'_>) -> Vec<Piece> {
+        let Some(typed) = returns::returned_value(at, span) else { return Vec::new() };
+        let mut pieces = vec![Piece::Text(b"return=".to_vec())];
+        match (&typed.nature, &typed.missing) {
+            (Nature::Opaque { .. }, Some(_)) => pieces.push(Piece::Text(VECTOR.as_bytes().to_vec())),
+            (Nature::Opaque { what }, None) => {
+                pieces.push(Piece::Text(format!("<not shown: {}>", what.escape_debug()).into_bytes()));
+            }
+            _ => pieces.extend(self.default_piece(typed, span, Spec::default(), scope)),
+        }
+        pieces
     }
 
     /// A value matched to a conversion.
@@ -237,7 +267,7 @@ impl Checker<'_> {
     }
 
     /// A value as its nature shows it.
-    fn default_piece(&mut self, typed: Typed, span: Span, spec: Spec, scope: &Scope<'_>) -> Option<Piece> {
+    pub(super) fn default_piece(&mut self, typed: Typed, span: Span, spec: Spec, scope: &Scope<'_>) -> Option<Piece> {
         let show = match &typed.nature {
             Nature::Int => Show::Signed,
             Nature::Str => Show::Text,
@@ -252,7 +282,10 @@ impl Checker<'_> {
                     ExprKind::Target(target) => Some(target.clone()),
                     _ => None,
                 };
-                let value = Expr { ty: Ty::Str, kind: call::text_at(typed.value, written, span), span };
+                let value = match self.text_of_entry(&typed.value, span) {
+                    Some(kept) => kept,
+                    None => Expr { ty: Ty::Str, kind: call::text_at(typed.value, written, span), span },
+                };
                 let text = Typed { value, nature: Nature::Str, missing: typed.missing };
                 return Some(self.piece(text, span, Show::Text, spec, scope));
             }
@@ -307,7 +340,13 @@ impl Checker<'_> {
 /// Whether a value is read from the target as it is, and not computed from such: then a fault is shown in its place.
 fn is_read(expr: &Expr) -> bool {
     match &expr.kind {
-        ExprKind::Target(_) | ExprKind::UserString(_) => true,
+        ExprKind::Target(_)
+        | ExprKind::UserString(_)
+        | ExprKind::UserText { .. }
+        | ExprKind::UserBytes { .. }
+        | ExprKind::Block(_)
+        | ExprKind::Entry(_)
+        | ExprKind::Returned(_) => true,
         ExprKind::Extend { value, .. } => is_read(value),
         ExprKind::Int(_)
         | ExprKind::Str(_)
@@ -325,6 +364,11 @@ fn is_read(expr: &Expr) -> bool {
         | ExprKind::Logic { .. }
         | ExprKind::Ternary(..)
         | ExprKind::Concat(_)
+        | ExprKind::Stat { .. }
+        | ExprKind::SetLocal { .. }
+        | ExprKind::Call(..)
+        | ExprKind::Library(..)
+        | ExprKind::Format(_)
         | ExprKind::Update { .. } => false,
     }
 }

@@ -71,6 +71,13 @@ impl Frames {
         Ok(index)
     }
 
+    /// The range of addresses of the description in `.eh_frame` that covers an address: a function, or a part of one.
+    pub(super) fn part(&self, address: u64) -> Option<(u64, u64)> {
+        let after = self.index.partition_point(|(low, _, _)| *low <= address);
+        let (low, high, _) = self.index.get(after.checked_sub(1)?).filter(|(_, high, _)| address < *high)?;
+        Some((*low, *high))
+    }
+
     /// The rule for the CFA at an address; `None` where none is known.
     pub(super) fn cfa(&self, address: u64) -> Option<Cfa> {
         self.in_eh_frame(address).or_else(|| self.in_debug_frame(address))

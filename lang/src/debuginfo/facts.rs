@@ -350,6 +350,9 @@ pub struct Site {
     /// one constant to another behind `address`, by an assignment or because an unrolled loop's next turn begins, and
     /// DWARF does not say which. Then calls may be missed.
     pub partial: bool,
+    /// The code of the function, all its parts (half-open ranges of link-time addresses); empty where debug info does not
+    /// say, and for inlined instances.
+    pub ranges: Vec<(u64, u64)>,
     /// Parameters in order, then the locals in scope at `address`.
     pub variables: Vec<Variable>,
 }
@@ -367,6 +370,44 @@ pub struct Function {
     pub returns: Option<TypeId>,
     /// Sites: out of line first, then inlined instances by address.
     pub sites: Vec<Site>,
+}
+
+/// Where the calls of a function end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exits {
+    /// The canonical frame address, computed at the site.
+    pub frame: Compute,
+    /// What ends them, by rising address; at least one.
+    pub places: Vec<Exit>,
+    /// Whether the module can unwind through its functions.
+    pub unwinds: bool,
+}
+
+/// An instruction that ends a call, or may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Link-time address.
+    pub address: u64,
+    /// The same as an offset into the file.
+    pub file_offset: u64,
+    /// Whether it jumps into another function, which will return in this one's stead.
+    pub tail: bool,
+    /// Where it may also stay in the function: not 0 where it leaves, computed there. [`Register`] 16 is the program
+    /// counter in it, 49 the flags.
+    pub when: Option<Compute>,
+}
+
+/// Why the ends of a function's calls cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoExits {
+    /// Its calls never return.
+    NeverReturns,
+    /// Its code cannot be followed: why, in words.
+    Code(String),
+    /// Its frame cannot be told at the site: why, in words.
+    Frame(String),
+    /// It is Go's, whose stacks move.
+    Go,
 }
 
 /// Why debug info or symbols could not be read.

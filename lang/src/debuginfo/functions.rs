@@ -177,7 +177,8 @@ impl<'a> Builder<'_, 'a> {
         if !choice.behind_prologue {
             self.withhold(host, &found, &mut variables)?;
         }
-        Ok(self.site(SiteKind::OutOfLine, choice.address, host.entry, choice.rule, choice.repeats, variables))
+        let site = self.site(SiteKind::OutOfLine, choice.address, host.entry, choice.rule, choice.repeats, variables);
+        Ok(site.map(|site| Site { ranges: host.ranges.clone(), ..site }))
     }
 
     /// Takes back what is true only behind the prologue where the site is before it.
@@ -328,7 +329,7 @@ impl<'a> Builder<'_, 'a> {
         variables: Vec<Variable>,
     ) -> Option<Site> {
         let file_offset = self.elf.file_offset(address)?;
-        Some(Site { kind, address, file_offset, entry, rule, repeats, partial: false, variables })
+        Some(Site { kind, address, file_offset, entry, rule, repeats, partial: false, ranges: Vec::new(), variables })
     }
 }
 
@@ -370,6 +371,7 @@ pub(super) fn from_symbols<'s>(
             rule: AddressRule::Symbol,
             repeats: false,
             partial: false,
+            ranges: Vec::new(),
             variables: Vec::new(),
         });
         if functions.len() > limits::MAX_FUNCTIONS {

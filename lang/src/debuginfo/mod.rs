@@ -11,6 +11,7 @@ mod compute;
 mod copies;
 mod dwarf;
 mod elf;
+mod exits;
 mod expression;
 pub mod facts;
 mod functions;
@@ -36,7 +37,7 @@ use crate::world::{Companions, ReadAt};
 use cfi::Frames;
 use dwarf::{Dwarf, ElfFile, Pages};
 use elf::{Elf, Kind, Machine};
-use facts::{BuildId, DebugError, Function, Type, TypeId};
+use facts::{BuildId, DebugError, Exits, Function, NoExits, Site, Type, TypeId};
 use functions::Builder;
 use names::{Glob, Nearest};
 use search::Query;
@@ -197,6 +198,24 @@ impl Module {
     pub fn ty(&self, id: TypeId) -> Result<Type, DebugError> {
         let read = self.with_debug(|debug| types::read(debug, id))?;
         read.ok_or_else(|| DebugError::Malformed("a type of a file without debug info".to_owned()))
+    }
+
+    /// Where the calls end that pass a site of a function, which is no inlined instance.
+    ///
+    /// # Errors
+    /// [`NoExits`] says why that cannot be told.
+    pub fn exits(&self, site: &Site) -> Result<Exits, NoExits> {
+        let unwinds = self.unwinds();
+        let (symbols, frames) = (self.symbols().ok(), self.frames().ok());
+        exits::Source { bytes: &*self.own.bytes, elf: &self.own.elf, symbols, frames, unwinds }.exits(site)
+    }
+
+    /// Whether an exception or a panic may unwind through its functions: it has tables of landing pads, or calls the
+    /// unwinder. (`_Unwind_Resume` ends the code that only cleans up.)
+    fn unwinds(&self) -> bool {
+        let landing_pads = self.own.elf.section(".gcc_except_table").is_some_and(|section| section.size > 0);
+        landing_pads
+            || self.symbols().is_ok_and(|symbols| symbols.names_any(&["_Unwind_Resume", "_Unwind_RaiseException"]))
     }
 
     fn by_name(&self, name: &str, file: Option<&str>) -> Result<Vec<Function>, DebugError> {

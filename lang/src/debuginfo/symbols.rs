@@ -25,6 +25,8 @@ pub(super) struct Symbol<'a> {
     pub(super) name: &'a str,
     /// Link-time address.
     pub(super) address: u64,
+    /// Bytes of it; 0 where the table does not say.
+    pub(super) size: u64,
 }
 
 impl Symbols {
@@ -57,7 +59,17 @@ impl Symbols {
                 let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
                 let name = std::str::from_utf8(name).ok()?;
                 let name = name.split('@').next().filter(|name| !name.is_empty())?;
-                Some(Symbol { name, address: u64_at(symbol, 8).ok()? })
+                Some(Symbol { name, address: u64_at(symbol, 8).ok()?, size: u64_at(symbol, 16).ok()? })
+            })
+        })
+    }
+
+    /// Whether the tables name one of these, defined here or wanted from elsewhere.
+    pub(super) fn names_any(&self, wanted: &[&str]) -> bool {
+        self.tables.iter().any(|(symbols, strings)| {
+            symbols.chunks_exact(SYMBOL).any(|symbol| {
+                let name = u32_at(symbol, 0).ok().and_then(|at| c_string(strings, at as usize));
+                name.is_some_and(|name| wanted.iter().any(|wanted| name == wanted.as_bytes()))
             })
         })
     }

@@ -2,7 +2,11 @@
 //!
 //! Text of programs, files and containers reaches a terminal through [`printable`] only.
 
+mod github;
+mod json;
+mod position;
 mod rich;
+mod sarif;
 mod short;
 mod snippet;
 
@@ -10,7 +14,10 @@ use crate::codes::Code;
 use crate::diagnostic::Severity;
 use std::borrow::Cow;
 
+pub use github::github;
+pub use json::json;
 pub use rich::{rich, rich_report};
+pub use sarif::sarif;
 pub use short::{short, short_report};
 
 /// A message without a place in a source: what the runner has to say of the system. Drawn in the style of diagnostics.
@@ -68,4 +75,20 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(clean)
+}
+
+/// A value as a JSON document on several lines. What could control a terminal is escaped, though JSON would not ask for
+/// it: such characters stand within strings only.
+fn json_text(value: &impl serde::Serialize) -> String {
+    // A value of these types has no map with keys that are no strings: it can always be written.
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match replaced(c) {
+            Some(_) => out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+            None => out.push(c),
+        }
+    }
+    out.push('\n');
+    out
 }

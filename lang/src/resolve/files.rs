@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Resolver, list, unsupported};
+use super::{Resolver, holders, unsupported};
 use crate::codes::Code;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::DebugError;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
-use crate::syntax::ast::{Where, Who};
+use crate::syntax::ast::{Where, Who, WhoKind};
 use crate::world::{Container, FileId, OpenError, Opened, Place};
 
 /// What opening gave.
@@ -21,7 +21,28 @@ const PATH_MAX: usize = 4096;
 
 /// What a point's `where` asks for, and where that is written; `None` where it cannot be done, which was reported.
 pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diagnostic>) -> Option<(Place, Span)> {
+    let has_exe = match who.kind {
+        WhoKind::Container | WhoKind::Pod | WhoKind::Pid => true,
+        WhoKind::Cgroup | WhoKind::Host => false,
+    };
     match place {
+        None | Some(Where::Exe(_)) if !has_exe => {
+            let (what, span) = match place {
+                Some(Where::Exe(span)) => ("`exe`", *span),
+                Some(_) | None => ("no file", who.span),
+            };
+            let word = who.kind.as_str();
+            let example = match who.kind {
+                WhoKind::Cgroup => "cgroup(\"/system.slice/x.service\"):/usr/bin/x",
+                WhoKind::Host | WhoKind::Container | WhoKind::Pod | WhoKind::Pid => "host:/usr/bin/x",
+            };
+            diagnostics.push(
+                Diagnostic::new(Code::E0103, span, format!("`{word}` with {what} means no program"))
+                    .note("its tasks execute many programs; only containers, pods and processes have one that is first")
+                    .help(format!("name the file: {example}")),
+            );
+            None
+        }
         None => Some((Place::Exe, who.span)),
         Some(Where::Exe(span)) => Some((Place::Exe, *span)),
         Some(Where::Path { path, .. }) => {
@@ -67,12 +88,12 @@ impl Resolver<'_> {
         by_file: &mut BTreeMap<FileId, Vec<ContainerIndex>>,
         problems: &mut Vec<Diagnostic>,
     ) {
-        let mut failed: Vec<(OpenError, Vec<String>)> = Vec::new();
+        let mut failed: Vec<(OpenError, Vec<Container>)> = Vec::new();
         for &index in containers {
             match self.open(index, place) {
                 Ok(file) => by_file.entry(file).or_default().push(index),
                 Err(error) => {
-                    let name = self.container(index).map_or_else(String::new, |c| c.display_name().to_owned());
+                    let Some(name) = self.container(index).cloned() else { continue };
                     match failed.iter_mut().find(|(known, _)| *known == error) {
                         Some((_, names)) => names.push(name),
                         None => failed.push((error, vec![name])),
@@ -85,7 +106,7 @@ impl Resolver<'_> {
 
     fn open(&mut self, index: ContainerIndex, place: &Place) -> OpenResult {
         let Some(container) = self.containers.get(index.0 as usize).cloned() else { return Err(OpenError::Gone) };
-        let key = (container.id.clone(), place.clone());
+        let key = (index, place.clone());
         if let Some(known) = self.opened.get(&key) {
             return known.clone();
         }
@@ -116,11 +137,8 @@ impl Resolver<'_> {
     }
 }
 
-fn open_problem(error: &OpenError, place: &Place, containers: &[String], span: Span) -> Diagnostic {
-    let who = match containers {
-        [one] => format!("container `{one}`"),
-        several => format!("containers {}", list(several)),
-    };
+fn open_problem(error: &OpenError, place: &Place, containers: &[Container], span: Span) -> Diagnostic {
+    let who = holders(containers.iter());
     let what = match place {
         Place::Path(path) => format!("`{path}`"),
         Place::Exe => "the executable of the first process".to_owned(),

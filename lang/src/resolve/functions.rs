@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Match, Resolver, list, unsupported};
+use super::{Match, Resolver, holders, unsupported};
 use crate::codes::Code;
-use crate::debuginfo::facts::{DebugError, Function, SiteKind};
+use crate::debuginfo::facts::{DebugError, Function, Site, SiteKind};
 use crate::diagnostic::Diagnostic;
 use crate::glob::is_glob;
 use crate::ir::ContainerIndex;
@@ -17,18 +17,23 @@ use crate::world::FileId;
 pub(super) struct WantedFunction {
     name: String,
     narrow: Option<Narrow>,
+    /// Whether the calls' ends are wanted: inlined instances have none.
+    returns: bool,
     span: Span,
 }
 
 /// Reads what a point's last part asks for; `None` where it cannot be done, which was reported.
 pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<WantedFunction> {
     match what {
-        What::Fn { name, narrow, returns: false, .. } => {
-            Some(WantedFunction { name: name.text().into_owned(), narrow: *narrow, span: name.span })
-        }
-        What::Fn { span, .. } => {
-            diagnostics.push(unsupported(*span, "`.return`"));
+        What::Fn { name, narrow: Some(Narrow::Inline), returns: true, .. } => {
+            diagnostics.push(
+                Diagnostic::new(Code::E0206, name.span, "inlined code has no return of its own")
+                    .help("leave out `.inline`, or `.return`"),
+            );
             None
+        }
+        What::Fn { name, narrow, returns, .. } => {
+            Some(WantedFunction { name: name.text().into_owned(), narrow: *narrow, returns: *returns, span: name.span })
         }
         What::Line(text) => {
             diagnostics.push(unsupported(text.span, "`.line(…)`"));
@@ -104,15 +109,22 @@ impl Resolver<'_> {
             return;
         }
         let before = matches.len();
+        let glob = is_glob(&wanted.name) && !found.iter().any(|function| function.name == wanted.name);
+        let narrow = if wanted.returns { Some(Narrow::Call) } else { wanted.narrow };
         for function in found.iter() {
-            let function = narrowed(function, wanted.narrow);
+            let inlined = function.sites.iter().filter(|site| is_inlined(site)).count();
+            let function = narrowed(function, narrow);
             if !function.sites.is_empty() {
                 matches.push(Match {
                     file: index,
                     module: Rc::clone(&module),
                     containers: Arc::clone(containers),
-                    function,
+                    function: Rc::clone(&function),
+                    glob,
                 });
+            }
+            if wanted.returns && wanted.narrow.is_none() && inlined > 0 && !function.sites.is_empty() {
+                problems.push(inlined_returns(&function.name, inlined, wanted.span));
             }
         }
         if matches.len() == before {
@@ -121,15 +133,7 @@ impl Resolver<'_> {
     }
 
     fn holders(&self, containers: &[ContainerIndex]) -> String {
-        let names: Vec<String> = containers
-            .iter()
-            .filter_map(|&index| self.container(index))
-            .map(|container| container.display_name().to_owned())
-            .collect();
-        match names.as_slice() {
-            [one] => format!("container `{one}`"),
-            several => format!("containers {}", list(several)),
-        }
+        holders(containers.iter().filter_map(|&index| self.container(index)))
     }
 }
 
@@ -137,14 +141,22 @@ impl Resolver<'_> {
 fn narrowed(function: &Rc<Function>, narrow: Option<Narrow>) -> Rc<Function> {
     let Some(narrow) = narrow else { return Rc::clone(function) };
     let mut copy = Function::clone(function);
-    copy.sites.retain(|site| {
-        let inlined = matches!(site.kind, SiteKind::Inlined { .. });
-        match narrow {
-            Narrow::Call => !inlined,
-            Narrow::Inline => inlined,
-        }
+    copy.sites.retain(|site| match narrow {
+        Narrow::Call => !is_inlined(site),
+        Narrow::Inline => is_inlined(site),
     });
     Rc::new(copy)
+}
+
+fn is_inlined(site: &Site) -> bool {
+    matches!(site.kind, SiteKind::Inlined { .. })
+}
+
+fn inlined_returns(name: &str, count: usize, span: Span) -> Diagnostic {
+    let places = if count == 1 { "in 1 place".to_owned() } else { format!("in {count} places") };
+    Diagnostic::new(Code::W0004, span, format!("`{name}` was also inlined, {places}: those calls have no return"))
+        .note("inlined code is left as any other code of the function around it")
+        .help("`.call` before `.return` says that calls of the function itself are meant")
 }
 
 fn no_site(found: &[Rc<Function>], wanted: &WantedFunction, path: &str, holders: &str) -> Diagnostic {
@@ -155,6 +167,9 @@ fn no_site(found: &[Rc<Function>], wanted: &WantedFunction, path: &str, holders:
         format!("`{}` in `{path}` of {holders} has no place to probe", wanted.name),
     );
     match (sites, wanted.narrow) {
+        (1.., _) if wanted.returns => problem
+            .note("it exists only inlined into other functions, and inlined code has no return of its own")
+            .help("leave out `.return` to probe those places"),
         (0, _) | (_, None) => problem.note("debug info names it, but the compiler left no code of it in this file"),
         (_, Some(Narrow::Call)) => {
             problem.note("it exists only inlined into other functions").help("leave out `.call` to probe those")

@@ -3,7 +3,9 @@
 
 mod files;
 mod functions;
+mod pods;
 mod select;
+mod target;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -16,7 +18,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
 use crate::syntax::ast;
-use crate::world::{Container, FileId, ListError, Place, World};
+use crate::world::{Container, FileId, ListError, Place, TargetKind, World};
 
 /// One function of one file with the containers in which a point means it.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ pub struct Match {
     pub containers: Arc<[ContainerIndex]>,
     /// The function; its sites are those the point means.
     pub function: Rc<facts::Function>,
+    /// Whether a glob matched it: one of several, of which some may be left out.
+    pub glob: bool,
 }
 
 /// What looking a name up in a file gave.
@@ -42,7 +46,7 @@ pub struct Resolver<'w> {
     containers: Vec<Container>,
     files: Vec<File>,
     file_of: HashMap<FileId, FileIndex>,
-    opened: HashMap<(String, Place), files::OpenResult>,
+    opened: HashMap<(ContainerIndex, Place), files::OpenResult>,
     modules: HashMap<FileId, Result<Rc<Module>, facts::DebugError>>,
     found: HashMap<(FileId, String), FindResult>,
 }
@@ -116,6 +120,23 @@ fn list(names: &[String]) -> String {
         text.push_str(&format!(" and {} more", names.len() - MOST));
     }
     text
+}
+
+/// Those who hold a file, for messages: container `web`, containers `a`, `b`, process 12.
+fn holders<'c>(containers: impl Iterator<Item = &'c Container>) -> String {
+    let all: Vec<&Container> = containers.collect();
+    match all.as_slice() {
+        [one] => one.described(),
+        several if several.iter().all(|one| one.kind == TargetKind::Container) => {
+            let names: Vec<String> = several.iter().map(|one| one.display_name().to_owned()).collect();
+            format!("containers {}", list(&names))
+        }
+        several => {
+            let mut names: Vec<String> = several.iter().map(|one| one.described()).collect();
+            names.dedup();
+            names.join(", ")
+        }
+    }
 }
 
 /// A construct that is in the language but not in this version yet.

@@ -1,14 +1,15 @@
-//! Owns `container(…)` → containers: names, id prefixes, globs and the named arguments. Opens nothing.
+//! Owns `container(…)` → containers: names, id prefixes, globs and the named arguments; the other selectors are in
+//! files of their own. Opens nothing.
 
 use std::sync::Arc;
 
-use super::{Resolver, list, unsupported};
+use super::{Resolver, list};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::glob::{is_glob, matches_glob};
 use crate::ir::ContainerIndex;
 use crate::source::Span;
-use crate::syntax::ast::{Argument, ExprKind, Who, WhoKind};
+use crate::syntax::ast::{ExprKind, Who, WhoKind};
 use crate::world::Container;
 
 /// The shortest id prefix that counts as one.
@@ -30,15 +31,13 @@ impl Resolver<'_> {
     /// The containers a selector means, at least one; `None` where something is wrong, which was reported.
     pub(super) fn select(&mut self, who: &Who, problems: &mut Vec<Diagnostic>) -> Option<Vec<ContainerIndex>> {
         match who.kind {
-            WhoKind::Container => {}
-            WhoKind::Pod | WhoKind::Pid | WhoKind::Cgroup | WhoKind::Host => {
-                problems.push(
-                    unsupported(who.span, &format!("the selector `{}`", who.kind.as_str()))
-                        .help("`container(\"NAME\")` selects a container by name, id prefix or glob"),
-                );
-                return None;
-            }
+            WhoKind::Container => self.select_containers(who, problems),
+            WhoKind::Pod => self.select_pods(who, problems),
+            WhoKind::Pid | WhoKind::Cgroup | WhoKind::Host => self.select_target(who, problems),
         }
+    }
+
+    fn select_containers(&mut self, who: &Who, problems: &mut Vec<Diagnostic>) -> Option<Vec<ContainerIndex>> {
         let wanted = wanted(who, problems)?;
         let all = self.list(who.span, problems)?;
         let narrowed: Vec<&Container> = all.iter().filter(|container| narrowed(container, &wanted)).collect();
@@ -53,7 +52,7 @@ impl Resolver<'_> {
         Some(chosen.into_iter().map(|container| self.intern(container)).collect())
     }
 
-    fn list(&mut self, span: Span, problems: &mut Vec<Diagnostic>) -> Option<Arc<[Container]>> {
+    pub(super) fn list(&mut self, span: Span, problems: &mut Vec<Diagnostic>) -> Option<Arc<[Container]>> {
         let world = self.world;
         match self.listed.get_or_insert_with(|| world.containers()) {
             Ok(containers) => Some(Arc::clone(containers)),
@@ -69,10 +68,15 @@ impl Resolver<'_> {
         }
     }
 
-    fn intern(&mut self, container: &Container) -> ContainerIndex {
-        let known =
-            self.containers.iter().position(|known| known.id == container.id && known.runtime == container.runtime);
-        let index = known.unwrap_or_else(|| {
+    /// The program's index of a container. A cgroup whose processes have several roots is an entry for each.
+    pub(super) fn intern(&mut self, container: &Container) -> ContainerIndex {
+        let same = |known: &Container| {
+            known.kind == container.kind
+                && known.id == container.id
+                && known.runtime == container.runtime
+                && known.init_pid == container.init_pid
+        };
+        let index = self.containers.iter().position(same).unwrap_or_else(|| {
             self.containers.push(container.clone());
             self.containers.len() - 1
         });
@@ -96,6 +100,12 @@ impl Resolver<'_> {
             [] => problem.note("no container is running on this host"),
             _ => problem.note(format!("running: {}", list(&names))),
         };
+        let is_short_id = |text: &String| {
+            text.len() < SHORTEST_ID_PREFIX && all.iter().any(|container| container.id.starts_with(text.as_str()))
+        };
+        if wanted.any.as_ref().is_some_and(is_short_id) {
+            problem = problem.note(format!("the beginning of an id counts from {SHORTEST_ID_PREFIX} characters on"));
+        }
         problem.notes.extend(self.world.listing_notes());
         problem.help("`ctp ps` lists the containers of this host")
     }
@@ -103,62 +113,84 @@ impl Resolver<'_> {
 
 /// Reads the arguments of `container(…)`.
 fn wanted(who: &Who, problems: &mut Vec<Diagnostic>) -> Option<Wanted> {
+    let texts = texts(who, &["name", "id", "image", "label", "runtime"], problems)?;
+    if texts.is_empty() {
+        problems.push(
+            Diagnostic::new(Code::E0203, who.span, "`container()` names no container")
+                .help("write its name, an id prefix or a glob: container(\"web\"), container(\"web-*\")"),
+        );
+        return None;
+    }
     let mut wanted = Wanted::default();
+    for (name, text, span) in texts {
+        let slot = match name.as_deref() {
+            None => &mut wanted.any,
+            Some("name") => &mut wanted.name,
+            Some("id") => &mut wanted.id,
+            Some("image") => &mut wanted.image,
+            Some("runtime") => {
+                if !RUNTIMES.contains(&text.as_str()) {
+                    problems.push(
+                        Diagnostic::new(Code::E0106, span, format!("`{text}` is no runtime"))
+                            .nearest(&nearest_names(&text, RUNTIMES, 1))
+                            .note(format!("there are {}", RUNTIMES.join(", "))),
+                    );
+                    return None;
+                }
+                &mut wanted.runtime
+            }
+            Some(_) => {
+                wanted.labels.push(text);
+                continue;
+            }
+        };
+        *slot = Some(text);
+    }
+    Some(wanted)
+}
+
+/// What `runtime=` can be ([`crate::world::Runtime::as_str`]).
+const RUNTIMES: [&str; 7] = ["docker", "podman", "containerd", "cri-o", "lxc", "nspawn", "unknown"];
+
+/// An argument of a selector: its name, its text, the text's place.
+pub(super) type TextArgument = (Option<String>, String, Span);
+
+/// The arguments of a selector, all of which are text; those in `known` may be named, `label` repeated, and one may
+/// stand without a name. `None` where something is wrong, which was reported.
+pub(super) fn texts(who: &Who, known: &[&str], problems: &mut Vec<Diagnostic>) -> Option<Vec<TextArgument>> {
+    let mut texts: Vec<TextArgument> = Vec::new();
     let mut good = true;
     for argument in &who.arguments {
         let ExprKind::Str(bytes) = &argument.value.kind else {
             if argument.value.kind != ExprKind::Broken {
+                let what = who.kind.as_str();
                 problems.push(
-                    Diagnostic::new(Code::E0201, argument.value.span, "a container is selected by text")
-                        .help("write the name in double quotes: container(\"web\")"),
+                    Diagnostic::new(Code::E0201, argument.value.span, format!("a {what} is selected by text"))
+                        .help(format!("write the name in double quotes: {what}(\"web\")")),
                 );
             }
             good = false;
             continue;
         };
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        good &= place_argument(&mut wanted, argument, text, problems);
-    }
-    if good && who.arguments.is_empty() {
-        problems.push(
-            Diagnostic::new(Code::E0203, who.span, "`container()` names no container")
-                .help("write its name, an id prefix or a glob: container(\"web\"), container(\"web-*\")"),
-        );
-        good = false;
-    }
-    good.then_some(wanted)
-}
-
-/// Puts one argument where it belongs; false where it belongs nowhere, which is reported.
-fn place_argument(wanted: &mut Wanted, argument: &Argument, text: String, problems: &mut Vec<Diagnostic>) -> bool {
-    let name = argument.name.as_ref().map(|name| name.name.as_str());
-    let slot = match name {
-        None => &mut wanted.any,
-        Some("name") => &mut wanted.name,
-        Some("id") => &mut wanted.id,
-        Some("image") => &mut wanted.image,
-        Some("runtime") => &mut wanted.runtime,
-        Some("label") => {
-            wanted.labels.push(text);
-            return true;
-        }
-        Some(other) => {
-            let span = argument.name.as_ref().map_or(argument.value.span, |name| name.span);
-            let known = ["name", "id", "image", "label", "runtime"];
+        if let Some(name) = argument.name.as_ref().filter(|name| !known.contains(&name.name.as_str())) {
+            let message = format!("`{}` has no argument `{}`", who.kind.as_str(), name.name);
+            let takes: Vec<String> = known.iter().map(|known| format!("{known}=")).collect();
             problems.push(
-                Diagnostic::new(Code::E0106, span, format!("`container` has no argument `{other}`"))
-                    .nearest(&nearest_names(other, known, 1))
-                    .note("it takes name=, id=, image=, label= and runtime="),
+                Diagnostic::new(Code::E0106, name.span, message)
+                    .nearest(&nearest_names(&name.name, known.iter().copied(), 1))
+                    .note(format!("it takes {}", takes.join(", "))),
             );
-            return false;
+            good = false;
+            continue;
         }
-    };
-    if slot.is_some() {
-        problems.push(Diagnostic::new(Code::E0203, argument.value.span, "this says again what was said before"));
-        return false;
+        let name = argument.name.as_ref().map(|name| name.name.clone());
+        if name.as_deref() != Some("label") && texts.iter().any(|(said, _, _)| *said == name) {
+            problems.push(Diagnostic::new(Code::E0203, argument.value.span, "this says again what was said before"));
+            good = false;
+        }
+        texts.push((name, String::from_utf8_lossy(bytes).into_owned(), argument.value.span));
     }
-    *slot = Some(text);
-    true
+    good.then_some(texts)
 }
 
 /// Whether the named arguments hold for a container.
@@ -175,14 +207,16 @@ fn narrowed(container: &Container, wanted: &Wanted) -> bool {
         && wanted.labels.iter().all(|label| label_matches(label, &container.labels))
 }
 
-/// `nginx` means every tag of it; `nginx:1.27` that tag; globs match the whole reference.
+/// `nginx` means every tag and digest of it; `nginx:1.27` that tag; globs match the whole reference. A reference
+/// without tag has the tag `latest`.
 fn image_matches(wanted: &str, has: &str) -> bool {
     matches_glob(wanted, has)
         || has.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(':') || rest.starts_with('@'))
+        || wanted.strip_suffix(":latest") == Some(has)
 }
 
 /// `key` means that the label is there, `key=value` that it has this value (a glob).
-fn label_matches(wanted: &str, labels: &[(String, String)]) -> bool {
+pub(super) fn label_matches(wanted: &str, labels: &[(String, String)]) -> bool {
     match wanted.split_once('=') {
         None => labels.iter().any(|(key, _)| key == wanted),
         Some((name, value)) => labels.iter().any(|(key, has)| key == name && matches_glob(value, has)),
@@ -221,12 +255,27 @@ fn choose<'c>(
 fn ambiguous(message: String, containers: &[&Container], span: Span) -> Diagnostic {
     let mut problem = Diagnostic::new(Code::E0102, span, message);
     for container in containers {
+        let pod =
+            container.pod.as_ref().map_or_else(String::new, |pod| format!(" in pod {}/{}", pod.namespace, pod.name));
         problem = problem.note(format!(
-            "{} {} ({})",
+            "{} {} ({}{pod})",
             container.runtime.as_str(),
             container.short_id(),
             container.display_name()
         ));
     }
-    problem.help("say which by a longer id, or by container(\"NAME\", runtime=\"docker\")")
+    let mut runtimes: Vec<&str> = containers.iter().map(|container| container.runtime.as_str()).collect();
+    runtimes.sort_unstable();
+    runtimes.dedup();
+    if let ([_, _, ..], Some(first)) = (runtimes.as_slice(), containers.first()) {
+        let name = first.display_name();
+        let ways: Vec<String> =
+            runtimes.iter().map(|runtime| format!("container(\"{name}\", runtime=\"{runtime}\")")).collect();
+        problem = problem.help(format!("say which: {}", ways.join(" or ")));
+    }
+    if let Some(pod) = containers.iter().find_map(|container| container.pod.as_ref()) {
+        problem = problem
+            .help(format!("name the pod: pod(\"{}/{}\", container=\"{}\")", pod.namespace, pod.name, pod.container));
+    }
+    problem.help("or write its id, or more of it: container(\"4f1d0c\")")
 }

@@ -13,6 +13,22 @@ pub struct File {
     pub items: Vec<Item>,
     /// Its comments in order (for the formatter).
     pub comments: Vec<Comment>,
+    /// Whether it is there because another file imports it: what it does not use itself is meant for that one.
+    pub imported: bool,
+}
+
+impl File {
+    /// What it imports, as written: paths relative to it.
+    pub fn imports(&self) -> impl Iterator<Item = &Str> {
+        self.items.iter().filter_map(|item| match &item.kind {
+            ItemKind::Import(path) => Some(path),
+            ItemKind::Probe(_)
+            | ItemKind::Global(_)
+            | ItemKind::Const { .. }
+            | ItemKind::Function(_)
+            | ItemKind::Broken => None,
+        })
+    }
 }
 
 /// A comment, with its marks (`#`, `//`, `/* */`) inside the span.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use clap::{Args, ValueEnum};
 use ctp_lang::check::check;
 use ctp_lang::render;
+use ctp_lang::source::Sources;
 
 use super::load::load;
 use super::symbols::Symbols;
@@ -36,27 +37,59 @@ pub enum Format {
     /// With the source lines, for people
     #[default]
     Rich,
-    /// A line each, for editors and logs
+    /// A line each, for logs
     Short,
+    /// One JSON document, for editors (described in docs/diagnostics.md)
+    Json,
+    /// A SARIF 2.1.0 log, for code scanning
+    Sarif,
+    /// Workflow commands, for remarks in a pull request on GitHub
+    Github,
 }
 
-/// Checks and writes the diagnostics to stdout: they are what was asked for.
+/// Checks and writes the diagnostics to stdout: they are what was asked for. In a form that programs read, a failure of
+/// the machine is written there too.
 ///
 /// # Errors
-/// [`Failure`] where a text cannot be read.
+/// [`Failure`] where a text cannot be read and the form is for people, or the diagnostics cannot be written.
 pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
-    let loaded = load(&check_args.files, &check_args.script)?;
-    let mut diagnostics = loaded.diagnostics;
-    let (_, found) = check(
-        &loaded.sources,
-        &loaded.files,
-        &LiveWorld::new(Settings::from_env()).looking_in(check_args.symbols.places()),
-    );
-    diagnostics.extend(found);
-    diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
+    let mut sources = Sources::default();
+    let mut diagnostics = Vec::new();
+    let mut reports = Vec::new();
+    let mut blind = false;
+    match load(&check_args.files, &check_args.script) {
+        Ok(loaded) => {
+            diagnostics = loaded.diagnostics;
+            let world = LiveWorld::new(Settings::from_env()).looking_in(check_args.symbols.places());
+            let (_, found) = check(&loaded.sources, &loaded.files, &world);
+            diagnostics.extend(found);
+            if let Some(failure) = super::blind(&mut diagnostics, &world) {
+                blind = true;
+                match check_args.format {
+                    Format::Rich | Format::Short => {
+                        report::failure(&failure, color);
+                    }
+                    Format::Json | Format::Sarif | Format::Github => reports.push(report::as_report(&failure)),
+                }
+            }
+            diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
+            sources = loaded.sources;
+        }
+        Err(failure) => match check_args.format {
+            Format::Rich => return Err(failure),
+            Format::Short => {
+                let _ = std::io::stderr().write_all(render::short_report(&report::as_report(&failure)).as_bytes());
+                return Ok(report::EXIT_SYSTEM);
+            }
+            Format::Json | Format::Sarif | Format::Github => reports.push(report::as_report(&failure)),
+        },
+    }
     let text = match check_args.format {
-        Format::Rich => render::rich(&loaded.sources, &diagnostics, color.on_stdout()),
-        Format::Short => render::short(&loaded.sources, &diagnostics),
+        Format::Rich => render::rich(&sources, &diagnostics, color.on_stdout()),
+        Format::Short => render::short(&sources, &diagnostics),
+        Format::Json => render::json(&sources, &diagnostics, &reports),
+        Format::Sarif => render::sarif(&sources, &diagnostics, &reports),
+        Format::Github => render::github(&sources, &diagnostics, &reports),
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -64,5 +97,5 @@ pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
         }
         Ok(()) | Err(_) => {}
     }
-    Ok(report::exit_code(&diagnostics))
+    Ok(if reports.is_empty() && !blind { report::exit_code(&diagnostics) } else { report::EXIT_SYSTEM })
 }

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use ctp_lang::debuginfo::Module;
-use ctp_lang::world::{Container, OpenError, Place, World};
+use ctp_lang::world::{Container, Place, World};
 use serde::Serialize;
 
+use crate::doctor::in_words;
 use crate::output::escape::escape;
 use crate::world::live::LiveWorld;
 
@@ -108,7 +109,7 @@ fn row<'a>(world: &LiveWorld, index: usize, container: &'a Container) -> Row<'a>
             Ok(module) => (Some(opened.path), Some(module.has_dwarf()), None),
             Err(e) => (Some(opened.path), None, Some(e.to_string())),
         },
-        Err(e) => (None, None, Some(in_words(&e))),
+        Err(e) => (None, None, Some(in_words(&e, &Place::Exe))),
     };
     world.release(index);
     Row {
@@ -127,18 +128,6 @@ fn row<'a>(world: &LiveWorld, index: usize, container: &'a Container) -> Row<'a>
         problem,
         labels: container.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         cgroup: container.cgroup.as_ref().map(|cgroup| cgroup.folder.as_str()),
-    }
-}
-
-fn in_words(error: &OpenError) -> String {
-    match error {
-        OpenError::NotFound { .. } => "its executable is not there".to_owned(),
-        OpenError::NotAFile { what } => format!("its executable is {what}"),
-        OpenError::Escapes => "its executable is outside its root".to_owned(),
-        OpenError::Denied { missing: Some(capability) } => format!("reading it needs {capability}"),
-        OpenError::Denied { missing: None } => "reading it is not allowed".to_owned(),
-        OpenError::Gone => "it has ended".to_owned(),
-        OpenError::Other(reason) => reason.clone(),
     }
 }
 

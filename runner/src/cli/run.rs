@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use ctp_lang::check::check;
-use ctp_lang::codes::Code;
 
 use super::load::load;
 use super::size;
@@ -13,7 +12,6 @@ use crate::container::Settings;
 use crate::engine;
 use crate::error::Failure;
 use crate::output::printer::Printer;
-use crate::privileges;
 use crate::report::{self, Color};
 use crate::session::{self, Session};
 use crate::world::live::LiveWorld;
@@ -94,16 +92,9 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     let (program, found) = check(&loaded.sources, &loaded.files, &world);
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
-    // Who may not trace may not see the names of containers either, mostly: that none has such a name is not known.
-    let blind =
-        !run.plan && diagnostics.iter().any(|diagnostic| diagnostic.code == Code::E0101) && !privileges::trace();
-    if blind {
-        diagnostics.retain(|diagnostic| diagnostic.code != Code::E0101);
+    if let Some(failure) = super::blind(&mut diagnostics, &world).filter(|_| !run.plan) {
         report::diagnostics(&loaded.sources, &diagnostics, color);
-        return Err(Failure::Privilege {
-            action: "see the names of containers, nor trace".to_owned(),
-            capability: "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and access to the engine's socket",
-        });
+        return Err(failure);
     }
     let code = report::exit_code(&diagnostics);
     report::diagnostics(&loaded.sources, &diagnostics, color);

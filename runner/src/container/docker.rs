@@ -1,7 +1,7 @@
 //! Owns asking docker: names, images and labels over its socket, from its state files where the socket does not
 //! answer. Never decides whether a container exists: `/proc` does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -89,9 +89,21 @@ pub(super) fn stopped(docker_host: Option<&str>) -> Option<Vec<(String, String)>
     Some(stopped.take(20).collect())
 }
 
-/// Whether docker knows a container, running or not; `None` where it cannot be asked.
-pub(super) fn knows(docker_host: Option<&str>, id: &str) -> Option<bool> {
-    list(docker_host).ok().map(|list| list.iter().any(|summary| summary.id == id))
+/// The first number of its version; `None` where it does not answer.
+pub(super) fn version(docker_host: Option<&str>) -> Option<u32> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Version {
+        version: String,
+    }
+    let body = http::get(&socket(docker_host).ok()?, "/version").ok()?;
+    let version: Version = serde_json::from_slice(&body).ok()?;
+    version.version.split('.').next()?.parse().ok()
+}
+
+/// Ids of all its containers, running or not; `None` where it cannot be asked.
+pub(super) fn ids(docker_host: Option<&str>) -> Option<HashSet<String>> {
+    list(docker_host).ok().map(|list| list.into_iter().map(|summary| summary.id).collect())
 }
 
 fn list(docker_host: Option<&str>) -> Result<Vec<Summary>, String> {

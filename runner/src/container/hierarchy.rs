@@ -43,6 +43,32 @@ impl Hierarchy {
         Some(self.mount_point.join(below.trim_start_matches('/')))
     }
 
+    /// Where it is mounted.
+    pub(super) fn mount_point(&self) -> &Path {
+        &self.mount_point
+    }
+
+    /// Whether the whole hierarchy is mounted there, and not a part of it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.root == "/"
+    }
+
+    /// Calls `each` with path and id of every cgroup there is, from the root on; it says whether those below matter.
+    pub(super) fn walk(&self, each: &mut dyn FnMut(&str, u64) -> bool) {
+        let mut open = vec![String::new()];
+        while let Some(path) = open.pop() {
+            let Some(folder) = self.folder(&path) else { continue };
+            let Ok(metadata) = std::fs::symlink_metadata(&folder) else { continue };
+            if !each(if path.is_empty() { "/" } else { &path }, metadata.ino()) {
+                continue;
+            }
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            // A name that is no text is no engine's.
+            open.extend(folders.filter_map(|entry| Some(format!("{path}/{}", entry.file_name().to_str()?))));
+        }
+    }
+
     /// Folder, id and level of a path, as `/proc/PID/cgroup` gives it; `None` where there is no such folder.
     pub(super) fn cgroup(&self, path: &str) -> Option<Cgroup> {
         let folder = self.folder(path)?;

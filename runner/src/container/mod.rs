@@ -16,11 +16,12 @@ mod http;
 mod podman;
 pub mod process;
 mod state_file;
+pub mod target;
 pub mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use ctp_lang::world::{Container, ListError, Runtime};
+use ctp_lang::world::{Container, ListError, Runtime, TargetKind};
 
 use cgroup::{Identity, Known, classify, paths};
 use described::{Described, Descriptions};
@@ -67,14 +68,7 @@ impl Settings {
 /// [`ListError`] where `/proc` cannot be read.
 pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
     let tasks = containerd::tasks();
-    let known = Known {
-        tasks: tasks
-            .iter()
-            .filter(|task| task.namespace != containerd::DOCKERS_NAMESPACE)
-            .map(|task| (task.namespace.clone(), task.id.clone()))
-            .collect(),
-        own_depth: own_depth(),
-    };
+    let known = known(&tasks);
     let (groups, processes) = scan(&known).map_err(|e| ListError {
         reason: format!("the processes in /proc cannot be read: {e}"),
         help: Some("ctp needs /proc mounted to find containers".to_owned()),
@@ -100,6 +94,7 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
             };
             Some(Found {
                 container: Container {
+                    kind: TargetKind::Container,
                     cgroup: group.cgroup(hierarchy.as_ref()),
                     id: group.identity.id,
                     name: described.name,
@@ -132,10 +127,10 @@ pub fn stopped_notes(settings: &Settings) -> Vec<String> {
     vec![format!("docker knows containers that do not run: {list}")]
 }
 
-/// Whether the engine of a container that does not run still knows it: `None` where it cannot be asked.
-pub fn still_known(settings: &Settings, container: &Container) -> Option<bool> {
-    match container.runtime {
-        Runtime::Docker => docker::knows(settings.docker_host.as_deref(), &container.id),
+/// Ids of all containers that the engine of a runtime knows, running or not: `None` where it cannot be asked.
+pub fn all_known(settings: &Settings, runtime: Runtime) -> Option<HashSet<String>> {
+    match runtime {
+        Runtime::Docker => docker::ids(settings.docker_host.as_deref()),
         Runtime::Podman | Runtime::Containerd | Runtime::CriO | Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => {
             None
         }
@@ -187,8 +182,36 @@ impl Group {
     }
 }
 
+/// What paths alone do not tell, now.
+fn known(tasks: &[containerd::Task]) -> Known {
+    let named = tasks.iter().filter(|task| task.namespace != containerd::DOCKERS_NAMESPACE);
+    Known { tasks: named.map(|task| (task.namespace.clone(), task.id.clone())).collect(), own_depth: own_depth() }
+}
+
+/// The mounted cgroup hierarchies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hierarchies {
+    /// Where cgroup2 is mounted, and whether that is the whole of it.
+    pub v2: Option<(String, bool)>,
+    /// How many of version 1 are.
+    pub v1: usize,
+}
+
+/// Which cgroup hierarchies are mounted here.
+pub fn hierarchies() -> Hierarchies {
+    let v2 = Hierarchy::find().map(|found| (found.mount_point().to_string_lossy().into_owned(), found.is_whole()));
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let v1 = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup")).count();
+    Hierarchies { v2, v1 }
+}
+
+/// The first number of docker's version; `None` where it does not answer.
+pub fn docker_version(settings: &Settings) -> Option<u32> {
+    docker::version(settings.docker_host.as_deref())
+}
+
 /// How many containers hold this process.
-fn own_depth() -> usize {
+pub fn own_depth() -> usize {
     let file = std::fs::read("/proc/self/cgroup").unwrap_or_default();
     identities(&file, &Known::default()).0.len()
 }
@@ -240,7 +263,7 @@ fn scan(known: &Known) -> std::io::Result<(Vec<Group>, usize)> {
 /// Leaves one container of each id: the outermost, since only the host's engine makes cgroups out there.
 fn drop_forged(mut groups: Vec<Group>, notes: &mut Vec<String>) -> Vec<Group> {
     groups.sort_by_key(|group| (group.identity.nested, group.identity.path.len()));
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     groups.retain(|group| {
         let first = seen.insert(group.identity.id.clone());
         if !first {

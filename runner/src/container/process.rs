@@ -36,6 +36,12 @@ impl Process {
         if dir.start()? == self.start { Ok(dir) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
+    /// Whether some thread of it still runs, be it that the first has ended (pthread_exit(3) in `main`).
+    pub fn lives(self) -> bool {
+        let dead = |stat: &procfs::process::Stat| matches!(stat.state, 'Z' | 'X' | 'x') && stat.num_threads < 2;
+        self.dir().and_then(|dir| dir.stat()).is_ok_and(|stat| !dead(&stat))
+    }
+
     /// Whether it still runs; a zombie counts as ended.
     pub fn runs(self) -> bool {
         self.dir().and_then(|dir| dir.stat()).is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X' | 'x'))
@@ -81,6 +87,17 @@ impl ProcessDir {
     /// As [`ProcessDir::stat`].
     pub fn start(&self) -> io::Result<u64> {
         Ok(self.stat()?.starttime)
+    }
+
+    /// The process it belongs to: itself, or the one it is a thread of (`Tgid` of `/proc/PID/status`).
+    ///
+    /// # Errors
+    /// As reading fails, or `InvalidData`.
+    pub fn leader(&self) -> io::Result<u32> {
+        let status = self.read("status")?;
+        let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
+        let text = line.map(|line| String::from_utf8_lossy(line).trim().to_owned());
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Its pid in each pid namespace from this `/proc`'s inwards (`NSpid` of `/proc/PID/status`, since Linux 4.1).

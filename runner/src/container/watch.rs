@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use ctp_lang::world::{Cgroup, ListError};
+use ctp_lang::world::{Cgroup, ListError, TargetKind};
 
 use super::hierarchy::Events;
 use super::{Found, Settings, discover};
@@ -23,6 +23,18 @@ pub enum State {
 
 /// What became of a container: two small reads.
 pub fn state(found: &Found) -> State {
+    let running = |runs: bool| if runs { State::Running } else { State::Ended };
+    match found.container.kind {
+        TargetKind::Host => return State::Running,
+        TargetKind::Process => return running(found.init.lives()),
+        // Tasks may come into an empty one; only where a process' root was looked at, that root is gone with it.
+        TargetKind::Cgroup => {
+            let folder = |cgroup: &Cgroup| is_same(cgroup, Path::new(&cgroup.folder));
+            let is_there = found.container.cgroup.as_ref().is_some_and(folder);
+            return running(is_there && (found.container.init_pid == 0 || found.init.lives()));
+        }
+        TargetKind::Container => {}
+    }
     let Some(cgroup) = &found.container.cgroup else {
         return if found.init.runs() { State::Running } else { State::Ended };
     };
@@ -62,16 +74,31 @@ pub fn events(found: &Found) -> Option<File> {
 /// # Errors
 /// [`ListError`] where containers cannot be listed.
 pub fn successor(settings: &Settings, ended: &Found) -> Result<Option<Found>, ListError> {
+    Ok(successor_in(&discover(settings)?.found, ended))
+}
+
+/// The same, in a listing made after it ended.
+pub fn successor_in(listed: &[Found], ended: &Found) -> Option<Found> {
+    match ended.container.kind {
+        TargetKind::Container => {}
+        TargetKind::Cgroup => {
+            let found = super::target::cgroup(&ended.container.id).ok()?;
+            let had_own_root = ended.container.init_pid != 0;
+            return found.into_iter().find(|new| (new.container.init_pid != 0) == had_own_root);
+        }
+        TargetKind::Process | TargetKind::Host => return None,
+    }
     let old = &ended.container;
-    let mut found = discover(settings)?.found;
-    found.retain(|new| new.container.runtime == old.runtime && (new.init != ended.init || alive(new)));
+    let candidates =
+        listed.iter().filter(|new| new.container.runtime == old.runtime && (new.init != ended.init || alive(new)));
+    let found: Vec<&Found> = candidates.collect();
     let by_id = found.iter().position(|new| new.container.id == old.id);
-    Ok(by_id.or_else(|| named_alike(&found, ended)).map(|index| found.swap_remove(index)))
+    by_id.or_else(|| named_alike(&found, ended)).and_then(|index| found.get(index)).map(|found| (*found).clone())
 }
 
 /// The one container that took an ended one's name. Containers of many pods bear one name (`app`), so the pod must be
 /// the same too; what ran before the ended one did is its neighbour, whatever it is called.
-fn named_alike(found: &[Found], ended: &Found) -> Option<usize> {
+fn named_alike(found: &[&Found], ended: &Found) -> Option<usize> {
     let old = &ended.container;
     old.name.as_ref()?;
     let mut alike = found.iter().enumerate().filter(|(_, new)| {
@@ -87,13 +114,14 @@ fn is_same(cgroup: &Cgroup, folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ctp_lang::world::{Container, Pod, Runtime};
+    use ctp_lang::world::{Container, Pod, Runtime, TargetKind};
 
     use super::*;
     use crate::container::Process;
 
     fn found(id: &str, pod: &str, start: u64) -> Found {
         let container = Container {
+            kind: TargetKind::Container,
             id: id.to_owned(),
             name: Some("app".to_owned()),
             runtime: Runtime::Containerd,
@@ -110,14 +138,14 @@ mod tests {
     #[test]
     fn a_container_of_another_pod_is_no_successor() {
         let ended = found("a", "web-0", 100);
-        assert_eq!(named_alike(&[found("b", "web-1", 50), found("c", "web-1", 200)], &ended), None);
-        assert_eq!(named_alike(&[found("b", "web-1", 50), found("c", "web-0", 200)], &ended), Some(1));
+        assert_eq!(named_alike(&[&found("b", "web-1", 50), &found("c", "web-1", 200)], &ended), None);
+        assert_eq!(named_alike(&[&found("b", "web-1", 50), &found("c", "web-0", 200)], &ended), Some(1));
     }
 
     #[test]
     fn a_neighbour_of_the_same_name_is_no_successor() {
         let ended = found("a", "web-0", 100);
-        assert_eq!(named_alike(&[found("b", "web-0", 50)], &ended), None);
-        assert_eq!(named_alike(&[found("b", "web-0", 200), found("c", "web-0", 300)], &ended), None);
+        assert_eq!(named_alike(&[&found("b", "web-0", 50)], &ended), None);
+        assert_eq!(named_alike(&[&found("b", "web-0", 200), &found("c", "web-0", 300)], &ended), None);
     }
 }

@@ -111,6 +111,15 @@ impl Failure {
     }
 }
 
+/// Which cgroups there are, and which of them are containers': what decides who belongs to the host.
+#[derive(Clone, Debug, Default)]
+pub struct HostView {
+    /// Ids of all cgroups.
+    pub all: std::collections::HashSet<u64>,
+    /// Ids of those that are a container's own; what is below one belongs to it.
+    pub containers: std::collections::HashSet<u64>,
+}
+
 /// A result of an engine.
 pub type Outcome<T> = Result<T, Box<Failure>>;
 
@@ -159,6 +168,16 @@ pub trait Engine {
     /// # Errors
     /// [`Failure`] when there is no room or its cgroup lies at a level the program does not look at.
     fn add_container(&mut self, index: ContainerIndex, container: &Container) -> Outcome<()>;
+
+    /// Whether cgroups were made since [`Engine::tell_host`] was last called; always false where the host does not count.
+    fn new_cgroups(&self) -> bool;
+
+    /// Decides which cgroups are the host's, where tasks of the host count: to be called before attaching, and whenever
+    /// there are new ones. Until it is called tasks in new ones count for nobody.
+    ///
+    /// # Errors
+    /// [`Failure`] when the filter cannot be changed, or had no room for all cgroups.
+    fn tell_host(&mut self, view: &dyn Fn() -> Outcome<HostView>) -> Outcome<()>;
 
     /// Tasks of this cgroup no longer count (it was removed).
     ///

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use ctp_lang::ir::{EnumNames, ExprKind, Piece, Print, Show, Shown};
+use ctp_lang::ir::{ExprKind, Piece, Print, Program, Show, Shown};
 use ctp_lang::value::{Value, write_global, write_print};
 
 use super::escape::escape;
@@ -39,9 +39,9 @@ impl Printer {
     ///
     /// # Errors
     /// As writing fails.
-    pub fn print(&mut self, print: &Print, values: Vec<Value>, enums: &[EnumNames]) -> io::Result<()> {
+    pub fn print(&mut self, print: &Print, values: Vec<Value>, program: &Program) -> io::Result<()> {
         let values = if self.terminal { safe_values(print, values) } else { values };
-        write_print(&mut self.buffer, print, &values, enums);
+        write_print(&mut self.buffer, print, &values, program);
         self.flush_if_full()
     }
 
@@ -94,6 +94,7 @@ fn safe_values(print: &Print, values: Vec<Value>) -> Vec<Value> {
     let shown = print.pieces.iter().filter_map(|piece| match piece {
         Piece::Value(shown) => Some(shown),
         Piece::Text(_) | Piece::Unavailable { .. } => None,
+        Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => None,
     });
     shown.zip(values).map(|(shown, value)| safe(shown, value)).collect()
 }
@@ -105,7 +106,7 @@ fn safe(shown: &Shown, value: Value) -> Value {
         Value::Int(number) if shown.show == Show::Char && !matches!(shown.value.kind, ExprKind::Int(_)) => {
             Value::str(escape([number.to_le_bytes()[0]]))
         }
-        Value::Int(_) | Value::Fault => value,
+        Value::Int(_) | Value::Fault | Value::Stats(_) | Value::Table(_) => value,
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use ctp_lang::ir::{Context, Expr, Spec, Ty};
+    use ctp_lang::ir::{Context, Expr, PrintKind, Spec, Ty};
     use ctp_lang::source::{SourceId, Span};
 
     use super::*;
@@ -143,17 +144,17 @@ mod tests {
         let span = Span { source: SourceId(0), start: 0, end: 0 };
         let value = Expr { ty: Ty::Int, kind, span };
         let shown = Shown { value, show, spec: Spec::default(), fault_is_shown: false };
-        Print { pieces: vec![Piece::Text(b"\x1b[1m".to_vec()), Piece::Value(shown)], span }
+        Print { kind: PrintKind::Text, pieces: vec![Piece::Text(b"\x1b[1m".to_vec()), Piece::Value(shown)], span }
     }
 
     #[test]
     fn a_character_of_the_traced_program_cannot_control_a_terminal() {
         let traced = print(ExprKind::Context(Context::Pid), Show::Char);
-        let given = |terminal| written(terminal, |out| out.print(&traced, vec![Value::Int(0x1b)], &[]));
+        let given = |terminal| written(terminal, |out| out.print(&traced, vec![Value::Int(0x1b)], &Program::default()));
         assert_eq!(given(true), b"\x1b[1m\\x1b");
         assert_eq!(given(false), b"\x1b[1m\x1b");
         let own = print(ExprKind::Int(10), Show::Char);
-        assert_eq!(written(true, |out| out.print(&own, vec![Value::Int(10)], &[])), b"\x1b[1m\n");
+        assert_eq!(written(true, |out| out.print(&own, vec![Value::Int(10)], &Program::default())), b"\x1b[1m\n");
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl OverEngine<'_> {
         match self.program.globals.get(global.0 as usize).map(|global| &global.kind) {
             Some(GlobalKind::Map { value, .. }) => *value,
             Some(GlobalKind::Scalar { ty, .. }) => *ty,
-            None => Ty::Int,
+            Some(GlobalKind::Stats { .. }) | None => Ty::Int,
         }
     }
 }
@@ -55,6 +55,14 @@ impl Machine for OverEngine<'_> {
             | Context::Uid
             | Context::Gid
             | Context::Cpu
+            | Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Walltime
+            | Context::Elapsed
+            | Context::Stack(_)
+            | Context::Caller
             | Context::ProbeFunction => None,
         }
     }
@@ -92,6 +100,27 @@ impl Machine for OverEngine<'_> {
                 (before, operand)
             }
         }
+    }
+
+    fn entries(&mut self, _: GlobalIndex) -> Vec<(Vec<Value>, Value)> {
+        Vec::new()
+    }
+    fn delete(&mut self, _: GlobalIndex, _: &[Value]) {}
+    fn aggregate(&mut self, _: GlobalIndex, _: &[Value], _: i64) {}
+    fn stats(&mut self, _: GlobalIndex, _: &[Value]) -> Option<ctp_lang::stats::Stats> {
+        None
+    }
+    fn entry(&mut self, _: ctp_lang::ir::EntryIndex) -> Option<Value> {
+        None
+    }
+    fn returned(&mut self, _: Register) -> Option<i64> {
+        None
+    }
+    fn random(&mut self) -> u64 {
+        0
+    }
+    fn max_steps(&self) -> u64 {
+        0
     }
 
     fn register(&mut self, _: Register) -> Option<i64> {

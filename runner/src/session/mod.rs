@@ -10,6 +10,7 @@ mod timers;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf;
 use ctp_lang::interpret::{self, Stop};
 use ctp_lang::ir::{GlobalIndex, GlobalKind, Handler, Probe, ProbeKind, Program};
@@ -18,10 +19,12 @@ use ctp_lang::value::sort_entries;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::container;
 use crate::engine::bpf::{BpfEngine, StartError};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
 use crate::output::printer::Printer;
+use crate::privileges;
 use crate::report::{self, Color};
 use crate::world::live::LiveWorld;
 use files::Files;
@@ -172,9 +175,17 @@ impl Running<'_> {
         }
         let mut attached = Instant::now();
         if next == Next::On {
+            // By its number alone a process was told to the kernel: that it still lives proves that it was this one.
+            if let Some(process) = self.targets.ended_process() {
+                return Err(Box::new(engine::Failure::new(Code::E0406, format!("{process} has ended"))));
+            }
+            self.engine.tell_host(&container::target::host_view)?;
             self.engine.attach(&|file| self.files.open(file))?;
             attached = Instant::now();
             self.say_attached();
+            if !privileges::drop_others() && self.session.options.verbose {
+                report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
+            }
             self.events(signals, attached)?;
             self.say_other_inodes();
         }
@@ -216,6 +227,9 @@ impl Running<'_> {
             let until = [timers.next(), end, has_sites.then_some(watch)].into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |until| until.saturating_duration_since(now)).min(LONGEST_WAIT);
             let (_, exited) = self.hand_over(wait, Some(signals.as_fd()))?;
+            if self.engine.new_cgroups() {
+                self.engine.tell_host(&container::target::host_view)?;
+            }
             self.flush();
             let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
             if exited || interrupted || self.write_error.is_some() || self.enough() {
@@ -276,7 +290,7 @@ impl Running<'_> {
         }
         for printed in event.prints {
             let Some(print) = self.engine.print(printed.print) else { continue };
-            let done = self.printer.print(print, printed.values, &self.session.program.enums);
+            let done = self.printer.print(print, printed.values, self.session.program);
             self.note_write(done);
         }
         self.written += 1;
@@ -292,7 +306,7 @@ impl Running<'_> {
             failure: None,
             dropped: 0,
         };
-        let ran = interpret::run(handler, &mut machine);
+        let ran = interpret::run(self.session.program, handler, &mut machine);
         let (failure, dropped) = (machine.failure.take(), machine.dropped);
         self.dropped_updates += dropped;
         if let Some(failure) = failure {
@@ -301,12 +315,12 @@ impl Running<'_> {
         match ran {
             Ok(run) => {
                 for (print, values) in run.prints {
-                    let done = self.printer.print(print, values, &self.session.program.enums);
+                    let done = self.printer.print(print, values, self.session.program);
                     self.note_write(done);
                 }
                 Ok(if run.exit { Next::End } else { Next::On })
             }
-            Err(Stop::Fault(_) | Stop::DivisionByZero(_) | Stop::NotHere(_)) => {
+            Err(Stop::Fault(_) | Stop::DivisionByZero(_) | Stop::StepLimit(_) | Stop::NotHere(_)) => {
                 self.stopped_runs += 1;
                 Ok(Next::On)
             }
@@ -320,6 +334,7 @@ impl Running<'_> {
                 continue;
             }
             let entries = match &global.kind {
+                GlobalKind::Stats { .. } => Vec::new(),
                 GlobalKind::Scalar { .. } => vec![(Vec::new(), self.engine.get(index, &[])?)],
                 GlobalKind::Map { .. } => {
                     let mut entries = self.engine.entries(index)?;
@@ -356,12 +371,10 @@ impl Running<'_> {
         if self.session.options.quiet || points == 0 {
             return;
         }
-        let names = self.targets.names();
         report::notice(&format!(
-            "attached {} in {} ({}) in {} ms",
+            "attached {} in {} in {} ms",
             summary::counted(points, "point"),
-            summary::counted(names.len() as u64, "container"),
-            names.join(", "),
+            self.targets.described(),
             self.session.options.started.elapsed().as_millis()
         ));
     }

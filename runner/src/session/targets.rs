@@ -1,8 +1,12 @@
 //! Owns watching the containers of a run: which ended, which came back, when none is left to wait for.
 
+use std::collections::{HashMap, HashSet};
+
 use ctp_lang::ir::{ContainerIndex, FileIndex, Program};
+use ctp_lang::world::{Container, Runtime, TargetKind};
 
 use super::files::{Files, Refused};
+use super::summary::counted;
 use crate::container::watch::{self, State};
 use crate::container::{self, Found, Settings};
 use crate::engine::{Engine, Outcome};
@@ -55,30 +59,50 @@ pub(super) struct Said {
 
 impl<'a> Targets<'a> {
     pub(super) fn new(program: &'a Program, world: &LiveWorld) -> Targets<'a> {
-        let listing = world.found().unwrap_or_default();
         let watched = (0u32..)
             .map(ContainerIndex)
             .zip(&program.containers)
             .filter_map(|(index, container)| {
-                let same =
-                    |found: &Found| found.container.id == container.id && found.container.runtime == container.runtime;
-                let listed = listing.iter().position(same)?;
-                Some(Watched {
-                    index,
-                    listed,
-                    found: listing.get(listed)?.clone(),
-                    state: Life::Runs,
-                    tries: 0,
-                    waited: 0,
-                })
+                let (listed, found) = world.found_for(container)?;
+                Some(Watched { index, listed, found, state: Life::Runs, tries: 0, waited: 0 })
             })
             .collect();
         Targets { program, settings: Settings::from_env(), watched }
     }
 
-    /// Names as messages show them.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.program.containers.iter().map(|container| container.display_name().to_owned()).collect()
+    /// Who is traced, as messages say it: `2 containers (web, db)`, `process 12`, `the host`.
+    pub(super) fn described(&self) -> String {
+        let of = |kind: TargetKind| -> Vec<&str> {
+            let all = self.program.containers.iter().filter(|one| one.kind == kind);
+            let mut names: Vec<&str> = all.map(Container::display_name).collect();
+            names.dedup();
+            names
+        };
+        let mut parts = Vec::new();
+        for (kind, what) in [
+            (TargetKind::Container, "container"),
+            (TargetKind::Process, "process"),
+            (TargetKind::Cgroup, "cgroup"),
+            (TargetKind::Host, "host"),
+        ] {
+            let names = of(kind);
+            match (kind, names.as_slice()) {
+                (_, []) => {}
+                (TargetKind::Host, _) => parts.push("the host".to_owned()),
+                (TargetKind::Process, [_, _, ..]) => {
+                    parts.push(format!("{} processes ({})", names.len(), names.join(", ")))
+                }
+                (_, _) => parts.push(format!("{} ({})", counted(names.len() as u64, what), names.join(", "))),
+            }
+        }
+        parts.join(" and ")
+    }
+
+    /// The first process that ended before it could be told who it is.
+    pub(super) fn ended_process(&self) -> Option<String> {
+        let ended =
+            |watched: &&Watched| watched.found.container.kind == TargetKind::Process && !watch::alive(&watched.found);
+        self.watched.iter().find(ended).map(|watched| watched.found.container.described())
     }
 
     /// Looks at every container once.
@@ -90,13 +114,14 @@ impl<'a> Targets<'a> {
         follow: bool,
     ) -> Outcome<Said> {
         let mut said = Said::default();
+        let mut now = Now::default();
         for position in 0..self.watched.len() {
             let Some(watched) = self.watched.get(position) else { continue };
             let next = match watched.state {
                 Life::Gone => Life::Gone,
                 Life::Runs => match watch::state(&watched.found) {
                     State::Running | State::Frozen => Life::Runs,
-                    State::Ended if follow => Life::Ended,
+                    State::Ended if follow && watched.found.container.kind != TargetKind::Process => Life::Ended,
                     State::Ended => Life::Gone,
                 },
                 Life::Ended => {
@@ -106,7 +131,7 @@ impl<'a> Targets<'a> {
                     }
                     // Soon after its end it is searched for at every look, later less often: listing all costs time.
                     if waited < SOON || waited.is_multiple_of(SELDOM) {
-                        self.look_for(position, engine, files, &mut said)?
+                        self.look_for(position, engine, files, &mut now, &mut said)?
                     } else {
                         Life::Ended
                     }
@@ -137,12 +162,14 @@ impl<'a> Targets<'a> {
         position: usize,
         engine: &mut dyn Engine,
         files: &mut Files,
+        now: &mut Now,
         said: &mut Said,
     ) -> Outcome<Life> {
         let Some(watched) = self.watched.get_mut(position) else { return Ok(Life::Gone) };
         let name = watched.found.container.display_name().to_owned();
-        let Ok(Some(back)) = watch::successor(&self.settings, &watched.found) else {
-            if container::still_known(&self.settings, &watched.found.container) == Some(false) {
+        let Some(back) = watch::successor_in(now.listed(&self.settings), &watched.found) else {
+            let container = &watched.found.container;
+            if container.kind == TargetKind::Container && !now.may_come_back(&self.settings, container) {
                 said.lines.push(format!("{name} was removed"));
                 return Ok(Life::Gone);
             }
@@ -193,6 +220,27 @@ impl<'a> Targets<'a> {
             .take(self.program.files.len())
             .filter(|file| !in_use(*file))
             .for_each(|file| files.close(file));
+    }
+}
+
+/// What was found out in one look, once for all containers.
+#[derive(Default)]
+struct Now {
+    listed: Option<Vec<Found>>,
+    known: HashMap<Runtime, Option<HashSet<String>>>,
+}
+
+impl Now {
+    fn listed(&mut self, settings: &Settings) -> &[Found] {
+        self.listed
+            .get_or_insert_with(|| container::discover(settings).map(|listing| listing.found).unwrap_or_default())
+    }
+
+    /// Whether its engine still knows a container, or cannot be asked.
+    fn may_come_back(&mut self, settings: &Settings, container: &Container) -> bool {
+        let runtime = container.runtime;
+        let known = self.known.entry(runtime).or_insert_with(|| container::all_known(settings, runtime));
+        known.as_ref().is_none_or(|ids| ids.contains(&container.id))
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ctp_lang::world::{Companions, Container, FileId, ListError, OpenError, Opened, Place, Runtime, World};
+use ctp_lang::world::{
+    Companions, Container, FileId, ListError, OpenError, Opened, Place, Runtime, TargetError, TargetKind, WantedTarget,
+    World,
+};
 
-use crate::container::{self, Found, Listing, Settings};
+use crate::container::{self, Found, Listing, Settings, target};
 use crate::rootfs::{Root, RootFile};
 use crate::symbols::{Finder, Places};
 
@@ -17,6 +20,8 @@ pub struct LiveWorld {
     settings: Settings,
     places: Arc<Places>,
     listing: OnceLock<Result<Known, ListError>>,
+    /// Processes, cgroups and the host, as far as they were asked for.
+    targets: Mutex<Vec<Found>>,
     files: Mutex<Files>,
 }
 
@@ -66,6 +71,22 @@ impl LiveWorld {
     #[must_use]
     pub fn looking_in(self, places: Places) -> LiveWorld {
         LiveWorld { places: Arc::new(places), ..self }
+    }
+
+    /// What was found for an entry that this world gave out, and its index: those of [`LiveWorld::found`] first, then
+    /// the other targets.
+    pub fn found_for(&self, container: &Container) -> Option<(usize, Found)> {
+        let same = |found: &Found| {
+            let known = &found.container;
+            (known.kind, &known.id, known.runtime) == (container.kind, &container.id, container.runtime)
+                && (known.kind == TargetKind::Container || known.init_pid == container.init_pid)
+        };
+        let listed: &[Found] =
+            self.listing.get().and_then(|known| known.as_ref().ok()).map_or(&[], |k| &k.listing.found);
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = listed.iter().chain(targets.iter()).position(same)?;
+        let found = listed.get(position).or_else(|| targets.get(position.checked_sub(listed.len())?))?;
+        Some((position, found.clone()))
     }
 
     /// The containers with their first processes, in the order of [`World::containers`].
@@ -128,17 +149,32 @@ impl World for LiveWorld {
         notes
     }
 
+    fn target(&self, wanted: &WantedTarget) -> Result<Vec<Container>, TargetError> {
+        let found = match wanted {
+            WantedTarget::Process(pid) => vec![target::process(*pid)?],
+            WantedTarget::Cgroup(path) => target::cgroup(path)?,
+            WantedTarget::Host => vec![target::host(self.found().map_err(TargetError::Unusable)?)?],
+        };
+        let containers = found.iter().map(|found| found.container.clone()).collect();
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in found {
+            if !targets.contains(&one) {
+                targets.push(one);
+            }
+        }
+        Ok(containers)
+    }
+
     fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError> {
-        let known = self.known().map_err(|e| OpenError::Other(e.reason))?;
-        let same = |found: &Found| found.container.id == container.id && found.container.runtime == container.runtime;
-        let index = known.listing.found.iter().position(same).ok_or(OpenError::Gone)?;
-        let found = known.listing.found.get(index).ok_or(OpenError::Gone)?;
+        // Before the other targets get their indices: those follow the listing's.
+        self.known().map_err(|e| OpenError::Other(e.reason))?;
+        let (index, found) = self.found_for(container).ok_or(OpenError::Gone)?;
         let mut files = self.files();
         let asked = (index, place.clone());
         if let Some((id, file)) = files.by_place.get(&asked) {
             return Ok(Opened { file: *id, path: file.path.clone(), bytes: Arc::new(file.clone()) });
         }
-        let root = root_of(found)?;
+        let root = root_of(&found)?;
         let file = root.open(place)?;
         let id = files.id_of(index, &file)?;
         files.by_place.insert(asked, (id, file.clone()));
@@ -160,6 +196,13 @@ impl World for LiveWorld {
 /// As [`Root::of`]; [`OpenError::Other`] while its first process still has the host's root: a path opened there would be
 /// the host's file.
 pub fn root_of(found: &Found) -> Result<Root, OpenError> {
+    if found.container.init_pid == 0 {
+        return Root::of(target::hosts_first().ok_or_else(|| {
+            OpenError::Other(
+                "ctp runs in a pid namespace of its own, from where the host's files are not seen".to_owned(),
+            )
+        })?);
+    }
     let root = Root::of(found.init)?;
     let has_own = match found.container.runtime {
         Runtime::Docker | Runtime::Podman | Runtime::Containerd | Runtime::CriO => true,

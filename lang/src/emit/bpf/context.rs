@@ -32,7 +32,17 @@ impl Gen<'_> {
             Context::Cpu => self.asm.call(Helper::GetSmpProcessorId),
             Context::NsPid => self.namespace_id(true, span)?,
             Context::NsTid => self.namespace_id(false, span)?,
-            Context::Comm
+            Context::Elapsed => self.elapsed(span)?,
+            Context::Walltime => {
+                return Err(self.contradiction(span, "a value that was let through"));
+            }
+            Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Stack(_)
+            | Context::Caller
+            | Context::Comm
             | Context::Container
             | Context::ContainerId
             | Context::ProbeFunction
@@ -96,7 +106,8 @@ impl Gen<'_> {
     pub(super) fn module_address(&mut self, address: u64) -> Result<(), Refused> {
         let sites = &self.variant.sites;
         let first = sites.first().map_or(0, |site| site.address);
-        if sites.iter().all(|site: &Site| site.address == first) {
+        // A return is at another address than its site.
+        if self.variant.returns.is_none() && sites.iter().all(|site: &Site| site.address == first) {
             self.asm.imm(R1, address.wrapping_sub(first).cast_signed());
         } else {
             self.table_address(Table::Addresses, SITE)?;

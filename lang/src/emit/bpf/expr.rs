@@ -4,44 +4,18 @@ use super::handler::{Gen, Refused};
 use super::insn::*;
 use crate::ir::{BinaryOp, CompareOp, Expr, ExprKind, Ty, UnaryOp};
 
-/// Whether reading or computing it can fail.
-pub(super) fn can_fault(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Load { .. } | ExprKind::UserString(_) => true,
-        ExprKind::Binary(BinaryOp::Div | BinaryOp::Mod | BinaryOp::ModUnsigned, left, right) => {
-            !matches!(right.kind, ExprKind::Int(divisor) if divisor != 0) || can_fault(left)
-        }
-        ExprKind::Int(_)
-        | ExprKind::Str(_)
-        | ExprKind::Local(_)
-        | ExprKind::Global(_)
-        | ExprKind::MapGet(..)
-        | ExprKind::MapHas(..)
-        | ExprKind::Context(_)
-        | ExprKind::Target(_)
-        | ExprKind::Register(_)
-        | ExprKind::ModuleAddress(_)
-        | ExprKind::Extend { .. }
-        | ExprKind::Unary(..)
-        | ExprKind::Binary(..)
-        | ExprKind::Compare(..)
-        | ExprKind::Logic { .. }
-        | ExprKind::Ternary(..)
-        | ExprKind::Concat(_)
-        | ExprKind::Update { .. } => {
-            let mut fails = false;
-            expr.operands(&mut |operand| fails |= can_fault(operand));
-            fails
-        }
-    }
-}
-
 /// Where `struct pt_regs` of x86-64 holds a register of DWARF's numbering (System V psABI, figure 3.36;
 /// arch/x86/include/asm/ptrace.h).
 pub(super) fn register_offset(register: u16) -> Option<i16> {
+    if register == FLAGS {
+        return Some(144);
+    }
     const OFFSETS: [i16; 17] = [80, 96, 88, 40, 104, 112, 32, 152, 72, 64, 56, 48, 24, 16, 8, 0, PROGRAM_COUNTER];
     OFFSETS.get(usize::from(register)).copied()
 }
+
+/// DWARF's number of the flags.
+const FLAGS: u16 = 49;
 
 /// Where `struct pt_regs` holds the program counter: the probed address itself.
 pub(super) const PROGRAM_COUNTER: i16 = 128;
@@ -68,6 +42,16 @@ impl Gen<'_> {
             | ExprKind::Logic { .. }
             | ExprKind::Ternary(..)
             | ExprKind::Concat(_)
+            | ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_)
             | ExprKind::Update { .. } => false,
         }
     }
@@ -145,9 +129,20 @@ impl Gen<'_> {
             ExprKind::Update { global, keys, op, value, before } => {
                 self.update(*global, keys, *op, value, Some(*before), expr.span)?;
             }
-            ExprKind::Str(_) | ExprKind::UserString(_) | ExprKind::Concat(_) => {
+            ExprKind::Str(_)
+            | ExprKind::UserString(_)
+            | ExprKind::Concat(_)
+            | ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Format(_) => {
                 return Err(self.contradiction(expr.span, "a string where a number is meant"));
             }
+            ExprKind::Stat { .. } | ExprKind::SetLocal { .. } | ExprKind::Call(..) | ExprKind::Library(..) => {
+                return Err(self.contradiction(expr.span, "an expression that was let through"));
+            }
+            ExprKind::Entry(index) => self.kept_number(*index, expr.span)?,
+            ExprKind::Returned(register) => self.returned(*register, expr.span)?,
         }
         Ok(())
     }
@@ -235,6 +230,16 @@ impl Gen<'_> {
             | ExprKind::Ternary(..)
             | ExprKind::Update { .. }
             // Strings are refused there.
+            | ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_)
             | ExprKind::Str(_)
             | ExprKind::UserString(_)
             | ExprKind::Concat(_) => {

@@ -7,10 +7,11 @@ use super::frame::{Frame, Slot, TooLarge};
 use super::insn::*;
 use super::map::{COUNTERS, SCALARS};
 use super::output::Recorder;
+use super::returns::{self, Ending};
 use super::{Category, PrintLayout};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Handler, ProbeIndex, Stmt, Ty, Variant};
+use crate::ir::{self, Handler, ProbeIndex, Stmt, Ty, Variant};
 use crate::source::Span;
 
 /// Why a handler cannot be compiled.
@@ -45,6 +46,8 @@ pub(super) struct Gen<'a> {
     /// Where a value that cannot be read leads.
     pub(super) fault: Label,
     pub(super) lost: Label,
+    /// The call that ends here, at returns.
+    pub(super) call: Option<returns::Call>,
     done: Label,
     exit: Label,
 }
@@ -57,17 +60,22 @@ pub(super) struct Written {
 /// Whether some statement may end or skip others: then an output is not certain to run.
 pub(super) fn branches(body: &[Stmt]) -> bool {
     body.iter().any(|stmt| match stmt {
-        Stmt::If { .. } | Stmt::Next | Stmt::Exit => true,
-        Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Print(_) => false,
+        Stmt::If { .. }
+        | Stmt::While { .. }
+        | Stmt::Foreach(_)
+        | Stmt::Break
+        | Stmt::Continue
+        | Stmt::Return(_)
+        | Stmt::Next
+        | Stmt::Exit => true,
+        Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Delete { .. } | Stmt::Aggregate { .. } | Stmt::Print(_) => false,
     })
 }
 
 fn exits(body: &[Stmt]) -> bool {
-    body.iter().any(|stmt| match stmt {
-        Stmt::Exit => true,
-        Stmt::If { then, otherwise, .. } => exits(then) || exits(otherwise),
-        Stmt::Next | Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Print(_) => false,
-    })
+    let mut any = false;
+    ir::visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Exit));
+    any
 }
 
 /// What a handler is compiled from.
@@ -82,14 +90,14 @@ pub(super) struct Input<'a> {
     pub(super) frame: Frame,
     /// Whether the task's scratch memory is fetched (a handler that turns out to need it is written again).
     pub(super) scratch: bool,
+    /// How the call is found that ends here, at returns.
+    pub(super) ending: Option<Ending>,
 }
 
-/// Writes a handler behind the program's dispatch.
-pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>) -> Result<Written, Refused> {
-    let (fault, lost, done, exit, filtered) = (asm.label(), asm.label(), asm.label(), asm.label(), asm.label());
-    let mut frame = input.frame;
-    let recorder = Recorder::plan(&mut frame, env, input).map_err(|_| too_large(input.span))?;
-    let mut it = Gen {
+/// What compiles code of a handler that has no output.
+pub(super) fn bare<'a>(env: &'a Env<'a>, asm: &'a mut Asm, rodata: &'a mut Rodata, input: &Input<'a>) -> Gen<'a> {
+    let (fault, lost, done, exit) = (asm.label(), asm.label(), asm.label(), asm.label());
+    Gen {
         env,
         asm,
         rodata,
@@ -99,17 +107,29 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
         variant: input.variant,
         prints: input.prints,
         first_print: input.first_print,
-        frame,
+        frame: input.frame,
         locals: Vec::new(),
-        recorder,
+        recorder: Recorder::None,
         fault,
         lost,
+        call: None,
         done,
         exit,
-    };
+    }
+}
+
+/// Writes a handler behind the program's dispatch.
+pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>) -> Result<Written, Refused> {
+    let mut it = bare(env, asm, rodata, input);
+    let (fault, lost, done, exit) = (it.fault, it.lost, it.done, it.exit);
+    let filtered = it.asm.label();
+    it.recorder = Recorder::plan(&mut it.frame, env, input).map_err(|_| too_large(input.span))?;
     it.asm.at(input.span);
     if input.scratch {
         it.fetch_scratch();
+    }
+    if let Some(ending) = input.ending {
+        it.find_call(ending)?;
     }
     let handler = &input.variant.handler;
     it.zero_locals(handler)?;
@@ -131,6 +151,10 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
     it.end(Category::ReadFaults);
     it.asm.place(lost);
     it.end(Category::Lost);
+    if let Some(ending) = input.ending {
+        it.asm.place(ending.unmatched);
+        it.end(Category::Unmatched);
+    }
     Ok(Written { scratch: it.frame.scratch_used() })
 }
 
@@ -175,7 +199,7 @@ impl Gen<'_> {
         self.asm.store(Width::D, slot.base, slot.off, src);
     }
 
-    fn fetch_scratch(&mut self) {
+    pub(super) fn fetch_scratch(&mut self) {
         self.asm.call(Helper::GetCurrentTaskBtf);
         self.asm.mov(R2, R0);
         self.asm.map(R1, self.env.scratch);
@@ -187,7 +211,7 @@ impl Gen<'_> {
     }
 
     fn zero_locals(&mut self, handler: &Handler) -> Result<(), Refused> {
-        for ty in &handler.locals {
+        for ir::Local { ty, .. } in &handler.locals {
             let slot = match ty {
                 Ty::Int => {
                     let slot = self.temporary()?;
@@ -267,6 +291,13 @@ impl Gen<'_> {
                 self.asm.jump(self.exit);
                 Ok(())
             }
+            Stmt::While { .. }
+            | Stmt::Foreach(_)
+            | Stmt::Break
+            | Stmt::Continue
+            | Stmt::Return(_)
+            | Stmt::Delete { .. }
+            | Stmt::Aggregate { .. } => Err(self.contradiction(self.span, "a statement that was let through")),
         }
     }
 

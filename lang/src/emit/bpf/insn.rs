@@ -143,6 +143,7 @@ impl Width {
 pub(super) enum Helper {
     MapLookupElem = 1,
     MapUpdateElem = 2,
+    MapDeleteElem = 3,
     KtimeGetNs = 5,
     GetSmpProcessorId = 8,
     GetCurrentPidTgid = 14,
@@ -163,9 +164,10 @@ pub(super) enum Helper {
 impl Helper {
     /// The name of a function by its number.
     pub(super) fn name(number: i32) -> String {
-        const ALL: [(Helper, &str); 17] = [
+        const ALL: [(Helper, &str); 18] = [
             (Helper::MapLookupElem, "bpf_map_lookup_elem"),
             (Helper::MapUpdateElem, "bpf_map_update_elem"),
+            (Helper::MapDeleteElem, "bpf_map_delete_elem"),
             (Helper::KtimeGetNs, "bpf_ktime_get_ns"),
             (Helper::GetSmpProcessorId, "bpf_get_smp_processor_id"),
             (Helper::GetCurrentPidTgid, "bpf_get_current_pid_tgid"),

@@ -21,6 +21,8 @@ pub const SCALARS: MapId = MapId(3);
 pub enum MapKind {
     /// `BPF_MAP_TYPE_HASH`, its elements allocated beforehand.
     Hash,
+    /// `BPF_MAP_TYPE_LRU_HASH`: where it is full, the entry not used for longest makes room.
+    Recent,
     /// `BPF_MAP_TYPE_ARRAY`
     Array,
     /// `BPF_MAP_TYPE_ARRAY`, which user space maps.
@@ -52,25 +54,52 @@ pub struct MapSpec {
     pub initial: Vec<Vec<u8>>,
 }
 
-/// Key of [`FILTER`].
+/// Key of [`FILTER`]: who counts at the links of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FilterKey {
-    /// Inode number of the container's cgroup folder.
-    pub cgroup: u64,
+    /// Inode number of a cgroup's folder; the start of a process in ns since boot (`start_boottime` of its first
+    /// thread); 0 for the host.
+    pub id: u64,
     /// Which set of containers a link counts for: the upper half of its cookies.
     pub group: u32,
+    /// A process' number in the first pid namespace, where it is one; 0 for a cgroup, all bits for the host.
+    pub process: u32,
 }
+
+/// The group of cgroups whose tasks are not the host's: those of containers, and new ones that nobody has looked at.
+pub const NOT_THE_HOSTS: u32 = u32::MAX;
 
 impl FilterKey {
     /// Bytes of a key.
     pub const SIZE: u32 = 16;
 
+    /// The tasks in a cgroup or below.
+    pub fn cgroup(id: u64, group: u32) -> FilterKey {
+        FilterKey { id, group, process: 0 }
+    }
+
+    /// A process and its descendants.
+    pub fn process(start: u64, process: u32, group: u32) -> FilterKey {
+        FilterKey { id: start, group, process }
+    }
+
+    /// The tasks in no cgroup of [`NOT_THE_HOSTS`].
+    pub fn host(group: u32) -> FilterKey {
+        FilterKey { id: 0, group, process: u32::MAX }
+    }
+
     /// As the kernel holds it.
     pub fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.cgroup.to_le_bytes());
-        bytes[8..].copy_from_slice(&u64::from(self.group).to_le_bytes());
+        bytes[..8].copy_from_slice(&self.id.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.group.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.process.to_le_bytes());
         bytes
+    }
+
+    /// From what the kernel holds.
+    pub fn from_bytes(bytes: &[u8]) -> Option<FilterKey> {
+        Some(FilterKey { id: u64_at(bytes, 0)?, group: u32_at(bytes, 8)?, process: u32_at(bytes, 12)? })
     }
 }
 

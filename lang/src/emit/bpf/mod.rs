@@ -7,10 +7,12 @@
 //! one counter ([`Category`]) raised by one.
 
 mod asm;
+pub mod cgroups;
 mod context;
 mod disassembly;
 mod env;
 mod expr;
+mod filter;
 mod frame;
 mod globals;
 mod handler;
@@ -20,18 +22,21 @@ pub mod map;
 mod output;
 mod program;
 pub mod record;
+mod returns;
 pub mod store;
+pub mod tasks;
 mod text;
 
 use std::sync::Arc;
 
-use crate::codes::Code;
+use super::gate::{Construct, refuse};
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
-    Constant, ContainerIndex, Context, Expr, ExprKind, FileIndex, GlobalKind, Handler, Piece, ProbeIndex, ProbeKind,
-    Program, Stmt, Ty, Variant,
+    Constant, ContainerIndex, Context, Expr, ExprKind, FileIndex, GlobalKind, Handler, ProbeIndex, ProbeKind, Program,
+    Ty, Variant,
 };
 use crate::source::Span;
+use crate::world::TargetKind;
 use env::{Env, Rodata};
 pub use insn::Insn;
 use map::{FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, TextLayout};
@@ -62,6 +67,21 @@ pub struct KernelFacts {
     pub copy_from_user_str: Option<u32>,
     /// Where the kernel holds the numbers of a task.
     pub pids: Option<PidOffsets>,
+    /// Where it holds what a task descends from.
+    pub lineage: Option<LineageOffsets>,
+}
+
+/// Byte offsets of members of `task_struct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineageOffsets {
+    /// `group_leader`
+    pub leader: u32,
+    /// `tgid`
+    pub tgid: u32,
+    /// `start_boottime`
+    pub start: u32,
+    /// `real_parent`
+    pub parent: u32,
 }
 
 /// Byte offsets of members in the kernel's structures.
@@ -86,6 +106,8 @@ pub struct Needs {
     pub copy_from_user_str: bool,
     /// [`KernelFacts::pids`]
     pub pids: bool,
+    /// [`KernelFacts::lineage`]
+    pub lineage: bool,
 }
 
 /// Index into [`Compiled::sites`]: the lower half of a link's cookies.
@@ -187,6 +209,8 @@ pub struct Compiled {
     pub text: TextLayout,
     /// Cgroup levels the filter looks at.
     pub levels: Vec<u32>,
+    /// Whether tasks of the host count: then new cgroups are to be watched ([`cgroups`]) with the map of their number.
+    pub watches_cgroups: Option<MapId>,
     /// Name and id of each container.
     containers: Vec<(String, String)>,
 }
@@ -211,31 +235,55 @@ const SPARE_CONTAINERS: u32 = 256;
 
 /// Calls `visit` on all expressions of a handler, operands included.
 fn visit_handler<'a>(handler: &'a Handler, visit: &mut dyn FnMut(&'a Expr)) {
-    fn expr<'a>(one: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
-        visit(one);
-        one.operands(&mut |operand| expr(operand, visit));
-    }
-    fn statements<'a>(body: &'a [Stmt], visit: &mut dyn FnMut(&'a Expr)) {
-        for stmt in body {
-            match stmt {
-                Stmt::SetLocal(_, value) | Stmt::Effect(value) => expr(value, visit),
-                Stmt::If { condition, then, otherwise } => {
-                    expr(condition, visit);
-                    statements(then, visit);
-                    statements(otherwise, visit);
-                }
-                Stmt::Print(print) => print.pieces.iter().for_each(|piece| match piece {
-                    Piece::Value(shown) => expr(&shown.value, visit),
-                    Piece::Text(_) | Piece::Unavailable { .. } => {}
-                }),
-                Stmt::Next | Stmt::Exit => {}
-            }
-        }
-    }
     if let Some(condition) = &handler.condition {
-        expr(condition, visit);
+        condition.visit(visit);
     }
-    statements(&handler.body, visit);
+    crate::ir::visit_expressions(&handler.body, visit);
+}
+
+/// Whether this engine can do a construct; what it cannot, in words.
+fn can(construct: Construct) -> Result<(), &'static str> {
+    match construct {
+        Construct::Loop => Err("the embedded engine cannot run loops yet"),
+        Construct::Foreach => Err("the embedded engine cannot go over a map yet"),
+        Construct::Delete => Err("the embedded engine cannot delete from maps yet"),
+        Construct::Aggregate | Construct::Stat => Err("the embedded engine cannot aggregate yet"),
+        Construct::Event => Err("the embedded engine cannot emit structured events yet"),
+        Construct::Error => Err("the embedded engine cannot run `error()` yet"),
+        Construct::Table => Err("the embedded engine cannot print whole maps and histograms yet"),
+        Construct::Call => Err("the embedded engine cannot call functions of the program yet"),
+        Construct::Library(_) => Err("the embedded engine cannot call this function of the library yet"),
+        Construct::Format => Err("the embedded engine cannot run `sprintf` yet"),
+        Construct::SetLocal => Err("the embedded engine cannot use the value of an assignment to a local yet"),
+        Construct::UserText | Construct::UserBytes => Err("the embedded engine cannot read text of a given length yet"),
+        Construct::Whole => Err("the embedded engine cannot show whole values yet"),
+        Construct::Float => Err("the embedded engine cannot show floating-point numbers yet"),
+        Construct::Return => Ok(()),
+        Construct::Semaphore => Err("the embedded engine cannot raise the semaphore of a mark yet"),
+        Construct::Context(context) => match context {
+            Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Walltime
+            | Context::Stack(_)
+            | Context::Caller => Err("the embedded engine cannot give this value yet"),
+            Context::Pid
+            | Context::Tid
+            | Context::NsPid
+            | Context::NsTid
+            | Context::Comm
+            | Context::Container
+            | Context::ContainerId
+            | Context::Now
+            | Context::Elapsed
+            | Context::Uid
+            | Context::Gid
+            | Context::Cpu
+            | Context::ProbeFunction
+            | Context::ProbePoint => Ok(()),
+        },
+    }
 }
 
 /// All handlers: whether each runs in the kernel, and itself.
@@ -248,15 +296,23 @@ fn handlers(program: &Program) -> impl Iterator<Item = (bool, &Handler)> {
     })
 }
 
+/// The values that returns keep from the entry on.
+fn saved(program: &Program) -> impl Iterator<Item = &Expr> {
+    variants(program).filter_map(|(_, variant, _)| variant.returns.as_ref()).flat_map(|returns| &returns.saved)
+}
+
 /// What compiling a program needs to know of the kernel.
 pub fn needs(program: &Program) -> Needs {
-    let mut needs = Needs::default();
+    let lineage = program.containers.iter().any(|container| container.kind == TargetKind::Process);
+    let mut needs = Needs { lineage, ..Needs::default() };
+    let mut look = |expr: &Expr| {
+        needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_));
+        needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
+    };
     for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {
-        visit_handler(handler, &mut |expr| {
-            needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_));
-            needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
-        });
+        visit_handler(handler, &mut |expr| look(expr));
     }
+    saved(program).for_each(|saved| saved.visit(&mut |expr| look(expr)));
     needs
 }
 
@@ -265,13 +321,25 @@ pub fn needs(program: &Program) -> Needs {
 /// # Errors
 /// What this engine cannot do, each with its place.
 pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Compiled, Vec<Diagnostic>> {
+    let in_kernel = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| handler);
+    let refused =
+        refuse(program, in_kernel, false, &can, "another engine may: `ctp build --emit stap` emits a SystemTap script");
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps);
+    let (calls, first_calls) = (returns::maps(program, text), maps.len());
+    maps.extend(calls.iter().cloned());
+    let calls_of = |variant: &Variant| {
+        let at = first_calls + returns::map_of(&calls, variant, text)?;
+        u32::try_from(at).ok().map(MapId)
+    };
     let sites = number_sites(program);
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
-    let levels = levels(program)?;
+    let tasks = filter::tasks(program, kernel)?;
     let env = Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
 
     let mut prints: Vec<PrintLayout> = Vec::new();
@@ -304,10 +372,11 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
                     first_site,
                     prints: prints.get(*first_print..end)?,
                     first_print: *first_print,
+                    returns: calls_of(variant).map(|calls| (index, calls, returns::beginnings(variant))),
                 })
             })
             .collect();
-        match program::write(&env, &mut rodata, &levels, &entries) {
+        match program::write(&env, &mut rodata, &tasks, &entries) {
             Ok((done, used)) => {
                 scratch_size = scratch_size.max(used);
                 programs.push(BpfProgram { files, insns: done.insns, maps: done.maps, spans: done.spans });
@@ -334,8 +403,13 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         max_entries: 1,
         initial: vec![rodata.bytes],
     });
+    let watches_cgroups = tasks.host.then(|| {
+        maps.push(cgroups::map());
+        MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
+    });
     let containers = program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
-    Ok(Compiled { maps, programs, sites, prints, globals, text, levels, containers })
+    let levels = tasks.levels;
+    Ok(Compiled { maps, programs, sites, prints, globals, text, levels, watches_cgroups, containers })
 }
 
 /// All variants in order: probe, variant, id of its first site.
@@ -353,7 +427,8 @@ fn variants(program: &Program) -> impl Iterator<Item = (ProbeIndex, &Variant, Si
         })
         .map(move |(probe, variant)| {
             let first = SiteId(site);
-            site = site.saturating_add(u32::try_from(variant.sites.len()).unwrap_or(u32::MAX));
+            let sites = if variant.returns.is_some() { returns::count(variant) } else { variant.sites.len() };
+            site = site.saturating_add(u32::try_from(sites).unwrap_or(u32::MAX));
             (probe, variant, first)
         })
 }
@@ -362,7 +437,10 @@ fn number_sites(program: &Program) -> Vec<CompiledSite> {
     variants(program)
         .enumerate()
         .flat_map(|(variant_index, (probe, variant, _))| {
-            variant.sites.iter().map(move |site| CompiledSite {
+            if variant.returns.is_some() {
+                return returns::compiled(probe, variant_index, variant);
+            }
+            let compiled = |site: &crate::ir::Site| CompiledSite {
                 probe,
                 variant: variant_index,
                 file: site.file,
@@ -370,7 +448,8 @@ fn number_sites(program: &Program) -> Vec<CompiledSite> {
                 file_offset: site.file_offset,
                 containers: Arc::clone(&site.containers),
                 function: Arc::clone(&site.function),
-            })
+            };
+            variant.sites.iter().map(compiled).collect()
         })
         .collect()
 }
@@ -411,7 +490,10 @@ fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec> {
     let sets: std::collections::BTreeSet<&[ContainerIndex]> =
         program.sites().map(|(_, site)| &*site.containers).collect();
     let members: usize = sets.iter().map(|set| set.len()).sum();
-    let filter = count(members).saturating_mul(2).saturating_add(SPARE_CONTAINERS);
+    let mut filter = count(members).saturating_mul(2).saturating_add(SPARE_CONTAINERS);
+    if program.containers.iter().any(|container| container.kind == TargetKind::Host) {
+        filter = filter.saturating_add(cgroups::MOST);
+    }
     let counters = count(Category::ALL.len()) * 8;
     vec![
         map("ctp_filter", MapKind::Hash, FilterKey::SIZE, FilterValue::SIZE, filter),
@@ -471,6 +553,8 @@ fn lay_out_globals(
                 next += 1;
                 GlobalLayout::Map { map: MapId(next - 1), keys, value: *value }
             }
+            // Refused before anything is laid out.
+            GlobalKind::Stats { .. } => GlobalLayout::Number { offset: 0 },
         });
     }
     if let Some(scalars) = maps.get_mut(map::SCALARS.0 as usize) {
@@ -495,25 +579,26 @@ fn lay_out_globals(
 fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
     let mut used = vec![false; types.len()];
     let mut other = vec![false; types.len()];
+    let mut look = |in_kernel: bool, expr: &Expr| {
+        let (index, keys, writes) = if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
+            (index, keys, false)
+        } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
+            (global, keys, true)
+        } else {
+            return;
+        };
+        if index.0 as usize != global || !(in_kernel || writes) {
+            return;
+        }
+        for ((key, used), other) in keys.iter().zip(&mut used).zip(&mut other) {
+            *used |= globals::is_container(key);
+            *other |= !globals::is_container(key);
+        }
+    };
     for (in_kernel, handler) in handlers(program) {
-        visit_handler(handler, &mut |expr| {
-            let (index, keys, writes) =
-                if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
-                    (index, keys, false)
-                } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
-                    (global, keys, true)
-                } else {
-                    return;
-                };
-            if index.0 as usize != global || !(in_kernel || writes) {
-                return;
-            }
-            for ((key, used), other) in keys.iter().zip(&mut used).zip(&mut other) {
-                *used |= globals::is_container(key);
-                *other |= !globals::is_container(key);
-            }
-        });
+        visit_handler(handler, &mut |expr| look(in_kernel, expr));
     }
+    saved(program).for_each(|saved| saved.visit(&mut |expr| look(true, expr)));
     types
         .iter()
         .zip(used.into_iter().zip(other))
@@ -523,34 +608,4 @@ fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
             Ty::Str => KeyPart::Text,
         })
         .collect()
-}
-
-/// The distinct levels of the containers' cgroups.
-fn levels(program: &Program) -> Result<Vec<u32>, Vec<Diagnostic>> {
-    let mut levels = Vec::new();
-    let mut errors = Vec::new();
-    for (probe, site) in program.sites() {
-        let Some(probe) = program.probes.get(probe.0 as usize) else { continue };
-        for container in site.containers.iter().filter_map(|index| program.container(*index)) {
-            match &container.cgroup {
-                Some(cgroup) => levels.push(cgroup.level),
-                None => errors.push(
-                    Diagnostic::new(
-                        Code::E0407,
-                        probe.span,
-                        format!("container `{}` has no cgroup of its own", container.display_name()),
-                    )
-                    .note("the kernel tells containers apart by their cgroup; its processes are in the host's")
-                    .help("start it with a cgroup of its own (docker: without `--cgroup-parent` of another)"),
-                ),
-            }
-        }
-    }
-    errors.dedup();
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    levels.sort_unstable();
-    levels.dedup();
-    Ok(levels)
 }

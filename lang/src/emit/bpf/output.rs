@@ -8,13 +8,12 @@
 
 use super::Category;
 use super::env::Env;
-use super::expr::can_fault;
 use super::frame::{Frame, Slot, TooLarge};
 use super::handler::{Gen, Input, Refused, branches};
 use super::insn::*;
 use super::map::{RING, TEXT_FAULT};
 use super::record::{FLAG_COMMIT, FLAG_EXIT, Field, HEADER};
-use crate::ir::{Context, Expr, ExprKind, Handler, Piece, Print, Shown, Stmt, Ty};
+use crate::ir::{self, Context, Expr, ExprKind, Handler, Piece, Print, Shown, Stmt, Ty};
 
 /// The largest record on the stack.
 const MOST_ON_STACK: u32 = 256;
@@ -52,20 +51,12 @@ pub(super) enum Recorder {
 
 /// The outputs of a handler, in the order of the source.
 pub(super) fn prints(body: &[Stmt]) -> Vec<&Print> {
-    fn collect<'a>(body: &'a [Stmt], out: &mut Vec<&'a Print>) {
-        for stmt in body {
-            match stmt {
-                Stmt::Print(print) => out.push(print),
-                Stmt::If { then, otherwise, .. } => {
-                    collect(then, out);
-                    collect(otherwise, out);
-                }
-                Stmt::SetLocal(..) | Stmt::Effect(_) | Stmt::Next | Stmt::Exit => {}
-            }
-        }
-    }
     let mut out = Vec::new();
-    collect(body, &mut out);
+    ir::visit_statements(body, &mut |stmt| {
+        if let Stmt::Print(print) = stmt {
+            out.push(print);
+        }
+    });
     out
 }
 
@@ -78,6 +69,8 @@ fn values(print: &Print) -> impl Iterator<Item = &Shown> {
     print.pieces.iter().filter_map(|piece| match piece {
         Piece::Value(shown) => Some(shown),
         Piece::Text(_) | Piece::Unavailable { .. } => None,
+        // Refused before anything is written.
+        Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => None,
     })
 }
 
@@ -91,7 +84,7 @@ fn field(value: &Expr, fault_is_shown: bool, point: &str) -> Field {
         (ExprKind::Context(Context::ProbeFunction), _) => Field::Function,
         (ExprKind::Context(Context::ProbePoint), _) => Field::Constant(point.as_bytes().to_vec()),
         (_, Ty::Str) => Field::Text,
-        (_, Ty::Int) if fault_is_shown && can_fault(value) => Field::IntOrFault,
+        (_, Ty::Int) if fault_is_shown && value.can_fault() => Field::IntOrFault,
         (_, Ty::Int) => Field::Int,
     }
 }
@@ -294,7 +287,7 @@ impl Gen<'_> {
         let written = self.text_bytes(&shown.value);
         self.fault = outer;
         written?;
-        if shown.fault_is_shown && can_fault(&shown.value) {
+        if shown.fault_is_shown && shown.value.can_fault() {
             self.asm.jump(end);
             self.asm.place(fault);
             self.bump(Category::FaultsShown);

@@ -1,13 +1,14 @@
-//! Owns a whole program: which task is meant (the filter), which handler its site means (the dispatch), and the one
-//! place where hits are counted.
+//! Owns a whole program: whose task it is ([`super::filter`]), which handler its site means (the dispatch), and the
+//! one place where hits are counted.
 
 use super::asm::{Asm, Assembled, Label};
 use super::env::{Env, Rodata};
+use super::filter::{self, Tasks};
 use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
-use super::map::{COUNTERS, FILTER};
-use super::{PrintLayout, SiteId};
+use super::map::{COUNTERS, MapId};
+use super::{PrintLayout, SiteId, returns};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{ProbeIndex, Variant};
@@ -22,13 +23,40 @@ pub(super) struct Entry<'a> {
     pub(super) first_site: SiteId,
     pub(super) prints: &'a [PrintLayout],
     pub(super) first_print: usize,
+    /// For returns: the variant's number, the map of open calls, and where in its sites each piece of code begins.
+    pub(super) returns: Option<(usize, MapId, Vec<usize>)>,
+}
+
+impl Entry<'_> {
+    /// The first site of each piece of code.
+    fn beginnings(&self) -> Vec<u32> {
+        let offsets = self.returns.as_ref().map_or([0].as_slice(), |(_, _, offsets)| offsets);
+        let first = self.first_site.0;
+        offsets.iter().map(|offset| first.saturating_add(u32::try_from(*offset).unwrap_or(u32::MAX))).collect()
+    }
+
+    /// Writes its code; `labels` stand for [`Entry::beginnings`].
+    fn write(
+        &self,
+        env: &Env<'_>,
+        asm: &mut Asm,
+        rodata: &mut Rodata,
+        input: &Input<'_>,
+        labels: &[Label],
+    ) -> Result<handler::Written, Refused> {
+        if let Some((number, calls, _)) = &self.returns {
+            return returns::write(env, asm, rodata, input, (*number, *calls), labels);
+        }
+        labels.iter().for_each(|label| asm.place(*label));
+        handler::write(env, asm, rodata, input)
+    }
 }
 
 /// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
 pub(super) fn write(
     env: &Env<'_>,
     rodata: &mut Rodata,
-    levels: &[u32],
+    tasks: &Tasks,
     entries: &[Entry<'_>],
 ) -> Result<(Assembled, u32), Refused> {
     let Some(span) = entries.first().map(|entry| entry.span) else {
@@ -39,12 +67,16 @@ pub(super) fn write(
     let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
     let (key, pid_level) = (take(16)?, take(8)?);
     let shared = Shared { count: asm.label(), key, pid_level };
-    filter(&mut asm, levels, key, pid_level);
-    let labels: Vec<Label> = entries.iter().map(|_| asm.label()).collect();
-    let starts: Vec<(u32, Label)> = entries.iter().map(|entry| entry.first_site.0).zip(labels).collect();
-    dispatch(&mut asm, &starts);
+    let chain = if tasks.processes { Some((take(8)?, take(8)?)) } else { None };
+    filter::write(&mut asm, tasks, env.kernel.lineage, &filter::Slots { key, pid_level, chain })
+        .ok_or_else(|| too_large(span))?;
+    let pieces: Vec<Vec<(u32, Label)>> = entries
+        .iter()
+        .map(|entry| entry.beginnings().into_iter().map(|first| (first, asm.label())).collect())
+        .collect();
+    dispatch(&mut asm, &pieces.concat());
     let mut scratch = 0;
-    for (entry, (_, label)) in entries.iter().zip(&starts) {
+    for (entry, pieces) in entries.iter().zip(&pieces) {
         let mut input = Input {
             shared,
             probe: entry.probe,
@@ -54,14 +86,16 @@ pub(super) fn write(
             first_print: entry.first_print,
             frame,
             scratch: false,
+            ending: None,
         };
         // Whether scratch is needed shows when all is written; what was written in vain is thrown away.
         let mut trial = Asm::default();
         let trial_shared = Shared { count: trial.label(), ..shared };
-        let tried = handler::write(env, &mut trial, rodata, &Input { shared: trial_shared, ..input })?;
+        let labels: Vec<Label> = pieces.iter().map(|_| trial.label()).collect();
+        let tried = entry.write(env, &mut trial, rodata, &Input { shared: trial_shared, ..input }, &labels)?;
         input.scratch = tried.scratch > 0;
-        asm.place(*label);
-        let written = handler::write(env, &mut asm, rodata, &input)?;
+        let labels: Vec<Label> = pieces.iter().map(|(_, label)| *label).collect();
+        let written = entry.write(env, &mut asm, rodata, &input, &labels)?;
         scratch = scratch.max(written.scratch);
     }
     asm.at(span);
@@ -74,34 +108,6 @@ pub(super) fn write(
         )
     })?;
     Ok((assembled, scratch))
-}
-
-/// Ends the program where the task belongs to none of the containers of the link; else leaves the site and the
-/// container in their registers. The key of the look-up is the task's cgroup at the container's level and the link's
-/// group, so a task of another container that maps the same file does not count, whichever link its hit came by.
-fn filter(asm: &mut Asm, levels: &[u32], key: Slot, pid_level: Slot) {
-    let matched = asm.label();
-    asm.mov(CTX, R1);
-    asm.call(Helper::GetAttachCookie);
-    asm.mov(SITE, R0);
-    asm.low32(SITE);
-    asm.alu_imm(Alu::Rsh, R0, 32);
-    asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
-    for level in levels {
-        asm.imm(R1, i64::from(*level));
-        asm.call(Helper::GetCurrentAncestorCgroupId);
-        asm.store(Width::D, key.base, key.off, R0);
-        asm.map(R1, FILTER);
-        asm.mov(R2, key.base);
-        asm.alu_imm(Alu::Add, R2, i32::from(key.off));
-        asm.call(Helper::MapLookupElem);
-        asm.jump_if_imm(Jump::Ne, R0, 0, matched);
-    }
-    asm.exit();
-    asm.place(matched);
-    asm.load(Width::W, CONTAINER, R0, 0);
-    asm.load(Width::W, R1, R0, 4);
-    asm.store(Width::D, pid_level.base, pid_level.off, R1);
 }
 
 /// Jumps to the handler whose sites the site belongs to.

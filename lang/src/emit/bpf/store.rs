@@ -24,7 +24,8 @@ impl Compiled {
                     .map(|(index, _)| index.to_le_bytes().to_vec())
                     .collect(),
                 (KeyPart::Int, Value::Str { .. } | Value::Fault)
-                | (KeyPart::Text | KeyPart::Container, Value::Int(_) | Value::Fault) => Vec::new(),
+                | (KeyPart::Text | KeyPart::Container, Value::Int(_) | Value::Fault)
+                | (KeyPart::Int | KeyPart::Text | KeyPart::Container, Value::Stats(_) | Value::Table(_)) => Vec::new(),
             };
             keys = keys
                 .iter()
@@ -62,6 +63,7 @@ impl Compiled {
             (Ty::Int, Value::Int(number)) => Some(number.to_le_bytes().to_vec()),
             (Ty::Str, Value::Str { bytes, truncated }) => Some(self.text.to_bytes(bytes, *truncated)),
             (Ty::Int, Value::Str { .. } | Value::Fault) | (Ty::Str, Value::Int(_) | Value::Fault) => None,
+            (Ty::Int | Ty::Str, Value::Stats(_) | Value::Table(_)) => None,
         }
     }
 

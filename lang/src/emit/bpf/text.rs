@@ -53,6 +53,7 @@ impl Gen<'_> {
                 Ok(())
             }
             ExprKind::Concat(parts) => self.concat(parts, dst),
+            ExprKind::Entry(index) => self.kept_text(*index, dst, expr.span),
             ExprKind::Update { global, keys, value, before, .. } => {
                 self.set_text(*global, keys, value, Some((dst, *before)), expr.span)
             }
@@ -66,6 +67,15 @@ impl Gen<'_> {
             | ExprKind::Binary(..)
             | ExprKind::Compare(..)
             | ExprKind::Logic { .. } => Err(self.contradiction(expr.span, "a number where a string is meant")),
+            ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Returned(_) => Err(self.contradiction(expr.span, "an expression that was let through")),
         }
     }
 
@@ -180,11 +190,16 @@ impl Gen<'_> {
                 self.constant_text(self.env.point(self.probe).as_bytes(), dst);
                 Ok(())
             }
+            Context::Image | Context::Pod | Context::Runtime | Context::Exe | Context::Stack(_) | Context::Caller => {
+                Err(self.contradiction(span, "a value that was let through"))
+            }
             Context::Pid
             | Context::Tid
             | Context::NsPid
             | Context::NsTid
             | Context::Now
+            | Context::Walltime
+            | Context::Elapsed
             | Context::Uid
             | Context::Gid
             | Context::Cpu => Err(self.contradiction(span, "a number where a string is meant")),

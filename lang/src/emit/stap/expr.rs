@@ -2,10 +2,14 @@
 //! single tokens or calls stand in parentheses.
 
 use super::body::{Body, Form, Scope};
-use super::library::Part;
+use super::library::{self, Part};
 use super::quote;
 use crate::debuginfo::facts::Register;
-use crate::ir::{BinaryOp, CompareOp, Context, Expr, ExprKind, Target, TargetStep, Ty, UnaryOp, UpdateOp};
+use crate::ir::{
+    self, BinaryOp, CompareOp, Context, Expr, ExprKind, GlobalIndex, LocalIndex, StatOp, Target, TargetStep, Ty,
+    UnaryOp, UpdateOp,
+};
+use crate::source::Span;
 
 /// DWARF's numbers of x86-64's general registers, by the names stap's `register()` takes.
 const REGISTERS: [&str; 16] =
@@ -33,7 +37,7 @@ fn is_plain(value: &Expr) -> bool {
 
 impl Body<'_, '_> {
     /// An expression as an operand.
-    fn operand(&mut self, expr: &Expr) -> String {
+    pub(super) fn operand(&mut self, expr: &Expr) -> String {
         let text = self.expr(expr);
         let alone = match &expr.kind {
             ExprKind::Int(value) => *value >= 0,
@@ -45,6 +49,16 @@ impl Body<'_, '_> {
             | ExprKind::Register(_)
             | ExprKind::Load { .. }
             | ExprKind::UserString(_) => true,
+            ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_) => true,
+            ExprKind::Block(_) => false,
             ExprKind::Target(_) => text.starts_with('$') || text.starts_with("ctp_user_string("),
             ExprKind::MapHas(..)
             | ExprKind::ModuleAddress(_)
@@ -115,6 +129,35 @@ impl Body<'_, '_> {
                 format!("ctp_cut({all})")
             }
             ExprKind::Update { .. } => self.update(expr),
+            ExprKind::UserText { address, most } => {
+                self.emitter.library.uses(Part::UserText);
+                format!("ctp_user_text({}, {})", self.expr(address), self.expr(most))
+            }
+            ExprKind::UserBytes { address, length } => {
+                self.emitter.library.uses(Part::UserBytes);
+                format!("ctp_user_bytes({}, {})", self.expr(address), self.expr(length))
+            }
+            // Refused before anything is written.
+            ExprKind::Block(_) => String::new(),
+            ExprKind::Stat { global, keys, op } => self.stat(*global, keys, *op, expr.span),
+            ExprKind::SetLocal { local, value, before } => self.set_local(*local, value, *before, expr),
+            ExprKind::Call(function, arguments) => {
+                let name = self.emitter.functions.get(function.0 as usize).cloned().unwrap_or_default();
+                format!("{name}({})", self.list(arguments))
+            }
+            ExprKind::Library(function, arguments) => self.library(*function, arguments),
+            ExprKind::Format(pieces) => self.sprintf(pieces, expr),
+            ExprKind::Entry(index) => match self.returns.clone() {
+                Some((kept, _)) => kept.value(index.0 as usize, expr.ty == Ty::Str, self.emitter),
+                None => String::new(),
+            },
+            ExprKind::Returned(register) => match &self.returns {
+                Some((_, true)) => {
+                    self.emitter.library.uses(Part::NoNumber);
+                    "ctp_no_number()".to_owned()
+                }
+                Some((_, false)) | None => self.register(*register, expr),
+            },
         }
     }
 
@@ -139,6 +182,16 @@ impl Body<'_, '_> {
             ExprKind::Concat(parts) => parts.iter().map(|part| self.most(part)).fold(0, usize::saturating_add),
             ExprKind::Ternary(_, then, otherwise) => self.most(then).max(self.most(otherwise)),
             ExprKind::Int(_)
+            | ExprKind::UserText { .. }
+            | ExprKind::UserBytes { .. }
+            | ExprKind::Block(_)
+            | ExprKind::Stat { .. }
+            | ExprKind::SetLocal { .. }
+            | ExprKind::Call(..)
+            | ExprKind::Library(..)
+            | ExprKind::Format(_)
+            | ExprKind::Entry(_)
+            | ExprKind::Returned(_)
             | ExprKind::Local(_)
             | ExprKind::Global(_)
             | ExprKind::MapGet(..)
@@ -173,7 +226,7 @@ impl Body<'_, '_> {
         match self.scope {
             Scope::Site { form: Form::Address(_), .. } => self.expr(&target.value),
             Scope::Site { form: Form::Named { compute, .. }, .. } => self.named(target, compute, expr),
-            Scope::Plain { .. } => self.named(target, false, expr),
+            Scope::Plain { .. } | Scope::Function { .. } => self.named(target, false, expr),
         }
     }
 
@@ -234,7 +287,9 @@ impl Body<'_, '_> {
                 let away = address.wrapping_sub(site).cast_signed();
                 if away < 0 { format!("uaddr() - {}", away.unsigned_abs()) } else { format!("uaddr() + {away}") }
             }
-            Scope::Site { form: Form::Named { address: None, .. }, .. } | Scope::Plain { .. } => {
+            Scope::Site { form: Form::Named { address: None, .. }, .. }
+            | Scope::Plain { .. }
+            | Scope::Function { .. } => {
                 self.emitter.refuse(expr.span, "this address of the program", "it depends on the point");
                 String::new()
             }
@@ -295,8 +350,10 @@ impl Body<'_, '_> {
             Context::NsPid => self.ns_id(Part::NsPid, "ctp_ns_pid", expr),
             Context::NsTid => self.ns_id(Part::NsTid, "ctp_ns_tid", expr),
             Context::Comm => "execname()".to_owned(),
-            Context::Container => self.which(Part::ContainerName, expr, |c| c.display_name().to_owned()),
-            Context::ContainerId => self.which(Part::ContainerId, expr, |c| c.id.clone()),
+            Context::Container => {
+                self.which(Part::ContainerName, "ctp_container_name", expr, |c| c.display_name().to_owned())
+            }
+            Context::ContainerId => self.which(Part::ContainerId, "ctp_container_id", expr, |c| c.id.clone()),
             Context::Now => "ktime_get_ns()".to_owned(),
             Context::Uid => {
                 self.emitter.library.uses(Part::Uid);
@@ -309,15 +366,98 @@ impl Body<'_, '_> {
             Context::Cpu => "cpu()".to_owned(),
             Context::ProbeFunction => match self.scope {
                 Scope::Site { function, .. } => self.string(function.as_bytes(), expr),
-                Scope::Plain { .. } => {
+                Scope::Plain { .. } | Scope::Function { .. } => {
                     self.emitter.refuse(expr.span, "`probefunc()` here", "no function is hit");
                     String::new()
                 }
             },
+            Context::Image => self.which(Part::Image, "ctp_image", expr, library::image),
+            Context::Pod => self.which(Part::Pod, "ctp_pod", expr, library::pod),
+            Context::Runtime => self.which(Part::Runtime, "ctp_runtime", expr, library::runtime),
+            Context::Walltime => "gettimeofday_ns()".to_owned(),
+            Context::Elapsed => match &self.returns {
+                Some((kept, _)) => format!("(ktime_get_ns() - {})", kept.since()),
+                None => String::new(),
+            },
+            // Refused before anything is written.
+            Context::Exe | Context::Stack(_) | Context::Caller => String::new(),
             Context::ProbePoint => match self.scope {
                 Scope::Site { point, .. } | Scope::Plain { point } => self.string(point.as_bytes(), expr),
+                Scope::Function { .. } => {
+                    self.emitter.refuse(expr.span, "`pp()` in a function", "it is called from several points");
+                    String::new()
+                }
             },
         }
+    }
+
+    /// What is asked of an aggregate. One of nothing faults as it should, but for a missing key.
+    fn stat(&mut self, global: GlobalIndex, keys: &[Expr], op: StatOp, span: Span) -> String {
+        let name = self.global(global);
+        let place = if keys.is_empty() { name } else { format!("{name}[{}]", self.list(keys)) };
+        match self.stat_name(op, span) {
+            Some(op) => format!("@{op}({place})"),
+            None => String::new(),
+        }
+    }
+
+    /// SystemTap's name of what is asked of an aggregate; `None` where it has none, which is reported.
+    pub(super) fn stat_name(&mut self, op: StatOp, span: Span) -> Option<&'static str> {
+        Some(match op {
+            StatOp::Count => "count",
+            StatOp::Sum => "sum",
+            StatOp::Min => "min",
+            StatOp::Max => "max",
+            StatOp::Avg => "avg",
+            StatOp::Quantile(_) => {
+                self.emitter.refuse(span, "a quantile", "its histograms can only be printed");
+                return None;
+            }
+        })
+    }
+
+    fn set_local(&mut self, local: LocalIndex, value: &Expr, before: bool, expr: &Expr) -> String {
+        let name = self.local(local);
+        let step = match &value.kind {
+            ExprKind::Binary(BinaryOp::Add, left, right) if left.kind == ExprKind::Local(local) => match right.kind {
+                ExprKind::Int(step @ (1 | -1)) => Some(step),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (step, before) {
+            (Some(1), true) => format!("({name}++)"),
+            (Some(_), true) => format!("({name}--)"),
+            (_, false) => format!("({name} = {})", self.expr(value)),
+            (None, true) => {
+                self.emitter.refuse(expr.span, "the value before this change", "only `++` and `--` give it");
+                String::new()
+            }
+        }
+    }
+
+    fn library(&mut self, function: ir::Library, arguments: &[Expr]) -> String {
+        let (part, name) = match function {
+            ir::Library::Strlen => (None, "strlen"),
+            ir::Library::Strtol => (None, "strtol"),
+            ir::Library::IsInStr => (None, "isinstr"),
+            ir::Library::Substr => (Some(Part::Substr), "ctp_substr"),
+            ir::Library::Min => (Some(Part::Min), "ctp_min"),
+            ir::Library::Max => (Some(Part::Max), "ctp_max"),
+            ir::Library::Abs => (Some(Part::Abs), "ctp_abs"),
+            ir::Library::Ntohs => (Some(Part::Ntohs), "ctp_ntohs"),
+            ir::Library::Ntohl => (Some(Part::Ntohl), "ctp_ntohl"),
+            ir::Library::Ipv4 => (Some(Part::Ipv4), "ctp_ipv4"),
+            ir::Library::ErrnoStr => (Some(Part::ErrnoStr), "ctp_errno_str"),
+            ir::Library::SignalStr => (Some(Part::SignalStr), "ctp_signal_str"),
+            ir::Library::Sample => (Some(Part::Sample), "ctp_sample"),
+            // Refused before anything is written.
+            ir::Library::Ipv6 | ir::Library::Strftime => return String::new(),
+        };
+        if let Some(part) = part {
+            self.emitter.library.uses(part);
+        }
+        format!("{name}({})", self.list(arguments))
     }
 
     /// The value before or after a change of a global, as an expression.

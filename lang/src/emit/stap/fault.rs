@@ -1,57 +1,10 @@
 //! Owns the question which parts of a handler can fault, and what then: shown in place, or the run stops.
 
-use crate::ir::{BinaryOp, Expr, ExprKind, Piece, Stmt, TargetStep};
+use crate::ir::{Expr, ExprKind, Piece, PrintKind, Stmt, visit_statements};
 
-/// Whether evaluating can fault: reading the target's memory, dividing by what may be 0.
-pub(super) fn can_fault(expr: &Expr) -> bool {
-    let own = match &expr.kind {
-        ExprKind::Load { .. } | ExprKind::UserString(_) => true,
-        ExprKind::Target(target) => target.steps.iter().any(|step| match step {
-            TargetStep::Text | TargetStep::Deref => true,
-            TargetStep::Index(index) => can_fault(index),
-            TargetStep::Member(_) => false,
-        }),
-        ExprKind::Binary(BinaryOp::Div | BinaryOp::Mod | BinaryOp::ModUnsigned, _, divisor) => {
-            matches!(divisor.kind, ExprKind::Int(0)) || !matches!(divisor.kind, ExprKind::Int(_))
-        }
-        ExprKind::Binary(
-            BinaryOp::Add
-            | BinaryOp::Sub
-            | BinaryOp::Mul
-            | BinaryOp::And
-            | BinaryOp::Or
-            | BinaryOp::Xor
-            | BinaryOp::Shl
-            | BinaryOp::Shr
-            | BinaryOp::ShrLogical,
-            _,
-            _,
-        )
-        | ExprKind::Int(_)
-        | ExprKind::Str(_)
-        | ExprKind::Local(_)
-        | ExprKind::Global(_)
-        | ExprKind::MapGet(..)
-        | ExprKind::MapHas(..)
-        | ExprKind::Context(_)
-        | ExprKind::Register(_)
-        | ExprKind::ModuleAddress(_)
-        | ExprKind::Extend { .. }
-        | ExprKind::Unary(..)
-        | ExprKind::Compare(..)
-        | ExprKind::Logic { .. }
-        | ExprKind::Ternary(..)
-        | ExprKind::Concat(_)
-        | ExprKind::Update { .. } => false,
-    };
-    let mut any = own;
-    expr.operands(&mut |operand| any |= can_fault(operand));
-    any
-}
-
-/// Whether an expression changes a global.
+/// Whether an expression changes something: then it may not change places with another.
 pub(super) fn has_update(expr: &Expr) -> bool {
-    let mut any = matches!(expr.kind, ExprKind::Update { .. });
+    let mut any = matches!(expr.kind, ExprKind::Update { .. } | ExprKind::SetLocal { .. } | ExprKind::Call(..));
     expr.operands(&mut |operand| any |= has_update(operand));
     any
 }
@@ -59,14 +12,66 @@ pub(super) fn has_update(expr: &Expr) -> bool {
 /// Whether a statement can stop the run.
 pub(super) fn can_stop(stmt: &Stmt) -> bool {
     match stmt {
-        Stmt::SetLocal(_, value) | Stmt::Effect(value) => can_fault(value),
+        Stmt::SetLocal(_, value) | Stmt::Effect(value) => value.can_fault(),
         Stmt::If { condition, then, otherwise } => {
-            can_fault(condition) || then.iter().any(can_stop) || otherwise.iter().any(can_stop)
+            condition.can_fault() || then.iter().any(can_stop) || otherwise.iter().any(can_stop)
         }
-        Stmt::Print(print) => print.pieces.iter().any(|piece| match piece {
-            Piece::Value(shown) => !shown.fault_is_shown && can_fault(&shown.value),
-            Piece::Text(_) | Piece::Unavailable { .. } => false,
-        }),
-        Stmt::Next | Stmt::Exit => false,
+        // It may go round too often.
+        Stmt::While { .. } => true,
+        Stmt::Foreach(foreach) => {
+            foreach.limit.as_ref().is_some_and(Expr::can_fault) || foreach.body.iter().any(can_stop)
+        }
+        Stmt::Return(value) => value.as_ref().is_some_and(Expr::can_fault),
+        Stmt::Delete { keys, .. } => keys.iter().any(Expr::can_fault),
+        Stmt::Aggregate { keys, value, .. } => keys.iter().any(Expr::can_fault) || value.can_fault(),
+        Stmt::Print(print) => print.pieces.iter().any(piece_can_stop),
+        Stmt::Next | Stmt::Exit | Stmt::Break | Stmt::Continue => false,
     }
+}
+
+fn piece_can_stop(piece: &Piece) -> bool {
+    match piece {
+        Piece::Value(shown) => !shown.fault_is_shown && shown.value.can_fault(),
+        Piece::Histogram { keys, .. } => keys.iter().any(Expr::can_fault),
+        Piece::Text(_) | Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Table(_) => false,
+    }
+}
+
+/// Whether something is printed in a loop that can be stopped: then how much is not known when the script is written.
+pub(super) fn prints_in_a_loop(body: &[Stmt]) -> bool {
+    let mut any = false;
+    visit_statements(body, &mut |stmt| {
+        let inner = match stmt {
+            Stmt::While { body, .. } => body,
+            Stmt::Foreach(foreach) if foreach.body.iter().any(can_stop) => &foreach.body,
+            Stmt::Foreach(_)
+            | Stmt::SetLocal(..)
+            | Stmt::Effect(_)
+            | Stmt::If { .. }
+            | Stmt::Break
+            | Stmt::Continue
+            | Stmt::Return(_)
+            | Stmt::Delete { .. }
+            | Stmt::Aggregate { .. }
+            | Stmt::Print(_)
+            | Stmt::Next
+            | Stmt::Exit => return,
+        };
+        any |= prints(inner);
+    });
+    any
+}
+
+/// Whether something is printed.
+pub(super) fn prints(body: &[Stmt]) -> bool {
+    let mut any = false;
+    visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Print(_)));
+    any
+}
+
+/// Whether `error()` is called.
+pub(super) fn has_error(body: &[Stmt]) -> bool {
+    let mut any = false;
+    visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Print(print) if print.kind == PrintKind::Error));
+    any
 }

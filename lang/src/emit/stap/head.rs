@@ -25,7 +25,7 @@ pub(super) fn head(program: &Program, sources: &Sources, script: &Script, by_add
     }
     if script.files.is_empty() {
         let defines = script.defines.join(" ");
-        lines.extend([String::new(), "Run as root, with systemtap and the headers of the kernel:".to_owned()]);
+        lines.extend(["Run as root, with systemtap and the headers of the kernel:".to_owned()]);
         lines.push(format!("    stap {defines} SCRIPT.stp"));
     } else {
         commands(&mut lines, program, script, by_address);
@@ -134,7 +134,6 @@ fn module_name(program: &Program) -> String {
 /// The lines of a probe, as comments: from its point to the last line that some statement of it stands on, and the
 /// braces behind.
 pub(super) fn source_lines(sources: &Sources, probe: &Probe) -> String {
-    let Some(source) = sources.get(probe.span.source) else { return String::new() };
     let handlers: Vec<&Handler> = match &probe.kind {
         ProbeKind::Begin(handler) | ProbeKind::End(handler) | ProbeKind::Every { handler, .. } => vec![handler],
         ProbeKind::Sites(variants) => variants.iter().map(|variant| &variant.handler).collect(),
@@ -144,7 +143,19 @@ pub(super) fn source_lines(sources: &Sources, probe: &Probe) -> String {
         handler.condition.iter().for_each(|condition| reach_expr(&mut end, condition));
         reach(&mut end, &handler.body);
     }
-    let (first, mut last) = (source.line_column(probe.span.start).line, source.line_column(end.end).line);
+    between(sources, probe.span, end)
+}
+
+/// The lines of something with a body, as comments.
+pub(super) fn lines(sources: &Sources, span: Span, body: &[Stmt]) -> String {
+    let mut end = span;
+    reach(&mut end, body);
+    between(sources, span, end)
+}
+
+fn between(sources: &Sources, start: Span, end: Span) -> String {
+    let Some(source) = sources.get(start.source) else { return String::new() };
+    let (first, mut last) = (source.line_column(start.start).line, source.line_column(end.end).line);
     let closes = |line: u32| {
         let text = source.line(line).trim();
         !text.is_empty() && text.bytes().all(|byte| byte == b'}')
@@ -173,7 +184,10 @@ fn reach(end: &mut Span, stmts: &[Stmt]) {
                 reach(end, otherwise);
             }
             Stmt::Print(print) => *end = end.to(print.span),
-            Stmt::Next | Stmt::Exit => {}
+            Stmt::Next | Stmt::Exit | Stmt::Break | Stmt::Continue => {}
+            Stmt::While { span, .. } | Stmt::Delete { span, .. } | Stmt::Aggregate { span, .. } => *end = end.to(*span),
+            Stmt::Foreach(foreach) => *end = end.to(foreach.span),
+            Stmt::Return(value) => value.iter().for_each(|value| reach_expr(end, value)),
         }
     }
 }
@@ -202,7 +216,7 @@ pub(super) fn site(program: &Program, site: &Site) -> String {
     comment_line(&format!("{path}: {} at {:#x}{place}{rule}", site.function, site.address))
 }
 
-fn comment_line(text: &str) -> String {
+pub(super) fn comment_line(text: &str) -> String {
     let text = comment(text);
     if text.is_empty() { "//\n".to_owned() } else { format!("// {text}\n") }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use super::names::Names;
 use super::{Options, Want, quote};
-use crate::ir::{EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
-use crate::value::TRUNCATED;
+use crate::ir::{self, EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
+use crate::value::{TRUNCATED, Value};
+use crate::world::Container;
 
 /// A part of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,12 @@ pub(super) enum Part {
     ContainerName,
     /// A container's id.
     ContainerId,
+    /// A container's image.
+    Image,
+    /// A container's pod.
+    Pod,
+    /// A container's engine.
+    Runtime,
     /// The depth of a container's pid namespace.
     PidLevel,
     /// Process id at a level of pid namespaces.
@@ -41,6 +48,36 @@ pub(super) enum Part {
     Cut,
     /// Text of the target.
     UserString,
+    /// Text of the target of a given length at most.
+    UserText,
+    /// Bytes of the target.
+    UserBytes,
+    /// The lesser of two numbers.
+    Min,
+    /// The greater of two numbers.
+    Max,
+    /// A number without its sign.
+    Abs,
+    /// Two bytes turned round.
+    Ntohs,
+    /// Four bytes turned round.
+    Ntohl,
+    /// An address of the network as text.
+    Ipv4,
+    /// Names of errors.
+    ErrnoStr,
+    /// Names of signals.
+    SignalStr,
+    /// True once in so many.
+    Sample,
+    /// A part of a string.
+    Substr,
+    /// A number that could not be read on entry.
+    NoNumber,
+    /// A text that could not be read on entry.
+    NoText,
+    /// Counts returns whose entry was not seen.
+    Unmatched,
     /// Counts values shown as `<fault>`.
     Faults,
     /// Counts runs stopped by a fault.
@@ -92,6 +129,30 @@ impl Library {
             "who",
             "cgroup",
             "pid",
+            "user_text",
+            "user_bytes",
+            "min",
+            "max",
+            "abs",
+            "ntohs",
+            "ntohl",
+            "ipv4",
+            "errno_str",
+            "signal_str",
+            "sample",
+            "substr",
+            "no_number",
+            "no_text",
+            "unmatched",
+            "most",
+            "image",
+            "pod",
+            "runtime",
+            "start",
+            "length",
+            "address",
+            "left",
+            "right",
         ] {
             names.own(name);
         }
@@ -154,6 +215,7 @@ impl Library {
         [
             (Part::Faults, "values could not be read and were shown as <fault>"),
             (Part::Stopped, "runs of a probe were stopped by a value that could not be read, or a division by zero"),
+            (Part::Unmatched, "returns came whose entry was not seen"),
             (Part::Full, "updates of maps were dropped: the map was full"),
         ]
         .into_iter()
@@ -175,8 +237,11 @@ impl Library {
                 out.push_str(&format!("global {} = 0, {} = 0\n", want.id_parameter, want.level_parameter));
             }
         }
-        let counters: Vec<&str> =
-            [Part::Faults, Part::Stopped, Part::Full].into_iter().filter(|p| has(*p)).map(counter).collect();
+        let counters: Vec<&str> = [Part::Faults, Part::Stopped, Part::Unmatched, Part::Full]
+            .into_iter()
+            .filter(|p| has(*p))
+            .map(counter)
+            .collect();
         if !counters.is_empty() {
             out.push_str(&format!("\n// What was lost, counted without a lock.\nglobal {}\n", counters.join(", ")));
         }
@@ -218,6 +283,16 @@ impl Library {
         if has(Part::ContainerId) {
             let ids: Vec<(i64, String)> = (1i64..).zip(&program.containers).map(|(n, c)| (n, c.id.clone())).collect();
             out.push_str(&choice("ctp_container_id", "string", "who", &strings(&ids), "\"\""));
+        }
+        for (part, name, of) in [
+            (Part::Image, "ctp_image", image as fn(&Container) -> String),
+            (Part::Pod, "ctp_pod", pod),
+            (Part::Runtime, "ctp_runtime", runtime),
+        ] {
+            if has(part) {
+                let texts: Vec<(i64, String)> = (1i64..).zip(&program.containers).map(|(n, c)| (n, of(c))).collect();
+                out.push_str(&choice(name, "string", "who", &strings(&texts), "\"\""));
+            }
         }
         if has(Part::PidLevel) {
             let levels: Vec<(i64, String)> =
@@ -267,7 +342,7 @@ impl Library {
                  return value == 0 ? \"false\" : value == 1 ? \"true\" : sprintf(\"%d\", value)\n}\n",
             );
         }
-        if has(Part::Cut) || has(Part::UserString) {
+        if has(Part::Cut) || has(Part::UserString) || has(Part::UserText) || has(Part::UserBytes) {
             out.push_str(&format!(
                 "\n// Strings hold {strlen} bytes; one byte more says that there was more.\n\
                  function ctp_cut:string (text:string) {{\n    \
@@ -281,6 +356,28 @@ impl Library {
                 u64::from(strlen) + 1
             ));
         }
+        if has(Part::UserText) {
+            out.push_str(&format!(
+                "\n// The text at an address up to its NUL, of `most` bytes at most.\n\
+                 function ctp_user_text:string (address:long, most:long) {{\n    \
+                 if (most < 1) return \"\"\n    \
+                 return ctp_cut(user_string_n(address, most > {strlen} ? {over} : most))\n}}\n",
+                over = u64::from(strlen) + 1
+            ));
+        }
+        if has(Part::UserBytes) {
+            out.push_str(&format!(
+                "\n// That many bytes at an address. Strings end at a NUL here: bytes that hold one are a fault.\n\
+                 function ctp_user_bytes:string (address:long, length:long) {{\n    \
+                 if (length < 1) return \"\"\n    \
+                 ctp_most = length > {strlen} ? {over} : length\n    \
+                 ctp_text = user_string_n(address, ctp_most)\n    \
+                 if (strlen(ctp_text) < ctp_most) error(\"a NUL among the bytes\")\n    \
+                 return ctp_cut(ctp_text)\n}}\n",
+                over = u64::from(strlen) + 1
+            ));
+        }
+        self.small_functions(out);
         if has(Part::Quoted) {
             out.push_str(&format!(
                 "\n// A string in quotes, with its quotes, backslashes and control bytes escaped.\n\
@@ -299,6 +396,58 @@ impl Library {
                 "\n// A string as it is shown: marked where it was cut.\nfunction ctp_text:string (text:string) {{\n    \
                  return strlen(text) > {strlen} ? substr(text, 0, {strlen}) . \"{TRUNCATED}\" : text\n}}\n"
             ));
+        }
+    }
+
+    fn small_functions(&self, out: &mut String) {
+        let bytes = |part, name: &str, count: u32| {
+            let swapped: Vec<String> =
+                (0..count).map(|i| format!("((value >> {}) & 0xff) << {}", 8 * i, 8 * (count - 1 - i))).collect();
+            (part, format!("function ctp_{name}:long (value:long) {{\n    return {}\n}}\n", swapped.join(" | ")))
+        };
+        let parts = [
+            (
+                Part::Min,
+                "function ctp_min:long (left:long, right:long) { return left < right ? left : right }\n".to_owned(),
+            ),
+            (
+                Part::Max,
+                "function ctp_max:long (left:long, right:long) { return left > right ? left : right }\n".to_owned(),
+            ),
+            (Part::Abs, "function ctp_abs:long (value:long) { return value < 0 ? -value : value }\n".to_owned()),
+            bytes(Part::Ntohs, "ntohs", 2),
+            bytes(Part::Ntohl, "ntohl", 4),
+            (
+                Part::Ipv4,
+                "function ctp_ipv4:string (value:long) {\n    return sprintf(\"%d.%d.%d.%d\", value & 0xff, (value >> 8) \
+                 & 0xff, (value >> 16) & 0xff, (value >> 24) & 0xff)\n}\n"
+                    .to_owned(),
+            ),
+            (
+                Part::Sample,
+                "function ctp_sample:long (value:long) { return value < 2 ? 1 : randint(value) == 0 }\n".to_owned(),
+            ),
+            (
+                Part::Substr,
+                "function ctp_substr:string (text:string, start:long, length:long) {\n    \
+                 if (start < 0 || length < 1 || start >= strlen(text)) return \"\"\n    \
+                 return substr(text, start, length)\n}\n"
+                    .to_owned(),
+            ),
+            (
+                Part::NoNumber,
+                "function ctp_no_number:long () { error(\"not read on entry\") return 0 }\n".to_owned(),
+            ),
+            (
+                Part::NoText,
+                "function ctp_no_text:string () { error(\"not read on entry\") return \"\" }\n".to_owned(),
+            ),
+        ];
+        for (part, text) in parts.into_iter().chain(named_numbers()) {
+            if self.used.contains(&part) {
+                out.push('\n');
+                out.push_str(&text);
+            }
         }
     }
 
@@ -333,15 +482,53 @@ impl Library {
     }
 }
 
+/// The functions that give names of errors and signals: tables of what the library gives.
+fn named_numbers() -> [(Part, String); 2] {
+    let table = |part, name: &str, function, numbers: std::ops::RangeInclusive<i64>| {
+        let cases: Vec<(i64, String)> = numbers
+            .filter_map(|number| match crate::library::call(function, &[Value::Int(number)]) {
+                Some(Value::Str { bytes, .. }) if bytes != number.to_string().as_bytes() => {
+                    Some((number, quote::string(&bytes)?))
+                }
+                _ => None,
+            })
+            .collect();
+        (part, choice(name, "string", "value", &cases, "sprintf(\"%d\", value)"))
+    };
+    [
+        table(Part::ErrnoStr, "ctp_errno_str", ir::Library::ErrnoStr, -256..=256),
+        table(Part::SignalStr, "ctp_signal_str", ir::Library::SignalStr, 1..=64),
+    ]
+}
+
+/// What `image()` gives.
+pub(super) fn image(container: &Container) -> String {
+    container.image.clone().unwrap_or_default()
+}
+
+/// What `pod()` gives.
+pub(super) fn pod(container: &Container) -> String {
+    container.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name)).unwrap_or_default()
+}
+
+/// What `runtime()` gives.
+pub(super) fn runtime(container: &Container) -> String {
+    container.runtime.as_str().to_owned()
+}
+
 fn counter(part: Part) -> &'static str {
     match part {
         Part::Faults => "ctp_faults",
         Part::Stopped => "ctp_stopped",
+        Part::Unmatched => "ctp_unmatched",
         Part::Full
         | Part::Cg
         | Part::Container
         | Part::ContainerName
         | Part::ContainerId
+        | Part::Image
+        | Part::Pod
+        | Part::Runtime
         | Part::PidLevel
         | Part::NsPid
         | Part::NsTid
@@ -352,6 +539,20 @@ fn counter(part: Part) -> &'static str {
         | Part::Text
         | Part::Quoted
         | Part::Cut
+        | Part::UserText
+        | Part::UserBytes
+        | Part::Min
+        | Part::Max
+        | Part::Abs
+        | Part::Ntohs
+        | Part::Ntohl
+        | Part::Ipv4
+        | Part::ErrnoStr
+        | Part::SignalStr
+        | Part::Sample
+        | Part::Substr
+        | Part::NoNumber
+        | Part::NoText
         | Part::UserString => "ctp_full",
     }
 }

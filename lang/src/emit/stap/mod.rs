@@ -12,19 +12,27 @@
 mod body;
 mod expr;
 mod fault;
+mod functions;
 mod head;
 mod library;
 mod names;
 mod points;
 mod quote;
+mod returns;
 mod show;
+mod tables;
 
 use std::collections::BTreeSet;
 
+use super::gate::{Construct, refuse};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Constant, ContainerIndex, FileIndex, Global, GlobalKind, Handler, Probe, ProbeKind, Program, Ty};
+use crate::ir::{
+    Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Library as LibraryFunction, Probe,
+    ProbeKind, Program, Ty,
+};
 use crate::source::{Sources, Span};
+use crate::world::TargetKind;
 use body::{Body, Scope};
 use library::Library;
 use names::Names;
@@ -41,11 +49,13 @@ pub struct Options {
     pub map_size: u32,
     /// Link-time addresses at which stap's own choice was found to be another: these are probed by address.
     pub by_address: BTreeSet<(FileIndex, u64)>,
+    /// How many rounds the loops of a run may go together (`--max-steps`).
+    pub max_steps: u32,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { strlen: 256, map_size: 2048, by_address: BTreeSet::new() }
+        Options { strlen: 256, map_size: 2048, by_address: BTreeSet::new(), max_steps: 10_000 }
     }
 }
 
@@ -99,9 +109,18 @@ pub struct Point {
 /// # Errors
 /// One diagnostic (`E0302`) for each construct that SystemTap cannot express.
 pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<Script, Vec<Diagnostic>> {
+    let handlers = program.probes.iter().flat_map(|probe| match &probe.kind {
+        ProbeKind::Begin(handler) | ProbeKind::End(handler) | ProbeKind::Every { handler, .. } => vec![handler],
+        ProbeKind::Sites(variants) => variants.iter().map(|variant| &variant.handler).collect(),
+    });
+    let refused = refuse(program, handlers, true, &can, "the embedded engine may: `ctp run`");
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     let mut emitter = Emitter::new(program, sources, options);
     emitter.containers_can_be_told();
     let mut probes = String::new();
+    functions::emit(&mut emitter, &mut probes);
     for probe in &program.probes {
         emitter.probe(&mut probes, probe);
     }
@@ -120,10 +139,77 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     };
     let mut text = head::head(program, sources, &script, emitter.addresses);
     text.push_str(&emitter.globals_text());
+    emitter.entries.iter().for_each(|line| text.push_str(line));
     text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
     text.push_str(&probes);
     script.text = text;
     Ok(script)
+}
+
+/// Whether this engine can do a construct; what it cannot, in words.
+fn can(construct: Construct) -> Result<(), &'static str> {
+    match construct {
+        Construct::Loop
+        | Construct::Foreach
+        | Construct::Delete
+        | Construct::Aggregate
+        | Construct::Stat
+        | Construct::Event
+        | Construct::Error
+        | Construct::Table
+        | Construct::Call
+        | Construct::Format
+        | Construct::SetLocal
+        | Construct::UserText
+        | Construct::UserBytes
+        | Construct::Return => Ok(()),
+        Construct::Library(function) => match function {
+            LibraryFunction::Ipv6 => Err("SystemTap cannot express `ipv6`: its strings end at a NUL"),
+            LibraryFunction::Strftime => Err("SystemTap cannot express `strftime`: it has no calendar"),
+            LibraryFunction::Strlen
+            | LibraryFunction::Substr
+            | LibraryFunction::Strtol
+            | LibraryFunction::IsInStr
+            | LibraryFunction::Min
+            | LibraryFunction::Max
+            | LibraryFunction::Abs
+            | LibraryFunction::Ntohs
+            | LibraryFunction::Ntohl
+            | LibraryFunction::Ipv4
+            | LibraryFunction::ErrnoStr
+            | LibraryFunction::SignalStr
+            | LibraryFunction::Sample => Ok(()),
+        },
+        Construct::Whole => Err("the SystemTap script cannot show whole values yet: show their members"),
+        Construct::Float => Err("SystemTap cannot show floating-point numbers: it has none"),
+        Construct::Semaphore => {
+            Err("SystemTap cannot raise the semaphore of a mark in a container: it compares paths, and the mark \
+                 would never be hit")
+        }
+        Construct::Context(context) => match context {
+            Context::Exe => Err("the SystemTap script cannot give `exe()` yet"),
+            Context::Stack(_) => Err("SystemTap cannot express `ustack()`: it looks for the files on the host"),
+            Context::Caller => Err("SystemTap cannot express `caller()`: it looks for the files on the host"),
+            Context::Pid
+            | Context::Tid
+            | Context::NsPid
+            | Context::NsTid
+            | Context::Comm
+            | Context::Container
+            | Context::ContainerId
+            | Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Now
+            | Context::Walltime
+            | Context::Elapsed
+            | Context::Uid
+            | Context::Gid
+            | Context::Cpu
+            | Context::ProbeFunction
+            | Context::ProbePoint => Ok(()),
+        },
+    }
 }
 
 /// What one emission carries along.
@@ -133,6 +219,12 @@ struct Emitter<'a> {
     options: &'a Options,
     names: Names,
     globals: Vec<String>,
+    /// Names of the program's functions.
+    functions: Vec<String>,
+    /// Declarations of what return probes keep of each call.
+    entries: Vec<String>,
+    /// Whether some handler has a loop.
+    loops: bool,
     wants: Vec<Want>,
     library: Library,
     points: Vec<Point>,
@@ -148,6 +240,7 @@ impl<'a> Emitter<'a> {
         let mut names = Names::default();
         let library = Library::new(&mut names, program);
         let globals: Vec<String> = program.globals.iter().map(|global| names.user(&global.name)).collect();
+        let functions: Vec<String> = program.functions.iter().map(|function| names.user(&function.name)).collect();
         let single = program.containers.len() == 1;
         let wants = (0u32..)
             .zip(&program.containers)
@@ -168,6 +261,9 @@ impl<'a> Emitter<'a> {
             options,
             names,
             globals,
+            functions,
+            entries: Vec::new(),
+            loops: false,
             wants,
             library,
             points: vec![],
@@ -192,9 +288,17 @@ impl<'a> Emitter<'a> {
     fn containers_can_be_told(&mut self) {
         let program = self.program;
         let Some(probe) = program.probes.first() else { return };
-        for container in program.containers.iter().filter(|container| container.cgroup.is_none()) {
-            let what = format!("probes in container `{}`", container.display_name());
-            self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+        for container in &program.containers {
+            let what = format!("probes in {}", container.described());
+            match container.kind {
+                TargetKind::Container | TargetKind::Cgroup if container.cgroup.is_some() => {}
+                TargetKind::Container | TargetKind::Cgroup => {
+                    self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+                }
+                TargetKind::Process | TargetKind::Host => {
+                    self.refuse(probe.span, what, "the script knows tasks by the cgroup they are in");
+                }
+            }
         }
     }
 
@@ -261,8 +365,19 @@ impl<'a> Emitter<'a> {
                     u64::from(self.map_size(*size)).saturating_mul(entry)
                 }
                 GlobalKind::Scalar { ty, .. } => 4 + string(ty),
+                GlobalKind::Stats { keys, size, .. } => {
+                    let entry: u64 = 12 + keys.iter().map(string).sum::<u64>();
+                    u64::from(if keys.is_empty() { 1 } else { self.map_size(*size) }).saturating_mul(entry)
+                }
             })
             .fold(100, u64::saturating_add);
+        if self.loops {
+            // The script counts the rounds of its loops itself; SystemTap's own limit would end the whole run.
+            let most = u64::from(self.options.max_steps).saturating_mul(1000);
+            defines.push(format!("-DMAXACTION={most}"));
+            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", most.max(actions)));
+            return defines;
+        }
         if actions > 10_000 {
             defines.push(format!("-DMAXACTION_INTERRUPTIBLE={actions}"));
         }
@@ -284,6 +399,10 @@ impl<'a> Emitter<'a> {
                     out.push_str(&format!("global {name} = {text}"));
                 }
                 GlobalKind::Map { size, .. } => {
+                    out.push_str(&format!("global {name}[{}]", self.map_size(*size)));
+                }
+                GlobalKind::Stats { keys, .. } if keys.is_empty() => out.push_str(&format!("global {name}")),
+                GlobalKind::Stats { size, .. } => {
                     out.push_str(&format!("global {name}[{}]", self.map_size(*size)));
                 }
             }
@@ -329,19 +448,8 @@ impl<'a> Emitter<'a> {
                 let (conversion, value) = self.quoted(*ty, name);
                 lines.push(format!("printf(\"{format} = {conversion}\\n\", {value})"));
             }
-            GlobalKind::Map { keys, value, .. } => {
-                let names: Vec<String> = keys.iter().map(|_| locals.own("key")).collect();
-                let held = locals.own("value");
-                let (conversions, shown): (Vec<_>, Vec<_>) =
-                    keys.iter().zip(&names).map(|(ty, key)| self.quoted(*ty, key)).unzip();
-                let (conversion, last) = self.quoted(*value, &held);
-                lines.push(format!("foreach ({held} = [{}] in {name}-)", names.join(", ")));
-                lines.push(format!(
-                    "    printf(\"{format}[{}] = {conversion}\\n\", {}, {last})",
-                    conversions.join(", "),
-                    shown.join(", ")
-                ));
-            }
+            GlobalKind::Stats { keys, .. } => lines.extend(tables::stats(self, locals, &format, name, keys)),
+            GlobalKind::Map { keys, value, .. } => lines.extend(tables::map(self, locals, &format, name, keys, *value)),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::body::{Body, Form, Scope};
-use super::{Emitter, Point, head, quote, slot_path, write_probe};
+use super::{Emitter, Point, head, quote, returns, slot_path, write_probe};
 use crate::debuginfo::facts::{AddressRule, SiteKind};
 use crate::ir::{ContainerIndex, FileIndex, Probe, Site, Variant};
 
@@ -18,10 +18,15 @@ struct Group<'p> {
 }
 
 /// One `probe` of the script.
-struct Block {
+pub(super) struct Block {
     points: Vec<Named>,
     comments: Vec<String>,
     body: Vec<String>,
+}
+
+/// A block at an address.
+pub(super) fn at(file: FileIndex, address: u64, comments: Vec<String>, body: Vec<String>) -> Block {
+    Block { points: vec![Named::Statement { file, address }], comments, body }
 }
 
 /// A probe point.
@@ -54,6 +59,13 @@ impl std::fmt::Display for Named {
 /// Writes the probes of all sites of a probe of the program.
 pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, variants: &[Variant]) {
     let mut blocks: Vec<Block> = Vec::new();
+    for variant in variants {
+        let Some(kept) = &variant.returns else { continue };
+        emitter.addresses = true;
+        for block in returns::blocks(emitter, probe, variant, kept) {
+            add(&mut blocks, block);
+        }
+    }
     for group in groups(variants) {
         for (_, site) in &group.members {
             emitter.points.push(Point { slot: site.file.0 as usize, address: site.address });
@@ -82,7 +94,7 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, v
 /// Sites of one function of one file, its own code apart from inlined instances, in the order they come.
 fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for variant in variants {
+    for variant in variants.iter().filter(|variant| variant.returns.is_none()) {
         for site in &variant.sites {
             let inlined = match site.kind {
                 SiteKind::Inlined { .. } => true,

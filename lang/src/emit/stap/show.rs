@@ -50,7 +50,8 @@ pub(super) fn conversion(show: Show, spec: Spec, strlen: u32) -> Conversion {
         Show::Pointer if spec.left => nested(spec, "x", false, true),
         Show::Pointer => Conversion::Direct(number(spec, "x", false, true)),
         Show::Char => Conversion::Direct(padded(spec, None, "c")),
-        Show::Bool | Show::Enum(_) => Conversion::Named(padded(spec, None, "s")),
+        // Refused before anything is written.
+        Show::Float { .. } | Show::Bool | Show::Enum(_) => Conversion::Named(padded(spec, None, "s")),
         Show::Text => match spec.precision {
             Some(most) if u32::from(most) < strlen => {
                 Conversion::Text { conversion: padded(spec, Some(most), "s"), marked: false }

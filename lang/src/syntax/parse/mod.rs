@@ -43,11 +43,17 @@ const MAX_DIAGNOSTICS: usize = 100;
 /// How many are kept until they are sorted and cut to [`MAX_DIAGNOSTICS`].
 const MAX_KEPT: usize = 1000;
 
+/// The bytes of a source file without the byte order mark that some editors put before the text. Places count from
+/// behind it.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// Makes text of the bytes of a source file; E0009 at the first byte that is no text.
 ///
-/// The diagnostic's place counts in the bytes given; draw it over [`String::from_utf8_lossy`] of them cut there.
+/// The diagnostic's place counts in the bytes [`without_mark`]; draw it over [`String::from_utf8_lossy`] of them.
 pub fn decode(source: SourceId, bytes: &[u8]) -> Result<String, Box<Diagnostic>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = without_mark(bytes);
     if let Some(too_large) = too_large(source, bytes.len()) {
         return Err(Box::new(too_large));
     }
@@ -96,7 +102,7 @@ fn too_deep(span: Span) -> Diagnostic {
 /// Parses a program. A broken text yields a tree of what was understood, with `Broken` in place of the rest, and a
 /// diagnostic for each fault.
 pub fn parse(source: SourceId, text: &str) -> (File, Vec<Diagnostic>) {
-    let mut file = File { source, items: Vec::new(), comments: Vec::new() };
+    let mut file = File { source, items: Vec::new(), comments: Vec::new(), imported: false };
     if let Some(diagnostic) = too_large(source, text.len()).or_else(|| not_text(source, text)) {
         return (file, vec![diagnostic]);
     }

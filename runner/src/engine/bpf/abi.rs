@@ -9,6 +9,7 @@ pub(super) enum Command {
     MapUpdateElem = 2,
     MapDeleteElem = 3,
     ProgLoad = 5,
+    RawTracepointOpen = 17,
     BtfLoad = 18,
     MapFreeze = 22,
     MapLookupBatch = 24,
@@ -19,6 +20,7 @@ pub(super) enum Command {
 pub(super) const MAP_TYPE_HASH: u32 = 1;
 pub(super) const MAP_TYPE_ARRAY: u32 = 2;
 pub(super) const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
+pub(super) const MAP_TYPE_LRU_HASH: u32 = 9;
 pub(super) const MAP_TYPE_RINGBUF: u32 = 27;
 pub(super) const MAP_TYPE_TASK_STORAGE: u32 = 29;
 
@@ -27,6 +29,7 @@ pub(super) const F_RDONLY_PROG: u32 = 1 << 7;
 pub(super) const F_MMAPABLE: u32 = 1 << 10;
 
 pub(super) const PROG_TYPE_KPROBE: u32 = 2;
+pub(super) const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 pub(super) const PROG_TYPE_TRACING: u32 = 26;
 pub(super) const F_SLEEPABLE: u32 = 1 << 4;
 pub(super) const TRACE_ITER: u32 = 28;
@@ -144,6 +147,15 @@ pub(super) struct IterTask {
     pub(super) tid: u32,
     pub(super) pid: u32,
     pub(super) pid_fd: u32,
+    pub(super) padding: u32,
+}
+
+/// `BPF_RAW_TRACEPOINT_OPEN`
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct RawTracepoint {
+    pub(super) name: u64,
+    pub(super) prog_fd: u32,
     pub(super) padding: u32,
 }
 

@@ -9,11 +9,12 @@ use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue};
 use ctp_lang::emit::bpf::{Compiled, CompiledSite, SiteId};
 use ctp_lang::ir::{ContainerIndex, FileIndex};
-use ctp_lang::world::Container;
+use ctp_lang::world::{Container, TargetKind};
 
 use super::abi::ANY;
 use super::load::failure;
 use super::sys::{self, Map};
+use super::tasks;
 use crate::engine::{Failure, Outcome};
 
 /// Sets of containers for which links count; the index is the group's number.
@@ -31,18 +32,26 @@ impl Groups {
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
-    /// Makes the tasks of a container's cgroup count in all groups the container is in.
+    /// Makes the tasks of a target count in all groups it is in.
     pub(super) fn add(&self, filter: &Map, index: ContainerIndex, container: &Container) -> Outcome<()> {
-        let Some(cgroup) = &container.cgroup else {
-            return Err(Box::new(Failure::new(
-                Code::E0407,
-                format!("container `{}` has no cgroup of its own", container.display_name()),
-            )));
+        let (key, pid_level) = match container.kind {
+            TargetKind::Container => (cgroup_key(container)?, container.pid_level),
+            // Tasks of many namespaces: each has its number of its own.
+            TargetKind::Cgroup => (cgroup_key(container)?, DEEPEST),
+            TargetKind::Host => (FilterKey::host(0), DEEPEST),
+            TargetKind::Process => {
+                let task = tasks::of(container.init_pid)
+                    .map_err(|error| {
+                        failure(Code::E0404, &format!("cannot ask for {}", container.described()), &error)
+                    })?
+                    .ok_or_else(|| Failure::new(Code::E0406, format!("{} has ended", container.described())))?;
+                (FilterKey::process(task.start, task.process, 0), task.pid_level)
+            }
         };
-        let value = FilterValue { container: index.0, pid_level: container.pid_level }.to_bytes();
+        let value = FilterValue { container: index.0, pid_level }.to_bytes();
         for (group, members) in (0u32..).zip(&self.0) {
             if members.contains(&index) {
-                let key = FilterKey { cgroup: cgroup.id, group }.to_bytes();
+                let key = FilterKey { group, ..key }.to_bytes();
                 filter
                     .set(&key, &value, ANY)
                     .map_err(|error| failure(Code::E0404, "cannot add a container to the filter", &error))?;
@@ -55,10 +64,20 @@ impl Groups {
     pub(super) fn remove(&self, filter: &Map, cgroup: u64) -> Outcome<()> {
         for (group, _) in (0u32..).zip(&self.0) {
             filter
-                .remove(&FilterKey { cgroup, group }.to_bytes())
+                .remove(&FilterKey::cgroup(cgroup, group).to_bytes())
                 .map_err(|error| failure(Code::E0404, "cannot remove a container from the filter", &error))?;
         }
         Ok(())
+    }
+}
+
+/// A level at which no task has a pid namespace (`MAX_PID_NS_LEVEL` is 32): its own is taken.
+const DEEPEST: u32 = 63;
+
+fn cgroup_key(container: &Container) -> Outcome<FilterKey> {
+    match &container.cgroup {
+        Some(cgroup) => Ok(FilterKey::cgroup(cgroup.id, 0)),
+        None => Err(Box::new(Failure::new(Code::E0407, format!("{} has no cgroup of its own", container.described())))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owns what this kernel can do, as far as programs depend on it.
 
-use ctp_lang::emit::bpf::{KernelFacts, Needs, PidOffsets};
+use ctp_lang::emit::bpf::{KernelFacts, LineageOffsets, Needs, PidOffsets};
 
 use super::btf::{self, Found, Wanted};
 
@@ -15,6 +15,12 @@ const PID_MEMBERS: [(&str, &str); 5] = [
     ("pid", "level"),
     ("pid", "numbers"),
 ];
+pub(super) const LINEAGE_MEMBERS: [(&str, &str); 4] = [
+    ("task_struct", "group_leader"),
+    ("task_struct", "tgid"),
+    ("task_struct", "start_boottime"),
+    ("task_struct", "real_parent"),
+];
 /// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
 const TGID: u32 = 8;
 
@@ -25,6 +31,9 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.pids {
         wanted.members.extend(PID_MEMBERS);
+    }
+    if needs.lineage {
+        wanted.members.extend(LINEAGE_MEMBERS);
     }
 }
 
@@ -40,7 +49,18 @@ pub(super) fn facts(found: &Found) -> KernelFacts {
             pid_numbers: member("pid", "numbers")?,
         })
     };
-    KernelFacts { copy_from_user_str: found.functions.get(COPY_STR).copied(), pids: pids() }
+    KernelFacts { copy_from_user_str: found.functions.get(COPY_STR).copied(), pids: pids(), lineage: lineage(found) }
+}
+
+/// Where tasks hold what they descend from.
+pub(super) fn lineage(found: &Found) -> Option<LineageOffsets> {
+    let member = |name| found.members.get(&("task_struct", name)).copied();
+    Some(LineageOffsets {
+        leader: member("group_leader")?,
+        tgid: member("tgid")?,
+        start: member("start_boottime")?,
+        parent: member("real_parent")?,
+    })
 }
 
 /// Looks for what is wanted; a kernel that does not describe itself has nothing.
@@ -52,7 +72,7 @@ pub(super) fn look(wanted: &Wanted) -> Found {
 }
 
 /// Version of the running kernel: major, minor.
-pub(super) fn kernel_version() -> Option<(u32, u32)> {
+pub fn kernel_version() -> Option<(u32, u32)> {
     let name = nix::sys::utsname::uname().ok()?;
     let release = name.release().to_str()?;
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);

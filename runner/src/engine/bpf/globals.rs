@@ -84,7 +84,9 @@ impl BpfEngine {
                 self.number(*offset)?.store(*value, Ordering::Relaxed);
                 Ok(true)
             }
-            (GlobalLayout::Number { .. }, Value::Str { .. } | Value::Fault) => Err(contradiction()),
+            (GlobalLayout::Number { .. }, Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_)) => {
+                Err(contradiction())
+            }
             (GlobalLayout::Text { map, index }, value) => {
                 let bytes = self.compiled.encode_value(Ty::Str, value).ok_or_else(contradiction)?;
                 self.map(*map)?.set(&index.to_le_bytes(), &bytes, ANY).map_err(unwritable)?;
@@ -119,7 +121,7 @@ impl BpfEngine {
                 let before = match map.get(&key).map_err(unreadable)? {
                     Some(bytes) => match self.compiled.decode_value(Ty::Int, &bytes) {
                         Value::Int(before) => before,
-                        Value::Str { .. } | Value::Fault => 0,
+                        Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_) => 0,
                     },
                     None => 0,
                 };
@@ -155,7 +157,7 @@ impl BpfEngine {
 fn merge(known: Option<Value>, more: Value) -> Value {
     match (known, more) {
         (Some(Value::Int(a)), Value::Int(b)) => Value::Int(a.wrapping_add(b)),
-        (Some(known), Value::Str { .. } | Value::Fault | Value::Int(_)) => known,
+        (Some(known), Value::Str { .. } | Value::Fault | Value::Int(_) | Value::Stats(_) | Value::Table(_)) => known,
         (None, more) => more,
     }
 }

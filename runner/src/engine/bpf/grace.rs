@@ -4,6 +4,7 @@
 //! Nothing depends on it: where it fails, attaching takes as long as it takes.
 
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -26,12 +27,32 @@ pub fn begin() {
     let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
 }
 
+/// What the kernel refused in a trial.
+#[derive(Debug)]
+pub enum Refused {
+    /// A file to try on.
+    Setup(io::Error),
+    /// Loading a program.
+    Load(io::Error),
+    /// Attaching it.
+    Attach(io::Error),
+}
+
+/// Loads and attaches a program where it can never run: what tracing needs, tried.
+///
+/// # Errors
+/// [`Refused`].
+pub fn try_out() -> Result<(), Refused> {
+    register()
+}
+
 /// A uprobe on a file in memory that nobody maps.
-fn register() -> std::io::Result<()> {
-    let file = memfd_create("ctp", MFdFlags::MFD_CLOEXEC)?;
-    nix::unistd::ftruncate(&file, 4096)?;
-    let program = sys::load_program(Kind::Uprobe, "ctp_grace", &NOTHING, None)?;
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    drop(sys::link_uprobes(program.as_fd(), &path, &[0], &[0])?);
+fn register() -> Result<(), Refused> {
+    let setup = |error: nix::Error| Refused::Setup(error.into());
+    let file = memfd_create("ctp", MFdFlags::MFD_CLOEXEC).map_err(setup)?;
+    nix::unistd::ftruncate(&file, 4096).map_err(setup)?;
+    let program = sys::load_program(Kind::Uprobe, "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|e| Refused::Setup(e.into()))?;
+    drop(sys::link_uprobes(program.as_fd(), &path, &[0], &[0]).map_err(Refused::Attach)?);
     Ok(())
 }

@@ -12,12 +12,18 @@ use super::facts::kernel_version;
 use super::sys::{self, Kind, Map};
 use super::{btf, facts};
 use crate::engine::{Failure, Outcome};
+use crate::privileges;
 
 /// A failure of a system call of the engine, with its way out.
 pub(super) fn failure(code: Code, what: &str, error: &io::Error) -> Box<Failure> {
+    let refused: String;
     let (code, help) = match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
-            (Code::E0401, Some("run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"))
+            refused = match privileges::missing_names() {
+                Some(names) => format!("{names} is missing: run ctp as root, or with that; `ctp doctor` tells more"),
+                None => "the capabilities are there: a seccomp profile, a lockdown or a user namespace forbids it; `ctp doctor` tells more".to_owned(),
+            };
+            (Code::E0401, Some(refused.as_str()))
         }
         Some(libc::ENOMEM) => (Code::E0407, Some("free memory, or use a smaller --ring-size or --map-size")),
         Some(libc::ENOSYS) => (Code::E0402, Some("eBPF needs a kernel built with CONFIG_BPF_SYSCALL")),
@@ -52,6 +58,7 @@ fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
     let btf;
     match spec.kind {
         MapKind::Hash => attr.map_type = MAP_TYPE_HASH,
+        MapKind::Recent => attr.map_type = MAP_TYPE_LRU_HASH,
         MapKind::Array => attr.map_type = MAP_TYPE_ARRAY,
         MapKind::SharedArray => {
             attr.map_type = MAP_TYPE_ARRAY;
@@ -111,7 +118,7 @@ pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>]) -> Outcome<OwnedF
         ));
     }
     if matches!(error.raw_os_error(), Some(libc::EPERM)) {
-        return Err(failure(Code::E0403, "the kernel refused the program", &error));
+        return Err(failure(Code::E0403, "the kernel would not load the program", &error));
     }
     let mut log = vec![0; LOG];
     match sys::load_program(Kind::Uprobe, "ctp", &bytes, Some(&mut log)) {

@@ -5,6 +5,7 @@
 mod abi;
 mod attach;
 mod btf;
+mod cgroups;
 mod facts;
 mod globals;
 pub mod grace;
@@ -13,6 +14,7 @@ mod inode;
 mod load;
 mod ring;
 mod sys;
+pub mod tasks;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -26,8 +28,9 @@ use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, Program};
 use ctp_lang::value::Value;
 use ctp_lang::world::{Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, MapEntry, Outcome, Printed};
+use super::{Counters, Engine, Event, Failure, HostView, MapEntry, Outcome, Printed};
 use attach::{Groups, Plan};
+pub use facts::kernel_version;
 pub use identity::Warning;
 use load::failure;
 use ring::Ring;
@@ -67,6 +70,8 @@ pub struct BpfEngine {
     scalars: Shared,
     ring: Ring,
     groups: Groups,
+    /// Watches new cgroups, where tasks of the host count.
+    cgroups: Option<cgroups::Watch>,
     programs: Vec<OwnedFd>,
     /// What is to be attached, each with its link while it is.
     plans: Vec<(Plan, Option<OwnedFd>)>,
@@ -119,6 +124,10 @@ impl BpfEngine {
         let programs =
             compiled.programs.iter().map(|program| load::load(program, &maps)).collect::<Outcome<Vec<_>>>()?;
         let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file));
+        let cgroups = match compiled.watches_cgroups {
+            Some(counts) => Some(cgroups::Watch::start(&maps, counts)?),
+            None => None,
+        };
         for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
             groups.add(map(FILTER)?, index, container)?;
         }
@@ -127,6 +136,7 @@ impl BpfEngine {
             scalars,
             ring,
             groups,
+            cgroups,
             programs,
             plans: plans.into_iter().map(|plan| (plan, None)).collect(),
             probes: program.probes.len(),
@@ -193,6 +203,9 @@ impl Engine for BpfEngine {
             }
             if exited {
                 return Ok(true);
+            }
+            if self.cgroups.as_ref().is_some_and(cgroups::Watch::has_new) {
+                return Ok(false);
             }
             let left = deadline.map_or(IDLE, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
@@ -280,6 +293,18 @@ impl Engine for BpfEngine {
             )));
         }
         self.groups.add(self.map(FILTER)?, index, container)
+    }
+
+    fn new_cgroups(&self) -> bool {
+        self.cgroups.as_ref().is_some_and(cgroups::Watch::has_new)
+    }
+
+    fn tell_host(&mut self, containers: &dyn Fn() -> Outcome<HostView>) -> Outcome<()> {
+        let filter = self.maps.get(FILTER.0 as usize).and_then(Option::as_ref);
+        match (&mut self.cgroups, filter) {
+            (Some(watch), Some(filter)) => watch.decide(filter, containers),
+            (_, _) => Ok(()),
+        }
     }
 
     fn remove_cgroup(&mut self, cgroup: u64) -> Outcome<()> {

@@ -197,6 +197,8 @@ pub(super) enum Kind {
     Uprobe,
     /// An iterator: the BTF id of its `bpf_iter_…` function.
     Iterator(u32),
+    /// A handler of a raw tracepoint.
+    RawTracepoint,
 }
 
 /// Loads a program; with `log`, what the verifier says is left there.
@@ -225,6 +227,7 @@ pub(super) fn load_program(
             attr.expected_attach_type = TRACE_ITER;
             attr.attach_btf_id = btf_id;
         }
+        Kind::RawTracepoint => attr.prog_type = PROG_TYPE_RAW_TRACEPOINT,
     }
     if let Some(log) = log {
         attr.log_level = 1;
@@ -256,6 +259,13 @@ pub(super) fn link_uprobes(
     };
     // SAFETY: the path ends in NUL; both arrays hold `cnt` numbers (checked).
     unsafe { bpf_fd(Command::LinkCreate, &mut attr) }
+}
+
+/// Attaches a program to a tracepoint of the kernel by its name.
+pub(super) fn open_raw_tracepoint(program: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    let mut attr = RawTracepoint { name: name.as_ptr() as u64, prog_fd: raw(program), padding: 0 };
+    // SAFETY: the name ends in NUL.
+    unsafe { bpf_fd(Command::RawTracepointOpen, &mut attr) }
 }
 
 /// Opens an iterator over what belongs to one process: reading it runs the program.

@@ -1,0 +1,308 @@
+//! Owns what only exists at `.return`: values of the entry that are kept until then, the value returned, the time
+//! between, and where the calls end.
+
+use super::nature::{self, Nature};
+use super::{AtSite, Checker, Missing, Scope, Typed, place};
+use crate::codes::Code;
+use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
+use crate::diagnostic::Diagnostic;
+use crate::ir::{self, Context, EntryIndex, Expr, ExprKind, Handler, Returns, Target, TargetStep, Ty};
+use crate::resolve::{Match, unsupported};
+use crate::source::Span;
+use crate::syntax::ast;
+
+/// rax: where integers and addresses are returned (System V psABI 3.2.3; Rust's and Go's conventions too).
+const RETURNED: Register = Register(0);
+
+/// The most values of the entry that one handler keeps.
+const MOST_SAVED: usize = 64;
+
+/// When what is being lowered runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// When the site is hit.
+    Hit,
+    /// When the call that began at the site has come to its end.
+    Return,
+    /// Then too, but what is being lowered runs at the site and is kept until then (`@entry`).
+    Entry,
+}
+
+/// What a handler at `.return` keeps from the entry on, while it is lowered.
+#[derive(Debug, Default)]
+pub(super) struct Saving {
+    /// Each value, with how it was written.
+    values: Vec<(String, Expr)>,
+    /// Whether it was said what a parameter means there.
+    said: bool,
+}
+
+impl Saving {
+    /// Forgets the values of the handler before.
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+    }
+}
+
+/// Whether a point fires when a call ends.
+pub(super) fn is_return(point: &ast::Point) -> bool {
+    match &point.kind {
+        ast::PointKind::Site { what: ast::What::Fn { returns, .. }, .. } => *returns,
+        ast::PointKind::Site { .. } | ast::PointKind::Begin | ast::PointKind::End | ast::PointKind::Every(_) => false,
+    }
+}
+
+/// The variable at the root of `$x->a[i].b`; none for what is no path on a variable.
+fn root(expr: &ast::Expr) -> Option<&str> {
+    match &expr.kind {
+        ast::ExprKind::Target(name) => Some(name),
+        ast::ExprKind::Member { base, .. } | ast::ExprKind::Index { base, .. } | ast::ExprKind::Paren(base) => {
+            root(base)
+        }
+        ast::ExprKind::Unary { op: ast::UnaryOp::Deref | ast::UnaryOp::AddressOf, operand } => root(operand),
+        ast::ExprKind::Unary { op: ast::UnaryOp::Neg | ast::UnaryOp::Not | ast::UnaryOp::BitNot, .. }
+        | ast::ExprKind::Int { .. }
+        | ast::ExprKind::Str(_)
+        | ast::ExprKind::Bool(_)
+        | ast::ExprKind::Name(_)
+        | ast::ExprKind::TargetAll(_)
+        | ast::ExprKind::Dump { .. }
+        | ast::ExprKind::Call { .. }
+        | ast::ExprKind::At { .. }
+        | ast::ExprKind::Binary { .. }
+        | ast::ExprKind::Ternary { .. }
+        | ast::ExprKind::In { .. }
+        | ast::ExprKind::Assign { .. }
+        | ast::ExprKind::Step { .. }
+        | ast::ExprKind::Broken => None,
+    }
+}
+
+impl Checker<'_> {
+    /// An expression that means something of its own at `.return` or belongs there: `None` for all others.
+    pub(super) fn at_return(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Option<Typed>> {
+        let moment = scope.site.map(|at| at.moment);
+        match &expr.kind {
+            ast::ExprKind::At { name, arguments } if name.name == "entry" => {
+                Some(self.entry(arguments, expr.span, scope))
+            }
+            ast::ExprKind::Target(name) if name == "return" => Some(self.returned(expr.span, scope)),
+            _ if moment == Some(Moment::Return) && root(expr).is_some_and(|name| name != "return") => {
+                self.say_entry_is_meant(expr.span);
+                Some(self.kept(expr, scope))
+            }
+            _ => None,
+        }
+    }
+
+    fn say_entry_is_meant(&mut self, span: Span) {
+        if !std::mem::replace(&mut self.saving.said, true) {
+            let written = self.sources.slice(span).to_owned();
+            self.report(
+                Diagnostic::new(Code::W0007, span, format!("at `.return`, `{written}` is its value on entry"))
+                    .note("what the function made of it meanwhile is not known there")
+                    .help(format!("write @entry({written}) to say so")),
+            );
+        }
+    }
+
+    /// `@entry(E)`
+    fn entry(&mut self, arguments: &[ast::Expr], span: Span, scope: &Scope<'_>) -> Option<Typed> {
+        let [inner] = arguments else {
+            self.report(
+                Diagnostic::new(Code::E0203, span, format!("`@entry` takes one value, not {}", arguments.len()))
+                    .help("@entry($x)"),
+            );
+            return None;
+        };
+        match self.site_for("`@entry`", span, scope)?.moment {
+            Moment::Return => self.kept(inner, scope),
+            Moment::Entry => {
+                self.report(Diagnostic::new(Code::E0206, span, "`@entry` in `@entry`: all of it is of the entry"));
+                None
+            }
+            Moment::Hit => {
+                self.report(
+                    Diagnostic::new(Code::E0206, span, "`@entry` exists only at `.return`")
+                        .help("elsewhere write the value itself"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A value computed on entry and kept until the call ends.
+    fn kept(&mut self, inner: &ast::Expr, scope: &Scope<'_>) -> Option<Typed> {
+        let at = scope.site?;
+        let on_entry = Scope::new(scope.body, Some(AtSite { moment: Moment::Entry, ..at }), Vec::new());
+        let typed = self.expr(inner, &on_entry)?;
+        self.keep(typed, inner.span)
+    }
+
+    /// Keeps what was lowered for the entry.
+    fn keep(&mut self, typed: Typed, span: Span) -> Option<Typed> {
+        let is_constant = matches!(typed.value.kind, ExprKind::Int(_) | ExprKind::Str(_));
+        if typed.missing.is_some() || is_constant && !matches!(typed.nature, Nature::Opaque { .. }) {
+            return Some(typed);
+        }
+        if let Nature::Opaque { what } = &typed.nature {
+            self.report(unsupported(span, &format!("keeping {what} from the entry on")));
+            return None;
+        }
+        let written = self.sources.slice(span).to_owned();
+        let ty = typed.value.ty;
+        let index = self.keep_value(written, typed.value, span)?;
+        Some(Typed { value: Expr { ty, kind: ExprKind::Entry(index), span }, nature: typed.nature, missing: None })
+    }
+
+    /// A variable's value on entry, for the list of all.
+    pub(super) fn keep_variable(&mut self, name: &str, typed: Typed, span: Span) -> Option<Typed> {
+        if typed.missing.is_some() || matches!(typed.value.kind, ExprKind::Int(_) | ExprKind::Str(_)) {
+            return Some(typed);
+        }
+        let ty = typed.value.ty;
+        let index = self.keep_value(format!("${name}"), typed.value, span)?;
+        Some(Typed { value: Expr { ty, kind: ExprKind::Entry(index), span }, nature: typed.nature, missing: None })
+    }
+
+    fn keep_value(&mut self, written: String, value: Expr, span: Span) -> Option<EntryIndex> {
+        let values = &mut self.saving.values;
+        let known = values.iter().position(|(text, known)| *text == written && known.ty == value.ty);
+        let index = known.unwrap_or(values.len());
+        if known.is_none() {
+            values.push((written, value));
+        }
+        if index >= MOST_SAVED {
+            let message = format!("a handler keeps at most {MOST_SAVED} values of the entry");
+            self.report(Diagnostic::new(Code::E0303, span, message).help("split the probe into several"));
+            return None;
+        }
+        u32::try_from(index).ok().map(EntryIndex)
+    }
+
+    /// The text that an address kept from the entry pointed to then; `None` for any other value.
+    pub(super) fn text_of_entry(&mut self, address: &Expr, span: Span) -> Option<Expr> {
+        let ExprKind::Entry(index) = &address.kind else { return None };
+        let (written, kept) = self.saving.values.get(index.0 as usize)?.clone();
+        let target = match &kept.kind {
+            ExprKind::Target(target) => Some(target.clone()),
+            _ => None,
+        };
+        let text = Expr { ty: Ty::Str, kind: super::call::text_at(kept, target, span), span };
+        let index = self.keep_value(written, text, span)?;
+        Some(Expr { ty: Ty::Str, kind: ExprKind::Entry(index), span })
+    }
+
+    /// `$return`
+    fn returned(&mut self, span: Span, scope: &Scope<'_>) -> Option<Typed> {
+        let at = self.site_for("`$return`", span, scope)?;
+        if at.moment != Moment::Return {
+            self.report(
+                Diagnostic::new(Code::E0206, span, "`$return` exists only at `.return`")
+                    .help("put `.return` behind the function: .fn(\"NAME\").return"),
+            );
+            return None;
+        }
+        match returned_value(&at, span) {
+            Some(typed) => Some(typed),
+            None if at.site.kind == facts::SiteKind::Symbol => {
+                self.report(
+                    Diagnostic::new(
+                        Code::E0110,
+                        span,
+                        format!("`{}` has no debug info: what it returns is not known", at.function.name),
+                    )
+                    .note("looked for DWARF in the file itself")
+                    .help("build the program with -g"),
+                );
+                None
+            }
+            None => {
+                let message = format!("`{}` returns nothing", at.function.name);
+                self.report(Diagnostic::new(Code::E0105, span, message));
+                None
+            }
+        }
+    }
+
+    /// The handler's share of a return probe.
+    pub(super) fn returns(&mut self, handler: &Handler) -> Returns {
+        let saved = self.saving.values.drain(..).map(|(_, value)| value).collect();
+        let mut elapsed = false;
+        let mut look = |expr: &Expr| elapsed |= matches!(expr.kind, ExprKind::Context(Context::Elapsed));
+        if let Some(condition) = &handler.condition {
+            condition.visit(&mut |expr| look(expr));
+        }
+        ir::visit_expressions(&handler.body, &mut |expr| look(expr));
+        Returns { saved, elapsed }
+    }
+
+    /// Where the calls end that pass a site. A function that a glob matched and that cannot be probed so is left out
+    /// with a warning (`Ok(None)`); one that was named is an error.
+    pub(super) fn exits(&mut self, found: &Match, site: &facts::Site, point: Span) -> Result<Option<ir::Exits>, ()> {
+        let name = &found.function.name;
+        let refused = match found.module.exits(site) {
+            Ok(exits) => {
+                let place = |exit: facts::Exit| ir::Exit {
+                    address: exit.address,
+                    file_offset: exit.file_offset,
+                    tail: exit.tail,
+                    when: exit.when.map(|when| place::computed(&when, point)),
+                };
+                return Ok(Some(ir::Exits {
+                    frame: place::computed(&exits.frame, point),
+                    places: exits.places.into_iter().map(place).collect(),
+                    unwinds: exits.unwinds,
+                }));
+            }
+            Err(refused) => refused,
+        };
+        let (message, note) = match refused {
+            NoExits::NeverReturns => (format!("`{name}` never returns"), None),
+            NoExits::Code(why) => (format!("where `{name}` returns cannot be told"), Some(why)),
+            NoExits::Frame(why) => {
+                let why = format!("its frame at {:#x} is not known: {why}", site.address);
+                (format!("a return of `{name}` cannot be matched with its call"), Some(why))
+            }
+            NoExits::Go => (
+                format!("returns of `{name}`, a function of Go, cannot be probed yet"),
+                Some("Go moves the stacks of its goroutines from thread to thread".to_owned()),
+            ),
+        };
+        let code = if found.glob { Code::W0008 } else { Code::E0112 };
+        let mut problem = Diagnostic::new(code, point, message);
+        problem.notes.extend(note);
+        let problem = match found.glob {
+            true => problem.note("it is left out"),
+            false => problem.help("probe its entry: leave out `.return`"),
+        };
+        self.report(problem);
+        if found.glob { Ok(None) } else { Err(()) }
+    }
+}
+
+/// What a function returns, in rax; `None` where it returns nothing or its type is not known.
+pub(super) fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
+    let ty = at.function.returns?;
+    let nature = nature::nature(at.module, Some(ty));
+    let stand_in = |why: Option<Unavailable>| Typed {
+        value: Expr::int(0, span),
+        nature: nature.clone(),
+        missing: why.map(|why| Missing { name: "return".to_owned(), why }),
+    };
+    let Some((bytes, signed)) = nature.width() else {
+        let float =
+            matches!(nature::resolved(at.module, ty), Some(Type::Base { encoding: facts::Encoding::Float, .. }));
+        return Some(stand_in(float.then_some(Unavailable::VectorRegister)));
+    };
+    let mut value = Expr { ty: Ty::Int, kind: ExprKind::Returned(RETURNED), span };
+    if bytes < 8 {
+        // The convention leaves the bits above the type's own undefined.
+        let kind = ExprKind::Extend { value: Box::new(value), bits: bytes * 8, signed };
+        value = Expr { ty: Ty::Int, kind, span };
+    }
+    let steps: Vec<TargetStep> = Vec::new();
+    let target = Target { variable: "return".to_owned(), steps, value: Box::new(value) };
+    let value = Expr { ty: Ty::Int, kind: ExprKind::Target(target), span };
+    Some(Typed { value, nature, missing: None })
+}

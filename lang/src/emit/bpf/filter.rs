@@ -1,0 +1,187 @@
+//! Owns whose task a hit is: the first thing a program asks. By cgroup for containers and cgroups, by descent for
+//! processes, and by what a task is *not* in for the host.
+
+use super::LineageOffsets;
+use super::asm::{Asm, Label};
+use super::frame::Slot;
+use super::insn::*;
+use super::map::{FILTER, NOT_THE_HOSTS};
+use super::{Diagnostic, KernelFacts, Program};
+use crate::codes::Code;
+use crate::world::{Container, TargetKind};
+
+/// How many generations above a task are looked at.
+const GENERATIONS: i32 = 64;
+/// How many levels of cgroups above a task are looked at for the host. systemd's are at most 8 deep, those of
+/// Kubernetes 5 below them.
+const LEVELS: i32 = 24;
+
+/// Which questions tell the tasks of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tasks {
+    /// The distinct levels of the containers' and cgroups' folders.
+    pub(super) levels: Vec<u32>,
+    /// Whether processes and their descendants count.
+    pub(super) processes: bool,
+    /// Whether the host's tasks count.
+    pub(super) host: bool,
+}
+
+/// Memory of the filter.
+pub(super) struct Slots {
+    /// 16 bytes: the key of a look-up.
+    pub(super) key: Slot,
+    /// 8 bytes: the depth of the container's pid namespace.
+    pub(super) pid_level: Slot,
+    /// 8 bytes each, where processes count: a task, its first thread.
+    pub(super) chain: Option<(Slot, Slot)>,
+}
+
+/// Which questions to ask.
+///
+/// # Errors
+/// Containers that cannot be told from others, and what the kernel does not tell.
+pub(super) fn tasks(program: &Program, kernel: &KernelFacts) -> Result<Tasks, Vec<Diagnostic>> {
+    let mut tasks = Tasks::default();
+    let mut errors: Vec<Diagnostic> = Vec::new();
+    for (probe, site) in program.sites() {
+        let Some(probe) = program.probes.get(probe.0 as usize) else { continue };
+        for container in site.containers.iter().filter_map(|index| program.container(*index)) {
+            match (container.kind, &container.cgroup) {
+                (TargetKind::Container | TargetKind::Cgroup, Some(cgroup)) => tasks.levels.push(cgroup.level),
+                (TargetKind::Container | TargetKind::Cgroup, None) => {
+                    errors.push(without_cgroup(container, probe.span))
+                }
+                (TargetKind::Process, _) => tasks.processes = true,
+                (TargetKind::Host, _) => tasks.host = true,
+            }
+            if container.kind == TargetKind::Process && kernel.lineage.is_none() {
+                let message = "the kernel's BTF does not tell what a task descends from: `pid(…)` needs that";
+                errors.push(
+                    Diagnostic::new(Code::E0402, probe.span, message)
+                        .help("select by container(…) or cgroup(…), or use a kernel built with CONFIG_DEBUG_INFO_BTF"),
+                );
+            }
+        }
+    }
+    errors.dedup();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    tasks.levels.sort_unstable();
+    tasks.levels.dedup();
+    Ok(tasks)
+}
+
+fn without_cgroup(container: &Container, span: crate::source::Span) -> Diagnostic {
+    Diagnostic::new(Code::E0407, span, format!("{} has no cgroup of its own", container.described()))
+        .note("the kernel tells containers apart by their cgroup; its processes are in the host's")
+        .help("start it with a cgroup of its own (docker: without `--cgroup-parent` of another)")
+}
+
+/// Ends the program where the task counts for none of the targets of the link; else leaves the site and the
+/// container in their registers. Each look-up's key holds the link's group, so a task of another container that maps
+/// the same file does not count, whichever link its hit came by. `None` where an offset is too large.
+pub(super) fn write(asm: &mut Asm, tasks: &Tasks, lineage: Option<LineageOffsets>, slots: &Slots) -> Option<()> {
+    let (key, pid_level) = (slots.key, slots.pid_level);
+    let matched = asm.label();
+    asm.mov(CTX, R1);
+    asm.call(Helper::GetAttachCookie);
+    asm.mov(SITE, R0);
+    asm.low32(SITE);
+    asm.alu_imm(Alu::Rsh, R0, 32);
+    // The upper half of these 8 bytes, a process' number, becomes 0.
+    asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
+    for level in &tasks.levels {
+        ancestor(asm, i64::from(*level), key);
+        look_up(asm, key);
+        asm.jump_if_imm(Jump::Ne, R0, 0, matched);
+    }
+    if let (Some((task, leader)), Some(at)) = (slots.chain, lineage) {
+        descent(asm, key, task, leader, &at, matched)?;
+    }
+    if tasks.host {
+        host(asm, key, matched);
+    }
+    asm.exit();
+    asm.place(matched);
+    asm.load(Width::W, CONTAINER, R0, 0);
+    asm.load(Width::W, R1, R0, 4);
+    asm.store(Width::D, pid_level.base, pid_level.off, R1);
+    Some(())
+}
+
+/// The id of the task's cgroup at a level into the key; 0 where the task's cgroup is less deep.
+fn ancestor(asm: &mut Asm, level: i64, key: Slot) {
+    asm.imm(R1, level);
+    asm.call(Helper::GetCurrentAncestorCgroupId);
+    asm.store(Width::D, key.base, key.off, R0);
+}
+
+fn look_up(asm: &mut Asm, key: Slot) {
+    asm.map(R1, FILTER);
+    asm.mov(R2, key.base);
+    asm.alu_imm(Alu::Add, R2, i32::from(key.off));
+    asm.call(Helper::MapLookupElem);
+}
+
+/// Looks the process and what it descends from up, from the child to the parent. A parent that has ended is not there
+/// any more: its children have another (`real_parent` in kernel/exit.c, reparent_leader).
+fn descent(asm: &mut Asm, key: Slot, task: Slot, leader: Slot, at: &LineageOffsets, matched: Label) -> Option<()> {
+    let counter = SCRATCH;
+    let (again, done) = (asm.label(), asm.label());
+    let offset = |offset: u32| i32::try_from(offset).ok();
+    let process = key.plus(12);
+    asm.call(Helper::GetCurrentTask);
+    asm.store(Width::D, task.base, task.off, R0);
+    asm.imm(counter, i64::from(GENERATIONS));
+    asm.place(again);
+    read(asm, leader, 8, task, offset(at.leader)?);
+    read(asm, key, 8, leader, offset(at.start)?);
+    read(asm, process, 4, leader, offset(at.tgid)?);
+    asm.load(Width::W, R1, process.base, process.off);
+    // The idle task, which all others descend from, or a pointer that could not be read.
+    asm.jump_if_imm(Jump::Eq, R1, 0, done);
+    look_up(asm, key);
+    asm.jump_if_imm(Jump::Ne, R0, 0, matched);
+    read(asm, task, 8, leader, offset(at.parent)?);
+    asm.alu_imm(Alu::Sub, counter, 1);
+    asm.jump_if_imm(Jump::Ne, counter, 0, again);
+    asm.place(done);
+    asm.store_imm(Width::W, process.base, process.off, 0);
+    Some(())
+}
+
+/// Reads kernel memory behind the pointer in a slot; what cannot be read is 0.
+fn read(asm: &mut Asm, to: Slot, size: i64, pointer: Slot, offset: i32) {
+    asm.load(Width::D, R3, pointer.base, pointer.off);
+    asm.alu_imm(Alu::Add, R3, offset);
+    asm.mov(R1, to.base);
+    asm.alu_imm(Alu::Add, R1, i32::from(to.off));
+    asm.imm(R2, size);
+    asm.call(Helper::ProbeReadKernel);
+}
+
+/// Whether the link counts for the host, and the task's cgroup and all above it are the host's.
+fn host(asm: &mut Asm, key: Slot, matched: Label) {
+    let (none, is_hosts) = (asm.label(), asm.label());
+    let process = key.plus(12);
+    asm.store_imm(Width::D, key.base, key.off, 0);
+    asm.store_imm(Width::W, process.base, process.off, -1);
+    look_up(asm, key);
+    asm.jump_if_imm(Jump::Eq, R0, 0, none);
+    asm.mov(SCRATCH, R0);
+    asm.store_imm(Width::W, process.base, process.off, 0);
+    asm.store_imm(Width::W, key.base, key.off.saturating_add(8), NOT_THE_HOSTS.cast_signed());
+    for level in 1..=LEVELS {
+        ancestor(asm, i64::from(level), key);
+        asm.jump_if_imm(Jump::Eq, R0, 0, is_hosts);
+        look_up(asm, key);
+        asm.jump_if_imm(Jump::Ne, R0, 0, none);
+    }
+    asm.jump(none);
+    asm.place(is_hosts);
+    asm.mov(R0, SCRATCH);
+    asm.jump(matched);
+    asm.place(none);
+}

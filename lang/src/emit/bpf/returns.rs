@@ -1,0 +1,402 @@
+//! Owns returns: what is kept of a call from its entry on, and how its end finds it again. No return address of the
+//! traced program is touched: a program that throws through a probed function must find its stack as it made it.
+//!
+//! A call is named by its thread, its handler, and its canonical frame address (CFA), which no other live call of the
+//! thread has. The site on entry stores time and values under that name; the function's return instructions and its
+//! jumps into other functions take them away again. A call that is left otherwise (an exception, longjmp, the thread's
+//! end) leaves its entry behind: the next call with that frame overwrites it, and a full map forgets the one not used
+//! for longest.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::asm::{Asm, Label};
+use super::env::{Env, Rodata};
+use super::expr::register_offset;
+use super::frame::Slot;
+use super::handler::{self, Gen, Input, Refused, Written, too_large};
+use super::insn::*;
+use super::map::{MapId, MapKind, MapSpec, TextLayout};
+use super::{Category, CompiledSite};
+use crate::debuginfo::facts::Register;
+use crate::ir::{EntryIndex, Exits, Expr, ProbeIndex, Program, Returns, Site, Ty, Variant};
+use crate::source::Span;
+
+/// How many calls may be open at a time, over all threads.
+const CALLS: u32 = 16_384;
+/// Key of a call: process and thread, handler, CFA.
+const KEY: u32 = 24;
+/// Before the kept values: time of the entry, then one bit for each value that could not be read.
+const HEAD: u32 = 16;
+/// The largest value that is built on the stack.
+const MOST_ON_STACK: u32 = 64;
+/// The stack pointer (DWARF's number).
+const RSP: Register = Register(7);
+
+/// What an address of a return probe is for.
+#[derive(Clone, Debug, PartialEq)]
+enum Role {
+    /// The entry, where the CFA is computed so.
+    Enter(Expr),
+    /// Entry and return at once: the function is but its return instruction.
+    EnterAndReturn(Expr),
+    /// A return instruction.
+    Return,
+    /// A jump into another function, where there is a condition only if it holds.
+    Jump(Option<Expr>),
+}
+
+/// An address of a return probe.
+struct Place<'a> {
+    role: usize,
+    site: &'a Site,
+    address: u64,
+    file_offset: u64,
+}
+
+/// The roles of a variant's addresses, and all addresses in the order of their roles: the order of their ids.
+fn places(variant: &Variant) -> (Vec<Role>, Vec<Place<'_>>) {
+    let (mut roles, mut places): (Vec<Role>, Vec<Place<'_>>) = (Vec::new(), Vec::new());
+    let mut number = |role: Role| {
+        roles.iter().position(|known| *known == role).unwrap_or_else(|| {
+            roles.push(role);
+            roles.len() - 1
+        })
+    };
+    for site in &variant.sites {
+        // A return probe without ends is a contradiction, which leaves nothing to attach.
+        let Some(Exits { frame, places: exits, .. }) = &site.exits else { continue };
+        let at_once = exits.iter().any(|exit| exit.address == site.address && !exit.tail);
+        let role = number(if at_once { Role::EnterAndReturn(frame.clone()) } else { Role::Enter(frame.clone()) });
+        places.push(Place { role, site, address: site.address, file_offset: site.file_offset });
+        for exit in exits.iter().filter(|exit| exit.address != site.address) {
+            let role = number(if exit.tail { Role::Jump(exit.when.clone()) } else { Role::Return });
+            places.push(Place { role, site, address: exit.address, file_offset: exit.file_offset });
+        }
+    }
+    places.sort_by_key(|place| place.role);
+    (roles, places)
+}
+
+/// The addresses of a return probe's variant.
+pub(super) fn compiled(probe: ProbeIndex, index: usize, variant: &Variant) -> Vec<CompiledSite> {
+    let place = |place: Place<'_>| CompiledSite {
+        probe,
+        variant: index,
+        file: place.site.file,
+        address: place.address,
+        file_offset: place.file_offset,
+        containers: Arc::clone(&place.site.containers),
+        function: Arc::clone(&place.site.function),
+    };
+    places(variant).1.into_iter().map(place).collect()
+}
+
+/// How many ids a variant takes.
+pub(super) fn count(variant: &Variant) -> usize {
+    places(variant).1.len()
+}
+
+/// Where in a variant's ids those of each role begin: each begins a piece of code of its own.
+pub(super) fn beginnings(variant: &Variant) -> Vec<usize> {
+    let (roles, places) = places(variant);
+    (0..roles.len()).filter_map(|role| places.iter().position(|place| place.role == role)).collect()
+}
+
+/// The maps of open calls: one for each size of what is kept.
+pub(super) fn maps(program: &Program, text: TextLayout) -> Vec<MapSpec> {
+    let returns = super::variants(program).filter_map(|(_, variant, _)| variant.returns.as_ref());
+    let sizes: BTreeSet<u32> = returns.map(|returns| value_size(returns, text)).collect();
+    let map = |value_size| MapSpec {
+        name: "ctp_calls".to_owned(),
+        kind: MapKind::Recent,
+        key_size: KEY,
+        value_size,
+        max_entries: CALLS,
+        initial: Vec::new(),
+    };
+    sizes.into_iter().map(map).collect()
+}
+
+/// Which of the maps holds a variant's calls; `None` where it is at no return.
+pub(super) fn map_of(maps: &[MapSpec], variant: &Variant, text: TextLayout) -> Option<usize> {
+    let size = value_size(variant.returns.as_ref()?, text);
+    maps.iter().position(|map| map.value_size == size)
+}
+
+fn size_of(ty: Ty, text: TextLayout) -> u32 {
+    match ty {
+        Ty::Int => 8,
+        Ty::Str => text.slot(),
+    }
+}
+
+fn value_size(returns: &Returns, text: TextLayout) -> u32 {
+    returns.saved.iter().fold(HEAD, |size, saved| size.saturating_add(size_of(saved.ty, text)))
+}
+
+/// A call whose end is handled.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    /// A copy of what was kept; where the time was, the time since.
+    value: Option<Slot>,
+    /// 8 bytes, not 0 where the call ended by a jump into another function; `None` where none ends so.
+    tail: Option<Slot>,
+}
+
+/// What the code behind a return needs to find its call.
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    tail: Option<Slot>,
+    number: i32,
+    calls: MapId,
+    /// Where a return leads whose call was not seen.
+    pub(super) unmatched: Label,
+}
+
+/// Writes the code of a return probe's variant: that of each role behind its label (in the order of [`beginnings`]), and
+/// the handler. `number` is the variant's, `calls` the map of open calls.
+pub(super) fn write(
+    env: &Env<'_>,
+    asm: &mut Asm,
+    rodata: &mut Rodata,
+    input: &Input<'_>,
+    (number, calls): (usize, MapId),
+    labels: &[Label],
+) -> Result<Written, Refused> {
+    let (roles, _) = places(input.variant);
+    let number = i32::try_from(number).map_err(|_| too_large(input.span))?;
+    let mut frame = input.frame;
+    let tail = match roles.iter().any(|role| matches!(role, Role::Jump(_))) {
+        true => Some(frame.take(8).map_err(|_| too_large(input.span))?),
+        false => None,
+    };
+    let input = &Input { frame, ..*input };
+    let common = asm.label();
+    let mut scratch = 0;
+    for (role, label) in roles.iter().zip(labels) {
+        asm.at(input.span);
+        asm.place(*label);
+        let ends = match role {
+            Role::Enter(frame) | Role::EnterAndReturn(frame) => {
+                scratch = scratch.max(enter(env, asm, rodata, input, (number, calls), frame)?);
+                matches!(role, Role::EnterAndReturn(_))
+            }
+            Role::Jump(Some(when)) => {
+                scratch = scratch.max(leaves(env, asm, rodata, input, when)?);
+                true
+            }
+            Role::Return | Role::Jump(None) => true,
+        };
+        if !ends {
+            asm.exit();
+            continue;
+        }
+        if let Some(tail) = tail {
+            asm.store_imm(Width::D, tail.base, tail.off, i32::from(matches!(role, Role::Jump(_))));
+        }
+        asm.jump(common);
+    }
+    asm.place(common);
+    let ending = Ending { tail, number, calls, unmatched: asm.label() };
+    let written = handler::write(env, asm, rodata, &Input { ending: Some(ending), ..*input })?;
+    Ok(Written { scratch: scratch.max(written.scratch) })
+}
+
+/// Keeps what the return will ask for. Goes on behind it, also where there was no room.
+fn enter(
+    env: &Env<'_>,
+    asm: &mut Asm,
+    rodata: &mut Rodata,
+    input: &Input<'_>,
+    (number, calls): (i32, MapId),
+    frame: &Expr,
+) -> Result<u32, Refused> {
+    let Some(returns) = &input.variant.returns else { return Ok(0) };
+    let mut it = handler::bare(env, asm, rodata, input);
+    if input.scratch {
+        it.fetch_scratch();
+    }
+    let key = it.frame.take(KEY).map_err(|e| it.too_large(e))?;
+    let size = value_size(returns, env.text);
+    let value = if size <= MOST_ON_STACK { it.frame.take(size) } else { it.frame.take_scratch(size) };
+    let value = value.map_err(|e| it.too_large(e))?;
+    it.int(frame)?;
+    it.store(key.plus(16), R0);
+    it.name_call(key, number);
+    if returns.elapsed {
+        it.asm.call(Helper::KtimeGetNs);
+        it.store(value, R0);
+    } else {
+        it.asm.store_imm(Width::D, value.base, value.off, 0);
+    }
+    it.asm.store_imm(Width::D, value.base, value.off.saturating_add(8), 0);
+    let mut at = HEAD;
+    for (index, saved) in (0i32..).zip(&returns.saved) {
+        let slot = value.plus(i16::try_from(at).map_err(|_| too_large(input.span))?);
+        at += size_of(saved.ty, env.text);
+        it.keep(saved, slot, value.plus(8), index)?;
+    }
+    it.asm.map(R1, calls);
+    it.address(R2, key);
+    it.address(R3, value);
+    it.asm.imm(R4, 0); // BPF_ANY
+    it.asm.call(Helper::MapUpdateElem);
+    let kept = it.asm.label();
+    it.asm.jump_if_imm(Jump::Eq, R0, 0, kept);
+    it.bump(Category::MapFull);
+    it.asm.jump(kept);
+    // Without the frame's name nothing can be kept: the return will count as unmatched.
+    let (fault, lost) = (it.fault, it.lost);
+    it.asm.place(fault);
+    it.asm.place(lost);
+    it.asm.place(kept);
+    Ok(it.frame.scratch_used())
+}
+
+/// Ends the program where a jump stays in the function.
+fn leaves(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>, when: &Expr) -> Result<u32, Refused> {
+    let mut it = handler::bare(env, asm, rodata, input);
+    if input.scratch {
+        it.fetch_scratch();
+    }
+    let (leaves, fault, lost) = (it.asm.label(), it.fault, it.lost);
+    it.branch(when, true, leaves)?;
+    it.asm.place(fault);
+    it.asm.place(lost);
+    it.asm.exit();
+    it.asm.place(leaves);
+    Ok(it.frame.scratch_used())
+}
+
+impl Gen<'_> {
+    /// The first two parts of a call's name; the third is its CFA.
+    fn name_call(&mut self, key: Slot, number: i32) {
+        self.asm.call(Helper::GetCurrentPidTgid);
+        self.store(key, R0);
+        self.asm.store_imm(Width::D, key.base, key.off.saturating_add(8), number);
+    }
+
+    /// Computes a value on entry; one that cannot be read is marked in `faults`.
+    fn keep(&mut self, saved: &Expr, slot: Slot, faults: Slot, index: i32) -> Result<(), Refused> {
+        let (fault, end) = (self.asm.label(), self.asm.label());
+        self.asm.at(saved.span);
+        let mark = self.frame;
+        let outer = std::mem::replace(&mut self.fault, fault);
+        let computed = match saved.ty {
+            Ty::Int => self.int(saved),
+            Ty::Str => self.text(saved, slot),
+        };
+        self.fault = outer;
+        computed?;
+        self.frame.release(mark);
+        if saved.ty == Ty::Int {
+            self.store(slot, R0);
+        }
+        self.asm.jump(end);
+        self.asm.place(fault);
+        self.asm.imm(R1, 1i64.wrapping_shl(index.cast_unsigned()));
+        self.load(R2, faults);
+        self.asm.alu(Alu::Or, R2, R1);
+        self.store(faults, R2);
+        match saved.ty {
+            Ty::Int => self.asm.store_imm(Width::D, slot.base, slot.off, 0),
+            Ty::Str => self.zero_text(slot),
+        }
+        self.asm.place(end);
+        Ok(())
+    }
+
+    /// Finds what was kept of the call that ends here, and takes it out of the map.
+    pub(super) fn find_call(&mut self, ending: Ending) -> Result<(), Refused> {
+        let Some(returns) = &self.variant.returns else { return Ok(()) };
+        let key = self.frame.take(KEY).map_err(|e| self.too_large(e))?;
+        let stack = register_offset(RSP.0).unwrap_or_default();
+        self.asm.load(Width::D, R1, CTX, stack);
+        self.asm.alu_imm(Alu::Add, R1, 8);
+        self.store(key.plus(16), R1);
+        self.name_call(key, ending.number);
+        self.asm.map(R1, ending.calls);
+        self.address(R2, key);
+        self.asm.call(Helper::MapLookupElem);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, ending.unmatched);
+        let value = match returns.elapsed || !returns.saved.is_empty() {
+            false => None,
+            true => {
+                let size = value_size(returns, self.env.text);
+                let slot = if size <= MOST_ON_STACK { self.frame.take(size) } else { self.frame.take_scratch(size) };
+                let slot = slot.map_err(|e| self.too_large(e))?;
+                self.asm.mov(R3, R0);
+                self.copy_from_r3(slot, size);
+                Some(slot)
+            }
+        };
+        self.asm.map(R1, ending.calls);
+        self.address(R2, key);
+        self.asm.call(Helper::MapDeleteElem);
+        if let (true, Some(value)) = (returns.elapsed, value) {
+            self.asm.call(Helper::KtimeGetNs);
+            self.load(R1, value);
+            self.asm.alu(Alu::Sub, R0, R1);
+            self.store(value, R0);
+        }
+        self.call = Some(Call { value, tail: ending.tail });
+        Ok(())
+    }
+
+    fn call(&self, span: Span) -> Result<Call, Refused> {
+        self.call.ok_or_else(|| self.contradiction(span, "a value of a return elsewhere"))
+    }
+
+    /// The time since the entry in r0.
+    pub(super) fn elapsed(&mut self, span: Span) -> Result<(), Refused> {
+        let value = self.call(span)?.value;
+        let value = value.ok_or_else(|| self.contradiction(span, "a time that was not kept"))?;
+        self.load(R0, value);
+        Ok(())
+    }
+
+    /// A general register behind the return, in r0; faults where another function returns in this one's stead.
+    pub(super) fn returned(&mut self, register: Register, span: Span) -> Result<(), Refused> {
+        if let Some(tail) = self.call(span)?.tail {
+            self.load(R1, tail);
+            self.asm.jump_if_imm(Jump::Ne, R1, 0, self.fault);
+        }
+        let off =
+            register_offset(register.0).ok_or_else(|| self.contradiction(span, "a register that eBPF cannot read"))?;
+        self.asm.load(Width::D, R0, CTX, off);
+        Ok(())
+    }
+
+    /// Where a value lies that was kept on entry; jumps to the fault where it could not be read then. Clobbers r1.
+    fn kept(&mut self, index: EntryIndex, span: Span) -> Result<Slot, Refused> {
+        let contradiction = |it: &Self| it.contradiction(span, "a value that was not kept");
+        let value = self.call(span)?.value.ok_or_else(|| contradiction(self))?;
+        let returns = self.variant.returns.as_ref().ok_or_else(|| contradiction(self))?;
+        let at = index.0 as usize;
+        let (saved, before) = returns.saved.get(at).zip(returns.saved.get(..at)).ok_or_else(|| contradiction(self))?;
+        let offset = before.iter().fold(HEAD, |sum, one| sum.saturating_add(size_of(one.ty, self.env.text)));
+        let offset = i16::try_from(offset).map_err(|_| too_large(span))?;
+        if saved.can_fault() {
+            self.load(R1, value.plus(8));
+            self.asm.alu_imm(Alu::Rsh, R1, index.0.cast_signed());
+            self.asm.alu_imm(Alu::And, R1, 1);
+            self.asm.jump_if_imm(Jump::Ne, R1, 0, self.fault);
+        }
+        Ok(value.plus(offset))
+    }
+
+    /// A number that was kept on entry, in r0.
+    pub(super) fn kept_number(&mut self, index: EntryIndex, span: Span) -> Result<(), Refused> {
+        let slot = self.kept(index, span)?;
+        self.load(R0, slot);
+        Ok(())
+    }
+
+    /// A string that was kept on entry, into a slot.
+    pub(super) fn kept_text(&mut self, index: EntryIndex, dst: Slot, span: Span) -> Result<(), Refused> {
+        let slot = self.kept(index, span)?;
+        self.copy_slot(dst, slot);
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! Owns return probes: entries kept by thread and frame, and handlers that run at the return instructions. SystemTap's
+//! own `.return` rewrites return addresses, which ends programs that throw through the function, and loses calls nested
+//! more than 64 deep; a probe on the instruction does neither.
+
+use super::body::{Body, Form, Scope};
+use super::library::Part;
+use super::points::{self, Block};
+use super::{Emitter, Point, head};
+use crate::ir::{Exits, ExprKind, Probe, Returns, Site, Variant};
+
+/// What a return probe keeps of each call, as globals of the script and as locals of a handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The global that holds when each call was entered.
+    entered: String,
+    /// For each saved value: the global, the local that takes it, and the local that says whether it was read.
+    values: Vec<(String, String, Option<String>)>,
+    /// The local that takes the moment of the entry.
+    since: String,
+}
+
+impl Kept {
+    /// What gives the saved value of a number within a handler.
+    pub(super) fn value(&self, index: usize, text: bool, emitter: &mut Emitter<'_>) -> String {
+        let Some((_, local, has)) = self.values.get(index) else { return String::new() };
+        match has {
+            None => local.clone(),
+            Some(has) => {
+                let (part, function) =
+                    if text { (Part::NoText, "ctp_no_text") } else { (Part::NoNumber, "ctp_no_number") };
+                emitter.library.uses(part);
+                format!("({has} ? {local} : {function}())")
+            }
+        }
+    }
+
+    /// The moment of the entry.
+    pub(super) fn since(&self) -> &str {
+        &self.since
+    }
+}
+
+/// The blocks of a variant's sites: one at each entry, one at each end of a call.
+pub(super) fn blocks(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant, returns: &Returns) -> Vec<Block> {
+    let kept = declare(emitter, returns);
+    let mut blocks = Vec::new();
+    for site in &variant.sites {
+        let Some(exits) = &site.exits else { continue };
+        blocks.push(entry(emitter, probe, site, exits, returns, &kept));
+        for exit in &exits.places {
+            emitter.points.push(Point { slot: site.file.0 as usize, address: exit.address });
+            let scope = scope(probe, site, exit.address);
+            let mut body = Body::new(emitter, scope);
+            body.begin_return(&kept, exit.tail);
+            let body = body.handler(&variant.handler);
+            let mut comments = Vec::new();
+            if exit.tail {
+                comments.push(head::comment_line("which it leaves by a jump into another function:"));
+            }
+            blocks.push(points::at(site.file, exit.address, comments, body));
+        }
+    }
+    blocks
+}
+
+fn declare(emitter: &mut Emitter<'_>, returns: &Returns) -> Kept {
+    let entered = emitter.names.own("entered");
+    let values: Vec<(String, String, Option<String>)> = returns
+        .saved
+        .iter()
+        .map(|saved| {
+            let hint = match &saved.kind {
+                ExprKind::Target(target) => target.variable.clone(),
+                _ => "value".to_owned(),
+            };
+            let has = saved.can_fault().then(|| emitter.names.own(&format!("has_{hint}")));
+            (emitter.names.own(&format!("entry_{hint}")), emitter.names.own(&hint), has)
+        })
+        .collect();
+    let since = emitter.names.own("since");
+    let size = emitter.options.map_size;
+    let names: Vec<String> = [&entered]
+        .into_iter()
+        .chain(values.iter().map(|(global, _, _)| global))
+        .map(|n| format!("{n}%[{size}]"))
+        .collect();
+    // `%`: what was never taken out (a call left by longjmp or an exception) makes room for new entries.
+    emitter.entries.push(format!("global {}\n", names.join(", ")));
+    Kept { entered, values, since }
+}
+
+fn entry(
+    emitter: &mut Emitter<'_>,
+    probe: &Probe,
+    site: &Site,
+    exits: &Exits,
+    returns: &Returns,
+    kept: &Kept,
+) -> Block {
+    emitter.points.push(Point { slot: site.file.0 as usize, address: site.address });
+    let comments = vec![head::site(emitter.program, site)];
+    let mut body = Body::new(emitter, scope(probe, site, site.address));
+    body.entry(exits, returns, kept);
+    let lines = body.into_lines();
+    points::at(site.file, site.address, comments, lines)
+}
+
+fn scope<'s>(probe: &'s Probe, site: &'s Site, address: u64) -> Scope<'s> {
+    Scope::Site {
+        point: &probe.point,
+        function: &site.function,
+        containers: &site.containers,
+        form: Form::Address(address),
+    }
+}
+
+impl Body<'_, '_> {
+    /// The lines at an entry: the guard, then what is kept of the call.
+    fn entry(&mut self, exits: &Exits, returns: &Returns, kept: &Kept) {
+        self.guard();
+        let frame = self.own("frame");
+        self.line("try {");
+        let text = self.expr(&exits.frame);
+        self.line(format!("    {frame} = {text}"));
+        for (saved, (global, _, has)) in returns.saved.iter().zip(&kept.values) {
+            let value = self.expr(saved);
+            let line = format!("{global}[tid(), {frame}] = {value}");
+            if has.is_some() {
+                // What an earlier call left there must not be taken for this one's.
+                self.line(format!("    delete {global}[tid(), {frame}]"));
+                self.line(format!("    try {{ {line} }} catch {{ }}"));
+            } else {
+                self.line(format!("    {line}"));
+            }
+        }
+        self.line(format!("    {}[tid(), {frame}] = ktime_get_ns()", kept.entered));
+        let count = self.emitter.library.count(Part::Stopped);
+        self.line(format!("}} catch {{ {count} }}"));
+    }
+
+    /// The lines with which a handler at the end of a call begins, behind its guard.
+    pub(super) fn take_entry(&mut self, kept: &Kept) {
+        let frame = self.own("frame");
+        let at = format!("[tid(), {frame}]");
+        // The stack pointer is at the return address; the frame's own address is the one above it.
+        self.line(format!("{frame} = register(\"rsp\") + 8"));
+        let count = self.emitter.library.count(Part::Unmatched);
+        self.line(format!("if (!({at} in {})) {{ {count}; next }}", kept.entered));
+        self.line(format!("{} = {}{at}", kept.since, kept.entered));
+        self.line(format!("delete {}{at}", kept.entered));
+        for (global, local, has) in &kept.values {
+            if let Some(has) = has {
+                self.line(format!("{has} = {at} in {global}"));
+            }
+            self.line(format!("{local} = {global}{at}"));
+            self.line(format!("delete {global}{at}"));
+        }
+    }
+}

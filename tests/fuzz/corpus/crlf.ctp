@@ -1,0 +1,6 @@
+probe begin {
+	x = a +
+		b /* one
+ two */ 
+}
+# end

@@ -1,0 +1,4 @@
+probe begin { x = $a .
+b
+y = $a . "t" .
+$c.d; z = - -a - --b & &$c }

@@ -1,0 +1,180 @@
+//! Returns: what a function was given and gave back, however its calls end, and a program that goes on as if nobody
+//! looked.
+
+use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::ctp::{Running, ctp};
+use ctp_tests::docker::{Container, Image};
+use ctp_tests::process::Output;
+
+/// Runs a program of `tests/fixtures/programs` under trace; what it printed and what ctp did, each sorted, and what ctp
+/// said.
+fn traced(source: &str, compiler: Compiler, flags: &[&str], probes: &[&str], calls: u32) -> Run {
+    let image = Image::new(&Binary::compile(source, compiler, flags), "/app/bin");
+    let mut container = Container::driven(&image);
+    let target = format!("container(\"{}\"):/app/bin", container.name());
+    let script: Vec<String> = probes.iter().map(|probe| format!("probe {}", probe.replace("BIN", &target))).collect();
+    let ctp = Running::attached(&script.join("\n"));
+    container.call(calls);
+    let output = ctp.interrupt();
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    assert!(container.is_running(), "the traced program died");
+    Run {
+        printed: sorted(container.printed()),
+        traced: sorted(output.lines().into_iter().map(str::to_owned).collect()),
+        said: output.stderr,
+    }
+}
+
+struct Run {
+    printed: Vec<String>,
+    traced: Vec<String>,
+    said: String,
+}
+
+impl Run {
+    /// What the program printed of one kind.
+    fn of(&self, word: &str) -> Vec<String> {
+        self.printed.iter().filter(|line| line.split(' ').next() == Some(word)).cloned().collect()
+    }
+}
+
+const BUILDS: [(Compiler, &str); 4] =
+    [(Compiler::Gcc, "-O0"), (Compiler::Gcc, "-O2"), (Compiler::Clang, "-O0"), (Compiler::Clang, "-O2")];
+
+#[test]
+fn every_call_of_a_recursion_200_deep_and_of_threads_returns_what_it_printed() {
+    for (compiler, level) in BUILDS {
+        let probe = r#"BIN.fn("deep").return { printf("deep %d = %d\n", @entry($n), $return) }"#;
+        let run = traced("returns.c", compiler, &["-g", level], &[probe], 2);
+        assert_eq!(run.traced, run.of("deep"), "{compiler:?} {level}");
+        assert!(run.traced.len() > 300);
+    }
+}
+
+#[test]
+fn values_are_the_width_of_their_type_and_texts_those_of_the_entry() {
+    for (compiler, level) in BUILDS {
+        let probes = [
+            r#"BIN.fn("narrow").return { printf("narrow %d = %d\n", @entry($n), $return) }"#,
+            r#"BIN.fn("shout").return { printf("shout %s = %s\n", @entry($text), $return) }"#,
+        ];
+        let run = traced("returns.c", compiler, &["-g", level], &probes, 6);
+        assert_eq!(run.traced, [run.of("narrow"), run.of("shout")].concat(), "{compiler:?} {level}");
+    }
+}
+
+#[test]
+fn a_call_that_longjmp_leaves_does_not_return_and_disturbs_no_other() {
+    let probe = r#"BIN.fn("jumps").return { printf("jumps %d\n", $return) }"#;
+    let run = traced("returns.c", Compiler::Gcc, &["-g", "-O2"], &[probe], 6);
+    assert_eq!(run.of("jumps").len(), 6);
+    assert_eq!(run.traced, ["jumps 0", "jumps 2", "jumps 4"]);
+}
+
+#[test]
+fn a_call_that_ends_by_a_jump_into_another_function_ends_without_a_value() {
+    let probes = [
+        r#"BIN.fn("tail").return { printf("tail %d = %d\n", @entry($n), $return) }"#,
+        r#"BIN.fn("through").return { printf("through %d\n", @entry($n)) }"#,
+    ];
+    for compiler in [Compiler::Gcc, Compiler::Clang] {
+        let run = traced("returns.c", compiler, &["-g", "-O2", "-fno-pie"], &probes, 3);
+        let expected: Vec<String> =
+            (0..3).map(|n| format!("tail {n} = <fault>")).chain((0..3).map(|n| format!("through {n}"))).collect();
+        assert_eq!(run.traced, expected, "{compiler:?}");
+    }
+}
+
+#[test]
+fn jumps_through_a_table_stay_in_the_function() {
+    for (compiler, level) in BUILDS {
+        let probe = r#"BIN.fn("table").return { printf("table = %d\n", $return) }"#;
+        let run = traced("returns.c", compiler, &["-g", level, "-fcf-protection=none"], &[probe], 3);
+        let mut expected: Vec<String> = run.of("table").into_iter().filter(|line| line != "table default").collect();
+        expected.sort();
+        assert_eq!(run.traced, expected, "{compiler:?} {level}");
+        assert_eq!(run.traced.len(), 24);
+    }
+}
+
+#[test]
+fn a_function_that_is_its_return_instruction_is_entered_and_left_at_once() {
+    let probes = [
+        r#"BIN.fn("nothing").return { printf("nothing %d\n", @entry($n)) }"#,
+        r#"BIN.fn("nothing") { entered++ }"#,
+        "end { println(entered) }\nglobal entered",
+    ];
+    let run = traced("returns.c", Compiler::Gcc, &["-g", "-O2"], &probes, 3);
+    assert_eq!(run.traced, ["3", "nothing 0", "nothing 1", "nothing 2"]);
+}
+
+#[test]
+fn without_a_body_parameters_and_value_are_printed_and_the_time_is_the_calls() {
+    let probes = [
+        r#"BIN.fn("last").return"#,
+        r#"BIN.fn("step").return { slow += elapsed() > 0 && elapsed() < 10s }"#,
+        "end { println(\"slow \", slow) }\nglobal slow",
+    ];
+    let run = traced("returns.c", Compiler::Gcc, &["-g", "-O2"], &probes, 2);
+    let mut expected: Vec<String> = run
+        .of("last")
+        .iter()
+        .map(|line| line["last ".len()..].parse::<i32>().unwrap())
+        .map(|n| format!("n={n} return={}", n + 1))
+        .chain(["slow  2".to_owned()])
+        .collect();
+    expected.sort();
+    assert_eq!(run.traced, expected);
+}
+
+#[test]
+fn a_program_that_throws_through_the_probed_function_goes_on_and_no_call_is_lost() {
+    for level in ["-O0", "-O2"] {
+        let probes = [
+            r#"BIN.fn("middle").return { printf("middle %d = %d\n", @entry($n), $return) }"#,
+            r#"BIN.fn("catcher").return { printf("catcher %d = %d\n", @entry($n), $return) }"#,
+            r#"BIN.fn("counter::add").return { printf("add %d = %d\n", @entry($n), $return) }"#,
+        ];
+        let run = traced("throws.cpp", Compiler::Gxx, &["-g", level], &probes, 30);
+        let expected: Vec<String> = run.printed.iter().filter(|line| !line.contains("caught")).cloned().collect();
+        assert_eq!(run.traced, expected, "{level}");
+        assert_eq!(run.of("middle").len(), 20);
+        assert!(!run.said.contains("unmatched"), "{}", run.said);
+    }
+}
+
+#[test]
+fn inlined_calls_have_no_return_and_that_is_said() {
+    let image = Image::new(&Binary::compile("inlined.c", Compiler::Gcc, &["-g", "-O2"]), "/app/inlined");
+    let container = Container::driven(&image);
+    let point = |function: &str| format!("container(\"{}\"):/app/inlined.fn(\"{function}\").return", container.name());
+    let script = format!("probe {} {{ println($return) }}", point("mix"));
+    let output = ctp(&["check", "-e", &script]);
+    assert_eq!(output.code, Some(1));
+    assert!(said(&output).contains("E0112"), "{}", said(&output));
+    assert!(said(&output).contains("leave out `.return`"), "{}", said(&output));
+    let script = format!("probe {} {{ println($return) }}", point("step"));
+    let output = ctp(&["check", "-e", &script]);
+    assert!(said(&output).contains("`step` returns nothing"), "{}", said(&output));
+}
+
+#[test]
+fn what_belongs_to_a_return_is_refused_elsewhere() {
+    let image = Image::new(&Binary::compile("returns.c", Compiler::Gcc, &["-g", "-O2"]), "/app/bin");
+    let container = Container::driven(&image);
+    let script = format!(
+        "probe container(\"{}\"):/app/bin.fn(\"deep\") {{\n println($return)\n println(elapsed())\n \
+         println(@entry($n))\n}}",
+        container.name()
+    );
+    let output = ctp(&["check", "-e", &script]);
+    assert_eq!(output.code, Some(1));
+    assert_eq!(said(&output).matches("error[E0206]").count(), 3, "{}", said(&output));
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", output.stdout, output.stderr)
+}
