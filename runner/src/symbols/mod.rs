@@ -7,7 +7,7 @@ mod debuginfod;
 mod host;
 mod paths;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ctp_lang::world::{Companion, Companions, Keep, Looked, OpenError, Wanted};
@@ -42,6 +42,11 @@ impl Places {
             cache: cache.map(|cache| cache.join("ctp")),
         }
     }
+}
+
+/// Where what is unpacked of a file of the host is kept; `None` where it cannot be.
+pub fn keep_of(path: &Path, places: &Places) -> Option<Arc<dyn Keep>> {
+    Cache::new(places.cache.clone()).keep(&HostFile::open(path).ok()??)
 }
 
 /// Finds the further files of one file of a container.
