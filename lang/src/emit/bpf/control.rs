@@ -57,8 +57,9 @@ impl Gen<'_> {
             Stmt::If { condition, then, otherwise } => {
                 self.asm.at(condition.span);
                 let (no, end) = (self.asm.label(), self.asm.label());
-                self.branch(condition, false, no)?;
+                // Before the ways part: each goes on from there.
                 self.forget_offset();
+                self.branch(condition, false, no)?;
                 self.statements(then)?;
                 self.forget_offset();
                 if !otherwise.is_empty() {
@@ -222,7 +223,6 @@ impl Gen<'_> {
         let written = self.statements(&function.body);
         (self.locals, self.loops, self.function) = outer;
         written?;
-        self.forget_offset();
         self.asm.place(end);
         self.asm.at(span);
         match (value, function.returns, dst) {
