@@ -7,5 +7,6 @@ mod accounting;
 mod build;
 mod globals;
 mod overlay;
+mod same;
 mod target;
 mod values;

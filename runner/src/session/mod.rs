@@ -94,6 +94,7 @@ impl Session<'_> {
             strlen: self.options.strlen,
             map_size: self.options.map_size,
             ring_size: self.options.ring_size,
+            ..bpf::Options::default()
         };
         let files = Files::new(self.program, self.world);
         let loaded = BpfEngine::load(self.program, &options, &|id| files.by_id(self.program, id));

@@ -1,6 +1,7 @@
 //! Owns a whole program: whose task it is ([`super::filter`]), which handler its site means (the dispatch), and the
 //! one place where hits are counted.
 
+use super::SiteId;
 use super::asm::{Asm, Assembled, Label};
 use super::env::{Env, Rodata};
 use super::filter::{self, Tasks};
@@ -8,7 +9,7 @@ use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
 use super::map::{COUNTERS, MapId};
-use super::{PrintLayout, SiteId, returns};
+use super::returns;
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{ProbeIndex, Variant};
@@ -21,8 +22,6 @@ pub(super) struct Entry<'a> {
     pub(super) variant: &'a Variant,
     /// Its first site; its sites follow one another.
     pub(super) first_site: SiteId,
-    pub(super) prints: &'a [PrintLayout],
-    pub(super) first_print: usize,
     /// For returns: the variant's number, the map of open calls, and where in its sites each piece of code begins.
     pub(super) returns: Option<(usize, MapId, Vec<usize>)>,
 }
@@ -53,11 +52,11 @@ impl Entry<'_> {
 }
 
 /// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
-pub(super) fn write(
-    env: &Env<'_>,
+pub(super) fn write<'a>(
+    env: &'a Env<'a>,
     rodata: &mut Rodata,
     tasks: &Tasks,
-    entries: &[Entry<'_>],
+    entries: &[Entry<'a>],
 ) -> Result<(Assembled, u32), Refused> {
     let Some(span) = entries.first().map(|entry| entry.span) else {
         return Ok((Assembled { insns: Vec::new(), maps: Vec::new(), spans: Vec::new() }, 0));
@@ -66,7 +65,7 @@ pub(super) fn write(
     let mut frame = Frame::default();
     let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
     let (key, pid_level) = (take(16)?, take(8)?);
-    let shared = Shared { count: asm.label(), key, pid_level };
+    let shared = Shared { count: asm.label(), counter_key: key, pid_level };
     let chain = if tasks.processes { Some((take(8)?, take(8)?)) } else { None };
     filter::write(&mut asm, tasks, env.kernel.lineage, &filter::Slots { key, pid_level, chain })
         .ok_or_else(|| too_large(span))?;
@@ -82,8 +81,6 @@ pub(super) fn write(
             probe: entry.probe,
             span: entry.span,
             variant: entry.variant,
-            prints: entry.prints,
-            first_print: entry.first_print,
             frame,
             scratch: false,
             ending: None,
