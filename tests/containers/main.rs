@@ -4,6 +4,10 @@
 
 #[path = "fixture.rs"]
 mod fixture;
+#[path = "hostile.rs"]
+mod hostile;
+#[path = "inside.rs"]
+mod inside;
 #[path = "listing.rs"]
 mod listing;
 #[path = "opening.rs"]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use ctp_lang::check::check;
+use ctp_lang::world::TargetKind;
 
 use super::load::load;
 use super::size;
@@ -12,6 +13,7 @@ use crate::container::Settings;
 use crate::engine;
 use crate::error::Failure;
 use crate::output::printer::Printer;
+use crate::privileges;
 use crate::report::{self, Color};
 use crate::session::{self, Session};
 use crate::world::live::LiveWorld;
@@ -108,6 +110,14 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             }
             Ok(()) | Err(_) => Ok(0),
         };
+    }
+    // In a container only the kernel tells which cgroup another one has, and only who may trace.
+    let untold = program.containers.iter().find(|one| one.kind == TargetKind::Container && one.cgroup.is_none());
+    if let (Some(container), Some(capability)) = (untold, privileges::missing_names()) {
+        return Err(Failure::Privilege {
+            action: format!("ask the kernel about {}", container.described()),
+            capability,
+        });
     }
     match run.engine {
         EngineName::Auto | EngineName::Bpf => {}

@@ -183,10 +183,10 @@ impl Running<'_> {
             self.engine.tell_host(&container::target::host_view)?;
             self.engine.attach(&|file| self.files.open(file))?;
             attached = Instant::now();
-            self.say_attached();
             if !privileges::drop_others() && self.session.options.verbose {
                 report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
             }
+            self.say_attached();
             self.events(signals, attached)?;
             self.say_other_inodes();
         }
