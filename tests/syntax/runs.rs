@@ -80,7 +80,11 @@ fn every_case() {
     let mut ran = 0;
     for path in &cases {
         let expected = path.with_extension("txt");
-        assert!(cases.contains(&expected) && cases.contains(&path.with_extension("ctp")), "{} stands alone", path.display());
+        assert!(
+            cases.contains(&expected) && cases.contains(&path.with_extension("ctp")),
+            "{} stands alone",
+            path.display()
+        );
         if *path == expected {
             continue;
         }
