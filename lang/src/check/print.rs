@@ -337,7 +337,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a value is read from the target as it is, and not computed from such: then a fault is shown in its place.
+/// Whether a value is read as it is, and not computed from such: then a fault is shown in its place.
 fn is_read(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Target(_)
@@ -345,6 +345,7 @@ fn is_read(expr: &Expr) -> bool {
         | ExprKind::UserText { .. }
         | ExprKind::UserBytes { .. }
         | ExprKind::Block(_)
+        | ExprKind::Stat { .. }
         | ExprKind::Entry(_)
         | ExprKind::Returned(_) => true,
         ExprKind::Extend { value, .. } => is_read(value),
@@ -364,7 +365,6 @@ fn is_read(expr: &Expr) -> bool {
         | ExprKind::Logic { .. }
         | ExprKind::Ternary(..)
         | ExprKind::Concat(_)
-        | ExprKind::Stat { .. }
         | ExprKind::SetLocal { .. }
         | ExprKind::Call(..)
         | ExprKind::Library(..)
