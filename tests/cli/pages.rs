@@ -13,7 +13,7 @@ use ctp_tests::world::Machine;
 
 /// Codes whose example is no program: it takes a machine, a kernel or an engine in a certain state, a file
 /// beside it, or a text that is too long for a page. The tests of that part hold them.
-const NO_PROGRAM: [Code; 22] = [
+const NO_PROGRAM: [Code; 23] = [
     Code::E0005,
     Code::E0009,
     Code::E0102,
@@ -36,6 +36,7 @@ const NO_PROGRAM: [Code; 22] = [
     Code::W0004,
     Code::W0005,
     Code::W0006,
+    Code::W0008,
 ];
 
 /// The first program under a heading of a page.
