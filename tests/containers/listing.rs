@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use ctp::container::{Settings, discover};
 use ctp_lang::world::Runtime;
 
-use crate::fixture::{Docker, Folder, HandMade, Parent, cgroup2, list, run, unique, wait_for};
+use ctp_tests::unique::Scratch;
+
+use crate::fixture::{Docker, HandMade, Parent, cgroup2, list, run, unique, wait_for};
 
 #[test]
 fn a_docker_container_is_found_as_docker_shows_it() {
@@ -126,7 +128,7 @@ fn without_dockers_socket_the_names_come_from_its_state_files() {
 #[test]
 fn a_docker_that_accepts_and_says_nothing_costs_a_second_and_no_container() {
     let web = Docker::sleeping();
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let socket = folder.path().join("silent.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let before = std::time::Instant::now();

@@ -25,7 +25,7 @@ fn a_line_of_the_table_holds_what_docker_says() {
     let line = out.lines().find(|line| line.starts_with(&web.name)).unwrap();
     let cells: Vec<&str> = line.split_whitespace().collect();
     let pid = web.pid().to_string();
-    assert_eq!(cells[..7], [&web.name, &web.id[..12], "docker", &web.image.name, "-", &pid, "/app/test_app"]);
+    assert_eq!(cells[..7], [&web.name, &web.id[..12], "docker", web.image.name(), "-", &pid, "/app/test_app"]);
 }
 
 #[test]

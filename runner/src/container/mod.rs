@@ -132,12 +132,18 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
 /// Sentences on containers that engines know and that do not run, for when a name was not found. Asks engines anew,
 /// also those of which no container runs.
 pub fn stopped_notes(settings: &Settings) -> Vec<String> {
+    let mut notes = Vec::new();
     let stopped = docker::stopped(settings.docker_host.as_deref()).unwrap_or_default();
-    if stopped.is_empty() {
-        return Vec::new();
+    if !stopped.is_empty() {
+        let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
+        notes.push(format!("docker knows containers that do not run: {list}"));
     }
-    let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
-    vec![format!("docker knows containers that do not run: {list}")]
+    if podman::has_containers() && !podman::has_socket() {
+        notes.push(
+            "labels of podman's containers are known only through its socket: systemctl start podman.socket".to_owned(),
+        );
+    }
+    notes
 }
 
 /// Ids of all containers that the engine of a runtime knows, running or not: `None` where it cannot be asked.
