@@ -431,6 +431,7 @@ fn exit_ends_the_run_with_what_was_printed_before() {
 }
 
 const TASK: &str = r#"
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <time.h>
 #include <sched.h>
