@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod accounting;
+mod aggregates;
 mod build;
 mod globals;
 mod overlay;

@@ -591,8 +591,11 @@ fn case<'a>(binary: &'a Binary, web: &OwnCgroup) -> Case<'a> {
     case
 }
 
-/// The machine of each call, as the program describes it.
-fn calls(printed: &str) -> Vec<(HashMap<Register, i64>, Vec<(u64, Vec<u8>)>)> {
+/// Registers and memory at a call.
+type Call = (HashMap<Register, i64>, Vec<(u64, Vec<u8>)>);
+
+/// The calls, as the program describes them.
+fn calls(printed: &str) -> Vec<Call> {
     let address = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
     let bytes = |text: &str| -> Vec<u8> {
         (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()

@@ -169,6 +169,8 @@ pub struct CompiledSite {
 pub struct BpfProgram {
     /// Files whose sites it serves.
     pub files: Vec<FileIndex>,
+    /// The variants whose sites it serves there.
+    pub variants: Vec<usize>,
     /// Instructions; those in `maps` still lack their map.
     pub insns: Vec<Insn>,
     /// Index of an instruction, and the map whose descriptor belongs into its immediate.
@@ -430,16 +432,16 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         let entries: Vec<Entry<'_>> = variants(program)
             .enumerate()
             .filter(|(index, _)| wanted.contains(index))
-            .filter_map(|(index, (probe, variant, first_site))| {
+            .filter_map(|(number, (probe, variant, first_site))| {
                 let span = program.probes.get(probe.0 as usize)?.span;
-                let returns = calls_of(variant).map(|calls| (index, calls, returns::beginnings(variant)));
-                Some(Entry { probe, span, variant, first_site, returns })
+                let returns = calls_of(variant).map(|calls| (calls, returns::beginnings(variant)));
+                Some(Entry { number, probe, span, variant, first_site, returns })
             })
             .collect();
-        match program::write(&env, &mut rodata, &tasks, &entries) {
+        match program::write_all(&env, &mut rodata, &tasks, &files, &entries) {
             Ok((done, used)) => {
                 scratch_size = scratch_size.max(used);
-                programs.push(BpfProgram { files, insns: done.insns, maps: done.maps, spans: done.spans });
+                programs.extend(done);
             }
             Err(refused) => errors.push(*refused),
         }

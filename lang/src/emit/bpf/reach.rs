@@ -24,7 +24,7 @@ impl<'a> Reach<'a> {
         let mut reach = Reach::default();
         handler.condition.iter().for_each(|condition| condition.visit(&mut |one| reach.expr(one)));
         reach.body(&handler.body, false);
-        reach.into_functions(program);
+        reach.follow_functions(program);
         reach
     }
 
@@ -32,11 +32,11 @@ impl<'a> Reach<'a> {
     pub(super) fn of_value(program: &'a Program, value: &'a Expr) -> Reach<'a> {
         let mut reach = Reach::default();
         value.visit(&mut |one| reach.expr(one));
-        reach.into_functions(program);
+        reach.follow_functions(program);
         reach
     }
 
-    fn into_functions(&mut self, program: &'a Program) {
+    fn follow_functions(&mut self, program: &'a Program) {
         let mut next = 0;
         while let Some(index) = self.functions.get(next).copied() {
             next += 1;

@@ -135,7 +135,10 @@ impl BpfEngine {
     }
 
     /// An aggregate, of all cpus and of all containers of one name; `None` where a map has no such key.
-    pub(super) fn read_stats(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Option<Stats>> {
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read.
+    pub fn read_stats(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Option<Stats>> {
         let GlobalLayout::Stats { map, keys, stats, .. } = self.layout(global)? else {
             return Err(contradiction());
         };
@@ -258,7 +261,10 @@ impl BpfEngine {
 
     /// Takes out the entry of a key; with no key makes a scalar what it was at first, or begins the next generation of a
     /// map or an aggregate.
-    pub(super) fn delete_global(&mut self, global: GlobalIndex, key: &[Value]) -> Outcome<()> {
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be written.
+    pub fn delete_global(&mut self, global: GlobalIndex, key: &[Value]) -> Outcome<()> {
         match self.layout(global)?.clone() {
             GlobalLayout::Number { offset, initial } => self.number(offset)?.store(initial, Ordering::Relaxed),
             GlobalLayout::Text { initial, .. } => {
@@ -281,7 +287,10 @@ impl BpfEngine {
 
     /// Feeds an aggregate from here; false where the map is full. What handlers add to the same aggregate on the first cpu
     /// at the same moment may be lost.
-    pub(super) fn feed(&self, global: GlobalIndex, key: &[Value], value: i64) -> Outcome<bool> {
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read or written.
+    pub fn feed(&self, global: GlobalIndex, key: &[Value], value: i64) -> Outcome<bool> {
         let GlobalLayout::Stats { map, keys, stats, .. } = self.layout(global)? else {
             return Err(contradiction());
         };
