@@ -21,5 +21,5 @@ probe end {
     #=
 }
 probe end {
-    println(@avg(price["nobody"]))  #= (stopped at line 24: it cannot be read)
+    println(@avg(price["nobody"]))  #= <fault>
 }
