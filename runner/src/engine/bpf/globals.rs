@@ -7,13 +7,13 @@ use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{GlobalLayout, KeyPart, MapId};
 use ctp_lang::ir::{GlobalIndex, Ty};
 use ctp_lang::stats::Stats;
-use ctp_lang::value::Value;
+use ctp_lang::value::{MapEntry, Value};
 
 use super::BpfEngine;
 use super::abi::{ANY, NOEXIST};
 use super::load::failure;
 use super::sys::Map;
-use crate::engine::{Failure, MapEntry, Outcome};
+use crate::engine::{Failure, Outcome};
 
 fn zero(ty: Ty) -> Value {
     match ty {

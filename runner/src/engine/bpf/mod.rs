@@ -28,10 +28,11 @@ use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, RING, SCALARS};
 use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex, Program};
-use ctp_lang::value::Value;
+use ctp_lang::stats::Stats;
+use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, HostView, MapEntry, Outcome};
+use super::{Counters, Engine, Event, Failure, HostView, Outcome};
 use attach::{Groups, Plan};
 pub use facts::kernel_version;
 pub use identity::Warning;
@@ -339,6 +340,26 @@ impl Engine for BpfEngine {
 
     fn entries(&self, global: GlobalIndex) -> Outcome<Vec<MapEntry>> {
         self.all_entries(global)
+    }
+
+    fn delete(&mut self, global: GlobalIndex, key: &[Value]) -> Outcome<()> {
+        self.delete_global(global, key)
+    }
+
+    fn feed(&mut self, global: GlobalIndex, key: &[Value], value: i64) -> Outcome<bool> {
+        BpfEngine::feed(self, global, key, value)
+    }
+
+    fn stats(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Option<Stats>> {
+        self.read_stats(global, key)
+    }
+
+    fn close(&mut self, global: GlobalIndex) -> Outcome<()> {
+        self.close_generation(global)
+    }
+
+    fn open(&mut self, global: GlobalIndex) -> Outcome<()> {
+        self.open_generation(global)
     }
 }
 

@@ -63,6 +63,8 @@ impl Parts {
             time: record.time,
             pid: record.pid,
             tid: record.tid,
+            nspid: None,
+            cpu: None,
             prints: open.prints,
             exit: record.exit,
         })
