@@ -13,6 +13,7 @@ mod options;
 mod pages;
 mod returns;
 mod select;
+mod symbols;
 mod targets;
 mod texts;
 mod twins;
