@@ -288,3 +288,41 @@ fn programs_for_aarch64_are_read_and_not_traced() {
         assert_eq!(names, ["a", "p", "c"]);
     }
 }
+
+/// Small files of each form, for the tests of damaged ones: a program, and the further file of it to damage, if any.
+pub(crate) fn seeds() -> Vec<(PathBuf, Option<PathBuf>)> {
+    let mut seeds = Vec::new();
+    let zstd = compile("seed-zstd", "gcc", &["-O2", "-g"]);
+    run("objcopy", &["--compress-debug-sections=zstd", "app"], &folder(&zstd));
+    seeds.push((zstd.path.clone(), None));
+
+    let stripped = compile("seed-stripped", "gcc", &["-O2", "-g"]);
+    strip(&stripped, &["--add-gnu-debuglink=app.debug"]);
+    seeds.push((stripped.path.clone(), Some(folder(&stripped).join("app.debug"))));
+
+    let shared = compile("seed-dwz", "gcc", &["-O2", "-g"]);
+    std::fs::copy(&shared.path, folder(&shared).join("other")).unwrap();
+    run("dwz", &["-m", "common.debug", "-M", "common.debug", "app", "other"], &folder(&shared));
+    seeds.push((shared.path.clone(), Some(folder(&shared).join("common.debug"))));
+    seeds.push((folder(&shared).join("other"), None));
+
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let split = compile("seed-split", "clang", &["-O1", version, "-gsplit-dwarf"]);
+        let units: Vec<_> = std::fs::read_dir(folder(&split)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let units: Vec<&PathBuf> =
+            units.iter().filter(|path| path.extension().is_some_and(|end| end == "dwo")).collect();
+        let names: Vec<&str> = units.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        run("llvm-dwp", &[&["-o", "app.dwp"], &names[..]].concat(), &folder(&split));
+        seeds.push((split.path.clone(), Some(folder(&split).join("app.dwp"))));
+        seeds.push((split.path.clone(), Some(units[0].clone())));
+    }
+
+    let names = compile("seed-names", "gcc", &["-O0", "-g"]);
+    run("objcopy", &["--only-keep-debug", "app", "names"], &folder(&names));
+    run("objcopy", &["-S", "--keep-symbol=helper", "names"], &folder(&names));
+    run("xz", &["--force", "names"], &folder(&names));
+    run("strip", &["app"], &folder(&names));
+    run("objcopy", &["--add-section", ".gnu_debugdata=names.xz", "app"], &folder(&names));
+    seeds.push((names.path, None));
+    seeds
+}

@@ -4,9 +4,12 @@
 
 mod build;
 mod companions;
+mod damaged;
+mod evaluate;
 mod files;
 mod formats;
 mod names;
 mod oracle;
 mod types;
 mod values;
+mod whole;

@@ -14,6 +14,7 @@ mod options;
 mod pages;
 mod returns;
 mod select;
+mod symbols;
 mod targets;
 mod texts;
 mod twins;

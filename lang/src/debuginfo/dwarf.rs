@@ -109,6 +109,8 @@ pub(super) struct Dwarf {
     pub(super) alternate: Option<usize>,
     /// Split files that were not found.
     pub(super) missing: Missing,
+    /// Whether functions may be made from others in another unit.
+    pub(super) refers_across: OnceLock<Result<bool, DebugError>>,
 }
 
 /// Split files that were not found.
@@ -204,6 +206,7 @@ impl Dwarf {
             signatures: HashMap::new(),
             alternate: None,
             missing: Missing::default(),
+            refers_across: OnceLock::new(),
         };
         dwarf.list(0)?;
         if let Some(link) = link_of(main, ".gnu_debugaltlink")? {
@@ -532,6 +535,7 @@ fn split_id(file: &ElfFile) -> Result<Option<u64>, DebugError> {
         signatures: HashMap::new(),
         alternate: None,
         missing: Missing::default(),
+        refers_across: OnceLock::new(),
     };
     dwarf.list(0)?;
     let pages = Pages::new(&dwarf);

@@ -144,10 +144,8 @@ impl<'a> Builder<'_, 'a> {
 
     /// Which part of a split function calls enter: not one whose symbol says `.cold`; else the first in DWARF's list.
     fn entry_of_parts(&self, ranges: &[(u64, u64)]) -> Option<u64> {
-        let named =
-            |low: u64| self.symbols.functions().find(|symbol| symbol.address == low && !is_fragment(symbol.name));
-        let fragment =
-            |low: u64| self.symbols.functions().any(|symbol| symbol.address == low && is_fragment(symbol.name));
+        let named = |low: u64| self.symbols.at(low).find(|symbol| !is_fragment(symbol.name));
+        let fragment = |low: u64| self.symbols.at(low).any(|symbol| is_fragment(symbol.name));
         let starts = || ranges.iter().map(|(low, _)| *low);
         starts()
             .find(|low| named(*low).is_some())
@@ -159,7 +157,7 @@ impl<'a> Builder<'_, 'a> {
         let debug = self.debug;
         // `f.part.0` goes on with a call of `f` that began elsewhere: in `f` or in an inlined instance of it.
         let part = |name: &str| name.contains(".part.");
-        if self.symbols.functions().any(|symbol| symbol.address == host.entry && part(symbol.name)) {
+        if self.symbols.at(host.entry).any(|symbol| part(symbol.name)) {
             return Ok(None);
         }
         let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);

@@ -73,10 +73,12 @@ pub(super) const MAX_MEMBERS: usize = 65_536;
 pub(super) const MAX_NAME_OFFSETS: usize = 4_096;
 /// Most files that the split DWARF of a module may be in.
 pub(super) const MAX_SPLIT_FILES: usize = 16_384;
+/// Places in one unit at which a name may be found before all of the unit is read.
+pub(super) const MAX_HITS_IN_UNIT: usize = 65_536;
 /// Bytes of units read before what they brought into memory is let go.
 pub(super) const BATCH_BYTES: u64 = 4 << 20;
 /// Searched-for functions beyond which all units are read instead of filtered.
-pub(super) const MAX_FILTERED_ROOTS: usize = 64;
+pub(super) const MAX_FILTERED_ROOTS: usize = 4_096;
 /// Most names compared for suggestions.
 pub(super) const MAX_SUGGESTED_FROM: usize = 2_000_000;
 

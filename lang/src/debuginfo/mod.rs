@@ -5,6 +5,7 @@
 //! `functions` makes sites of them: `prologue` (with `lines` and `code`) chooses the address, `variables`, `location`,
 //! `expression` and `cfi` say where values are. Everything is bounded by `limits`.
 
+mod abbreviations;
 mod cfi;
 mod code;
 mod compute;

@@ -92,13 +92,17 @@ pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<Die
     };
     let known = narrowed.is_some();
     if let Some(units) = narrowed {
-        let spans = units.iter().filter_map(|unit| debug.spans.get(*unit));
-        in_batches(debug, spans, |debug, span| names_in(debug, span, query, &mut found))?;
+        let mut hits = units.values();
+        let spans = units.keys().filter_map(|unit| debug.spans.get(*unit));
+        in_batches(debug, spans, |debug, span| {
+            let hits = hits.next().and_then(Option::as_deref);
+            names_in(debug, span, hits, query, &mut found)
+        })?;
     }
     // A demangled or qualified name need not be in the file as it was written.
     let composed = matches!(query, Query::Exact(name) if name.contains("::") || name.contains('('));
     if !known || (found.is_empty() && composed) {
-        in_batches(debug, debug.spans.iter(), |debug, span| names_in(debug, span, query, &mut found))?;
+        in_batches(debug, debug.spans.iter(), |debug, span| names_in(debug, span, None, query, &mut found))?;
     }
     Ok(found)
 }
@@ -106,7 +110,7 @@ pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<Die
 /// Calls `each` with the names of every function that is more than a declaration.
 pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Result<(), DebugError> {
     in_batches(debug, debug.spans.iter(), |debug, span| {
-        walk_names(debug, span, |_, names, declared| {
+        walk_names(debug, span, None, &mut BTreeSet::new(), |_, names, declared| {
             if !declared {
                 each(&names);
             }
@@ -118,14 +122,14 @@ pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Res
 /// The indexes (in [`Debug::spans`]) of the units whose bytes can hold the name; `None` where that cannot be told.
 ///
 /// `NAME\0` is found in `.debug_str`, and the offsets of these in `.debug_info`: no index is needed for that.
-fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<BTreeSet<usize>>, DebugError> {
+fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<Hits>, DebugError> {
     // The DWARF name is the last part of a qualified one, without parameters.
     let last = name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name);
     let mut names = Needles::default();
     for name in BTreeSet::from([name, last]) {
         names.add_name(name);
     }
-    let mut wanted = BTreeSet::new();
+    let mut wanted = Hits::new();
     let mut shared = Vec::new();
     // dwz's file comes first: the others refer to its strings too.
     let files = debug.files.alternate.into_iter().chain(0..debug.files.files.len());
@@ -149,7 +153,7 @@ fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<BTreeSet<usize>>
         let mut needles = names.clone();
         needles.add_offsets(offsets.iter().chain(&shared).copied());
         for (section, mark) in [(SectionId::DebugInfo, 0), (SectionId::DebugTypes, IN_TYPES)] {
-            collect_units(debug, number, section, mark, &needles, &mut wanted)?;
+            collect_hits(debug, number, section, mark, &needles, &mut wanted)?;
         }
         by_index(debug, number, &offsets, &mut wanted)?;
         if Some(number) == debug.files.alternate {
@@ -160,7 +164,7 @@ fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<BTreeSet<usize>>
 }
 
 /// Adds the units of a file that name a string by its place in `.debug_str_offsets` (`DW_FORM_strx`).
-fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut BTreeSet<usize>) -> Result<(), DebugError> {
+fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut Hits) -> Result<(), DebugError> {
     let Some(file) = debug.files.files.get(number) else { return Ok(()) };
     let Some(table) = file.stored(SectionId::DebugStrOffsets).filter(|_| !offsets.is_empty()) else { return Ok(()) };
     let mut needles = Needles::default();
@@ -177,9 +181,44 @@ fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut BTre
     for (part, unit) in debug.strings_of_units(number)?.iter() {
         let from = places.partition_point(|place| *place < part.start);
         if places.get(from).is_some_and(|place| *place < part.end) {
-            wanted.insert(*unit);
+            wanted.insert(*unit, None);
         }
     }
+    Ok(())
+}
+
+/// Units by index (in [`Debug::spans`]), with the positions in them at which something was found, rising; `None` where
+/// these are not known.
+type Hits = BTreeMap<usize, Option<Vec<DieId>>>;
+
+/// Adds the units of a section in whose bytes a needle occurs.
+fn collect_hits(
+    debug: &Debug<'_>,
+    file: usize,
+    section: SectionId,
+    mark: DieId,
+    needles: &Needles,
+    wanted: &mut Hits,
+) -> Result<(), DebugError> {
+    let stored = debug.files.files.get(file).and_then(|file| file.stored(section));
+    let (Some(stored), Some(start)) = (stored, dwarf::in_file(file, 0)) else { return Ok(()) };
+    let start = start | mark;
+    needles.scan(stored, |at| {
+        let id = start | at;
+        let index = debug.spans.partition_point(|span| span.start <= id);
+        let found = index.checked_sub(1).and_then(|index| Some((index, debug.spans.get(index)?)));
+        let Some((index, span)) = found.filter(|(_, span)| id < span.end) else { return at + 1 };
+        let hits = wanted.entry(index).or_insert_with(|| Some(Vec::new()));
+        if let Some(known) = hits {
+            if known.len() < limits::MAX_HITS_IN_UNIT {
+                known.push(id);
+                return at + 1;
+            }
+            *hits = None;
+        }
+        dwarf::offset_of(span.end)
+    })?;
+    wanted.values_mut().flatten().for_each(|hits| hits.sort_unstable());
     Ok(())
 }
 
@@ -235,13 +274,20 @@ pub(super) fn in_batches<'s>(
 fn names_in(
     debug: &Debug<'_>,
     span: &UnitSpan,
+    hits: Option<&[DieId]>,
     query: &Query<'_>,
     found: &mut BTreeMap<DieId, Names>,
 ) -> Result<(), DebugError> {
-    walk_names(debug, span, |id, names, _| {
+    // Declarations that nothing completes: in C, one in each unit that calls the function.
+    let mut declarations = BTreeSet::new();
+    let mut completed = BTreeSet::new();
+    walk_names(debug, span, hits, &mut completed, |id, names, declared| {
         if names.fit(query) {
             let root = debug.root(id)?;
             if root == id {
+                if declared {
+                    declarations.insert(id);
+                }
                 found.insert(root, names);
             } else {
                 // A definition apart from its declaration has a linkage name at most; the declaration's names win.
@@ -252,7 +298,13 @@ fn names_in(
             }
         }
         Ok(())
-    })
+    })?;
+    if !debug.refers_across()? {
+        declarations.difference(&completed).for_each(|id| {
+            found.remove(id);
+        });
+    }
+    Ok(())
 }
 
 fn is_scope(tag: DwTag) -> bool {
@@ -268,18 +320,24 @@ fn is_scope(tag: DwTag) -> bool {
     )
 }
 
-/// Calls `each` for every function of a unit that names itself, with whether it is only declared there.
+/// Calls `each` for every function of a unit that names itself, with whether it is only declared there, and notes what
+/// functions without code of their own name are made from. Where `hits` are known, what is inside of functions and types
+/// that hold none of them is passed over.
 fn walk_names<'a>(
     debug: &Debug<'a>,
     span: &UnitSpan,
+    hits: Option<&[DieId]>,
+    made_from: &mut BTreeSet<DieId>,
     mut each: impl FnMut(DieId, Names, bool) -> Result<(), DebugError>,
 ) -> Result<(), DebugError> {
     let unit = debug.unit(span)?;
     let mut entries = unit.unit.entries_raw(None)?;
     let mut attributes = Vec::new();
     let mut scopes: Vec<(isize, String)> = Vec::new();
+    // Depth at which the reader was set down last.
+    let mut base = 0;
     while !entries.is_empty() {
-        let (offset, depth) = (entries.next_offset(), entries.next_depth());
+        let (offset, depth) = (entries.next_offset(), base + entries.next_depth());
         let Some(abbreviation) = entries.read_abbreviation()? else { continue };
         debug.count_die()?;
         while scopes.last().is_some_and(|(outer, _)| *outer >= depth) {
@@ -287,15 +345,41 @@ fn walk_names<'a>(
         }
         let tag = abbreviation.tag();
         let scope = is_scope(tag) && abbreviation.has_children();
-        if !scope && tag != gimli::DW_TAG_subprogram {
+        let function = tag == gimli::DW_TAG_subprogram;
+        let skips = hits.is_some() && abbreviation.has_children() && tag != gimli::DW_TAG_namespace && {
+            abbreviation.attributes().iter().any(|attribute| attribute.name() == gimli::DW_AT_sibling)
+        };
+        if !scope && !function && !skips {
             entries.skip_attributes(abbreviation.attributes())?;
             continue;
         }
         entries.read_attributes(abbreviation.attributes(), &mut attributes)?;
+        let value = |at| attributes.iter().find(|attribute| attribute.name() == at).map(gimli::Attribute::value);
+        // Where the next DIE of this level is, if what lies before need not be read.
+        let next = match (hits, value(gimli::DW_AT_sibling)) {
+            (Some(hits), Some(Value::UnitRef(next))) if skips && next > offset => {
+                let (from, to) = (unit.id(offset), unit.id(next));
+                let hit = hits.get(hits.partition_point(|hit| *hit < from));
+                (to < span.end && hit.is_none_or(|hit| *hit >= to)).then_some(next)
+            }
+            _ => None,
+        };
         let text = |names: &[gimli::DwAt]| {
             let attribute = attributes.iter().find(|attribute| names.contains(&attribute.name()))?;
             debug.text(&unit, attribute.value())
         };
+        if function {
+            let origin = [gimli::DW_AT_specification, gimli::DW_AT_abstract_origin];
+            made_from.extend(origin.into_iter().find_map(|at| debug.reference(&unit, value(at)?)));
+        }
+        if let Some(next) = next {
+            entries = unit.unit.entries_raw(Some(next))?;
+            base = depth;
+            continue;
+        }
+        if !scope && !function {
+            continue;
+        }
         let short = text(&[gimli::DW_AT_name]);
         if scope {
             if scopes.len() >= limits::MAX_SCOPES {
@@ -322,7 +406,8 @@ pub(super) fn instances(
     roots: &BTreeMap<DieId, Names>,
 ) -> Result<BTreeMap<DieId, Vec<Instance>>, DebugError> {
     let mut found = Instances { roots, root_of: HashMap::new(), by_root: BTreeMap::new(), count: 0 };
-    if roots.len() > limits::MAX_FILTERED_ROOTS {
+    let across = debug.refers_across()?;
+    if across && roots.len() > limits::MAX_FILTERED_ROOTS {
         in_batches(debug, debug.spans.iter(), |debug, span| found.walk(debug, span).map(|_| ()))?;
         return Ok(found.by_root);
     }
@@ -335,7 +420,7 @@ pub(super) fn instances(
         let mut by_file: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for target in targets.drain(..) {
             wanted.extend(debug.spans.partition_point(|span| span.start <= target).checked_sub(1));
-            if target & IN_TYPES == 0 {
+            if across && target & IN_TYPES == 0 {
                 by_file.entry(dwarf::file_of(target)).or_default().push(dwarf::offset_of(target));
             }
         }

@@ -1,5 +1,7 @@
 //! Owns the symbol tables: the defined functions of `.symtab` and `.dynsym` with their addresses. Knows no DWARF.
 
+use std::sync::OnceLock;
+
 use object::elf;
 
 use super::dwarf::ElfFile;
@@ -16,6 +18,8 @@ const SYMBOL: usize = 24;
 #[derive(Default)]
 pub(super) struct Symbols {
     tables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Address, table, byte in the table; by address.
+    by_address: OnceLock<Vec<(u64, usize, usize)>>,
 }
 
 /// A defined function.
@@ -43,24 +47,33 @@ impl Symbols {
             let Some(strings) = elf.sections.get(section.link as usize) else { continue };
             tables.push((sections::load(bytes, elf, name)?, sections::load(bytes, elf, &strings.name)?));
         }
-        Ok(Symbols { tables })
+        Ok(Symbols { tables, by_address: OnceLock::new() })
     }
 
     /// The defined functions (`STT_FUNC`), `.symtab` first. A `STT_GNU_IFUNC` is the function that chooses the
     /// implementation, not the one that callers reach: left out.
     pub(super) fn functions(&self) -> impl Iterator<Item = Symbol<'_>> {
         self.tables.iter().flat_map(|(symbols, strings)| {
-            symbols.chunks_exact(SYMBOL).filter_map(move |symbol| {
-                let kind = elf::SymbolType(symbol.get(4)? & 0xf);
-                let section = elf::SymbolSection(u16_at(symbol, 6).ok()?);
-                if kind != elf::STT_FUNC || section == elf::SHN_UNDEF || section == elf::SHN_ABS {
-                    return None;
-                }
-                let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
-                let name = std::str::from_utf8(name).ok()?;
-                let name = name.split('@').next().filter(|name| !name.is_empty())?;
-                Some(Symbol { name, address: u64_at(symbol, 8).ok()?, size: u64_at(symbol, 16).ok()? })
-            })
+            symbols.chunks_exact(SYMBOL).filter_map(move |symbol| function(symbol, strings))
+        })
+    }
+
+    /// The defined functions at an address.
+    pub(super) fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
+        let index = self.by_address.get_or_init(|| {
+            let mut index = Vec::new();
+            for (table, (symbols, _)) in self.tables.iter().enumerate() {
+                let addresses = symbols.chunks_exact(SYMBOL).map(|symbol| u64_at(symbol, 8).unwrap_or(0));
+                index.extend(addresses.enumerate().map(|(number, address)| (address, table, number * SYMBOL)));
+            }
+            index.sort_unstable();
+            index
+        });
+        let first = index.partition_point(|(own, _, _)| *own < address);
+        let here = index.get(first..).unwrap_or_default().iter().take_while(move |(own, _, _)| *own == address);
+        here.filter_map(|(_, table, at)| {
+            let (symbols, strings) = self.tables.get(*table)?;
+            function(symbols.get(*at..*at + SYMBOL)?, strings)
         })
     }
 
@@ -96,6 +109,19 @@ impl Symbols {
             glob.matches(symbol.name) || demangle(clone_base(symbol.name)).is_some_and(|names| names.matches(glob))
         })
     }
+}
+
+/// The defined function that an entry of a table is, if it is one.
+fn function<'a>(symbol: &[u8], strings: &'a [u8]) -> Option<Symbol<'a>> {
+    let kind = elf::SymbolType(symbol.get(4)? & 0xf);
+    let section = elf::SymbolSection(u16_at(symbol, 6).ok()?);
+    if kind != elf::STT_FUNC || section == elf::SHN_UNDEF || section == elf::SHN_ABS {
+        return None;
+    }
+    let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
+    let name = std::str::from_utf8(name).ok()?;
+    let name = name.split('@').next().filter(|name| !name.is_empty())?;
+    Some(Symbol { name, address: u64_at(symbol, 8).ok()?, size: u64_at(symbol, 16).ok()? })
 }
 
 /// The name of the function a clone was made of: `f` of `f.isra.0`, `f.constprop.1.isra.0`, `f.lto_priv.0`.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use gimli::{DebugInfoOffset, DwAt, LittleEndian, SectionId, UnitOffset};
 
+use super::abbreviations;
 pub(super) use super::dwarf::UnitSpan;
 use super::dwarf::{self, Dwarf, Pages, Role};
 use super::facts::DebugError;
@@ -165,6 +166,25 @@ impl<'a> Debug<'a> {
         let Some(opened) = self.files.files.get(file) else { return Ok(&[]) };
         let parts = opened.strings_of_units.get_or_init(|| indexed::parts(self, file));
         parts.as_deref().map_err(Clone::clone)
+    }
+
+    /// Whether functions may be made from others in another unit (link-time optimisation, dwz): found out once.
+    pub(super) fn refers_across(&self) -> Result<bool, DebugError> {
+        let known = self.files.refers_across.get_or_init(|| {
+            for (number, file) in self.files.files.iter().enumerate() {
+                match file.role {
+                    Role::Main | Role::Alternate => {
+                        if abbreviations::refer_across(self.pages.section(number, SectionId::DebugAbbrev))? {
+                            return Ok(true);
+                        }
+                    }
+                    // A split unit refers to nothing outside of it.
+                    Role::Split | Role::Package => {}
+                }
+            }
+            Ok(false)
+        });
+        known.clone()
     }
 
     /// Parses the unit at `span`, or returns it from the cache.

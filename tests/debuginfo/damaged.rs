@@ -1,0 +1,179 @@
+//! Damaged debug info, in every form: real files with bytes changed, cut off or filled in. Each is read to its end, and
+//! gives what it gives or an error; none panics, hangs or takes memory for what it only claims.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ctp_lang::debuginfo::Module;
+use ctp_lang::world::{Companion, Companions, Keep, Looked, Wanted};
+
+use crate::build::{OnDisk, Program};
+use crate::formats;
+
+/// How long files are damaged for, all forms together.
+const BUDGET: Duration = Duration::from_secs(20);
+/// Longest that one file may take, all questions together (a machine with other work gets a multiple of a second).
+const LONGEST: Duration = Duration::from_secs(10);
+/// Most memory that the reading process may come to hold, in kB.
+const MOST_MEMORY: u64 = 200_000;
+
+/// Numbers that repeat from run to run (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn damage(&mut self, whole: &[u8]) -> Vec<u8> {
+        let mut bytes = whole.to_vec();
+        match self.below(4) {
+            0 => bytes.truncate(self.below(whole.len())),
+            1 => (0..40).for_each(|_| bytes[self.below(whole.len())] = self.next() as u8),
+            2 => {
+                // A run of one value in one place: huge counts, offsets out of bounds.
+                let at = self.below(whole.len() - 16);
+                let value = [0x00, 0xff, 0x7f, 0x80][self.below(4)];
+                bytes[at..at + 1 + self.below(15)].fill(value);
+            }
+            _ => {
+                // The headers of the last sections, debug info among them.
+                let at = whole.len().saturating_sub(4096).max(64);
+                for _ in 0..4 {
+                    let at = at + self.below(whole.len() - at);
+                    bytes[at] = self.next() as u8;
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// A companion's bytes in the place of all that is asked for.
+struct Instead(Vec<u8>);
+
+impl Companions for Instead {
+    fn look(&self, _: &Wanted<'_>, judge: &mut dyn FnMut(Companion) -> Result<(), String>) -> Vec<Looked> {
+        let companion = Companion { path: "/damaged".to_owned(), bytes: Arc::new(self.0.clone()), keep: None };
+        match judge(companion) {
+            Ok(()) => Vec::new(),
+            Err(why) => vec![Looked { place: "/damaged".to_owned(), refused: Some(why) }],
+        }
+    }
+
+    fn keep(&self) -> Option<Arc<dyn Keep>> {
+        None
+    }
+}
+
+fn read_all(module: &Module) {
+    for name in ["widths", "helper", "*"] {
+        for function in module.functions(name).unwrap_or_default() {
+            for variable in function.sites.iter().flat_map(|site| &site.variables) {
+                let _ = variable.ty.map(|ty| module.ty(ty));
+            }
+        }
+    }
+    let _ = module.nearest_functions("widhts", 3);
+    let _ = module.notes();
+}
+
+/// One real file, or a program with a further file, which is the one to be damaged.
+struct Seed {
+    program: PathBuf,
+    further: Option<PathBuf>,
+}
+
+fn seeds() -> Vec<Seed> {
+    let plain: [(&str, &[&str]); 6] = [
+        ("gcc", &["-O2", "-gdwarf-5"]),
+        ("gcc", &["-O0", "-gdwarf-4"]),
+        ("clang", &["-O2", "-gdwarf-5"]),
+        ("gcc", &["-O2", "-g", "-gz=zlib"]),
+        ("gcc", &["-O1", "-gdwarf-5", "-gdwarf64"]),
+        ("gcc", &["-O1", "-gdwarf-4", "-fdebug-types-section"]),
+    ];
+    let mut seeds: Vec<Seed> = plain
+        .iter()
+        .map(|(compiler, flags)| Program::compile("damaged", compiler, flags, &["values.c"]))
+        .map(|program| Seed { program: program.path, further: None })
+        .collect();
+    seeds.extend(formats::seeds().into_iter().map(|(program, further)| Seed { program, further }));
+    seeds
+}
+
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn damaged_files_neither_panic_nor_hang() {
+    let seeds = seeds();
+    let whole: Vec<Vec<u8>> =
+        seeds.iter().map(|seed| std::fs::read(seed.further.as_ref().unwrap_or(&seed.program)).unwrap()).collect();
+    let mut numbers = Numbers(1);
+    let began = Instant::now();
+    let before = peak();
+    let mut rounds = 0;
+    // Whatever the machine's speed, each form gets its share.
+    while began.elapsed() < BUDGET || rounds < 5 {
+        rounds += 1;
+        for (seed, whole) in seeds.iter().zip(&whole) {
+            let bytes = numbers.damage(whole);
+            let started = Instant::now();
+            match &seed.further {
+                None => {
+                    if let Ok(module) = Module::open(Arc::new(bytes)) {
+                        read_all(&module);
+                    }
+                }
+                Some(_) => {
+                    let program = Arc::new(OnDisk::open(&seed.program));
+                    let instead = Arc::new(Instead(bytes));
+                    read_all(&Module::with_companions(program, "/app", Some(instead)).unwrap());
+                }
+            }
+            let took = started.elapsed();
+            assert!(took < LONGEST, "{} took {took:?}", seed.program.display());
+        }
+    }
+    println!("{rounds} rounds of {} files, {} kB more", seeds.len(), peak() - before);
+    assert!(peak() - before < MOST_MEMORY, "{} kB before, {} kB now", before, peak());
+}
+
+/// What a small file claims to unpack to must not be believed.
+#[test]
+fn forged_sizes_cost_nothing() {
+    let program = Program::compile("forged", "gcc", &["-O2", "-g", "-gz=zlib"], &["values.c"]);
+    let whole = std::fs::read(&program.path).unwrap();
+    // ELFCOMPRESS_ZLIB, reserved, and the size behind it: `Elf64_Chdr` of each compressed section.
+    let mut places: Vec<usize> = Vec::new();
+    for (at, window) in whole.windows(26).enumerate() {
+        if window[..8] == [1, 0, 0, 0, 0, 0, 0, 0] && window[16..24] == [1, 0, 0, 0, 0, 0, 0, 0] && window[24] == 0x78 {
+            places.push(at + 8);
+        }
+    }
+    assert!(places.len() >= 3, "{places:?}");
+    for size in [1u64 << 46, u64::MAX, 1 << 40, (1 << 30) - 1] {
+        let mut bytes = whole.clone();
+        for place in &places {
+            bytes[*place..place + 8].copy_from_slice(&size.to_le_bytes());
+        }
+        let before = peak();
+        let started = Instant::now();
+        let module = Module::open(Arc::new(bytes)).unwrap();
+        let error = module.functions("widths").unwrap_err().to_string();
+        assert!(error.contains("section .debug_"), "{error}");
+        assert!(started.elapsed() < LONGEST && peak() - before < MOST_MEMORY);
+    }
+}
