@@ -103,6 +103,8 @@ pub struct Global {
     pub declared: Option<SourceLine>,
     /// The source file of its unit.
     pub unit: Option<String>,
+    /// Whether it is in the unit that was asked from.
+    pub home: bool,
     /// Its type.
     pub ty: Option<TypeId>,
     /// Where it is.

@@ -39,9 +39,7 @@ use crate::world::{Companions, ReadAt};
 use cfi::Frames;
 use dwarf::{Dwarf, ElfFile, Pages};
 use elf::{Elf, Kind, Machine};
-use facts::{
-    BuildId, DebugError, Exits, Function, Global, Language, NoExits, Site, SourceLine, Type, TypeId,
-};
+use facts::{BuildId, DebugError, Exits, Function, Global, Language, NoExits, Site, SourceLine, Type, TypeId};
 use functions::Builder;
 use names::{Glob, Nearest};
 use search::Query;
@@ -387,6 +385,6 @@ impl Module {
 }
 
 /// Whether a path ends in another one, whole names only.
-fn ends_with(path: &str, end: &str) -> bool {
+pub(crate) fn ends_with(path: &str, end: &str) -> bool {
     path.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('/') || end.starts_with('/'))
 }

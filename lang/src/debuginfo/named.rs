@@ -228,11 +228,7 @@ pub(super) fn find_type(debug: &Debug<'_>, name: &str, near: Option<TypeId>) -> 
 }
 
 /// The value of the first enumerator of a name.
-pub(super) fn find_enumerator(
-    debug: &Debug<'_>,
-    name: &str,
-    near: Option<TypeId>,
-) -> Result<Option<i128>, DebugError> {
+pub(super) fn find_enumerator(debug: &Debug<'_>, name: &str, near: Option<TypeId>) -> Result<Option<i128>, DebugError> {
     let own = last_part(name);
     for span in order(debug, name, near)? {
         let mut parent = None;
@@ -252,12 +248,9 @@ pub(super) fn find_enumerator(
 }
 
 /// All variables of a name that belong to no call.
-pub(super) fn find_globals(
-    debug: &Debug<'_>,
-    name: &str,
-    near: Option<TypeId>,
-) -> Result<Vec<Global>, DebugError> {
+pub(super) fn find_globals(debug: &Debug<'_>, name: &str, near: Option<TypeId>) -> Result<Vec<Global>, DebugError> {
     let mut found = Vec::new();
+    let home = near.and_then(|near| debug.span_of(near.0)).map(|span| span.start);
     for span in order(debug, name, near)? {
         walk(debug, span, Kind::Variable, |unit, named| {
             if named.name != name && named.qualified() != name {
@@ -268,14 +261,8 @@ pub(super) fn find_globals(
                 return Ok(false);
             }
             let cfa_at = |_| None;
-            let frame = Frame {
-                debug,
-                cfa_at: &cfa_at,
-                unit: Rc::clone(unit),
-                frame_base: None,
-                address: 0,
-                at_entry: false,
-            };
+            let frame =
+                Frame { debug, cfa_at: &cfa_at, unit: Rc::clone(unit), frame_base: None, address: 0, at_entry: false };
             let location = frame.variable(&own, &die);
             // What has neither place nor constant is a declaration that does not say so.
             if die.attr_value(gimli::DW_AT_location).is_none() && matches!(location, Location::Unavailable(_)) {
@@ -287,6 +274,7 @@ pub(super) fn find_globals(
             found.push(Global {
                 name: named.qualified(),
                 declared: lines::declared(debug, &own, &die)?,
+                home: home == Some(span.start),
                 unit: unit.unit.name.and_then(|name| Some(String::from_utf8_lossy(&name.bytes().ok()?).into_owned())),
                 ty: debug.type_of(&own, &die)?.map(TypeId),
                 location,

@@ -138,12 +138,7 @@ struct Parts {
     parameters: Vec<(String, Option<TypeId>)>,
 }
 
-fn parts<'a>(
-    debug: &Debug<'a>,
-    unit: &Rc<Unit<'a>>,
-    die: &Die<'a>,
-    kind: AggregateKind,
-) -> Result<Parts, DebugError> {
+fn parts<'a>(debug: &Debug<'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>, kind: AggregateKind) -> Result<Parts, DebugError> {
     let mut parts = Parts::default();
     children(debug, unit, die, |child| {
         if parts.members.len() >= limits::MAX_MEMBERS || parts.parameters.len() >= limits::MAX_MEMBERS {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use ctp_lang::check::check;
+use ctp_lang::check::{self, check};
 
 use super::load::load;
 use super::size;
@@ -56,6 +56,9 @@ pub struct Run {
     /// Entries a map may hold where its declaration does not say
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub map_size: u32,
+    /// Levels of nested values that are shown of a value printed whole
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub depth: u32,
     /// Bytes of the buffer between kernel and ctp: 64K, 4M
     #[arg(long, default_value = "4M", value_name = "SIZE", value_parser = size::bytes)]
     pub ring_size: u32,
@@ -89,7 +92,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     }
     let world = LiveWorld::new(Settings::from_env()).looking_in(run.symbols.places());
     let mut diagnostics = loaded.diagnostics;
-    let (program, found) = check(&loaded.sources, &loaded.files, &world);
+    let (program, found) = check(&loaded.sources, &loaded.files, &world, &check::Settings { depth: run.depth });
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     if let Some(failure) = super::blind(&mut diagnostics, &world).filter(|_| !run.plan) {
