@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ctp_lang::check::check;
+use ctp_lang::check::{Settings, check};
 use ctp_lang::codes::Code;
 use ctp_lang::render;
 use ctp_lang::source::Sources;
@@ -56,7 +56,7 @@ fn each_example_gives_its_code_and_each_cure_does_not() {
         let mut sources = Sources::default();
         let source = sources.add("example.ctp", text);
         let (file, mut diagnostics) = parse(source, text);
-        diagnostics.extend(check(&sources, &[file], &machine).1);
+        diagnostics.extend(check(&sources, &[file], &machine, &Settings::default()).1);
         let drawn = render::short(&sources, &diagnostics);
         (diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(), drawn)
     };

@@ -65,7 +65,7 @@ pub(crate) fn run(folder: &Path, path: &Path) -> String {
     let mut sources = Sources::default();
     let id = sources.add(name.as_str(), text.as_str());
     let (file, mut diagnostics) = parse(id, &text);
-    let (program, found) = check(&sources, &[file], &world);
+    let (program, found) = check(&sources, &[file], &world, &ctp_lang::check::Settings::default());
     diagnostics.extend(found);
     let mut wrong = expected::compare(&name, &text, &sources, id, &diagnostics);
     let broken = diagnostics.iter().any(Diagnostic::is_error);

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ctp_lang::check::check;
+use ctp_lang::check::{Settings, check};
 use ctp_lang::codes::Code;
 use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::world::Machine;
@@ -64,7 +64,9 @@ fn every_case() {
     let mut wrong = String::new();
     for path in cases {
         assert_eq!(path.extension().and_then(|e| e.to_str()), Some("ctp"), "{} is run by nothing", path.display());
-        wrong.push_str(&run(Path::new(&path), &|sources, file| check(sources, &[file], &machine).1));
+        wrong.push_str(&run(Path::new(&path), &|sources, file| {
+            check(sources, &[file], &machine, &Settings::default()).1
+        }));
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }

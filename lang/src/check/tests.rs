@@ -31,7 +31,7 @@ fn checked(text: &str) -> (Option<Program>, Vec<Code>) {
     let mut sources = Sources::default();
     let source = sources.add("test.ctp", text);
     let (file, mut diagnostics) = parse(source, text);
-    let (program, found) = super::check(&sources, &[file], &Nobody);
+    let (program, found) = super::check(&sources, &[file], &Nobody, &super::Settings::default());
     diagnostics.extend(found);
     (program, diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect())
 }

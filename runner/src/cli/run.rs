@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use ctp_lang::check::check;
+use ctp_lang::check::{self, check};
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::world::TargetKind;
@@ -67,6 +67,9 @@ pub struct Run {
     /// Entries a map may hold where its declaration does not say
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub map_size: u32,
+    /// Levels of nested values that are shown of a value printed whole
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub depth: u32,
     /// Bytes of the buffer between kernel and ctp: 64K, 4M
     #[arg(long, default_value = "4M", value_name = "SIZE", value_parser = size::bytes)]
     pub ring_size: u32,
@@ -114,7 +117,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     let mut waited = false;
     let (world, program, mut found) = loop {
         let world = LiveWorld::new(Settings::from_env()).looking_in(run.symbols.places());
-        let (program, found) = check(&loaded.sources, &loaded.files, &world);
+        let (program, found) = check(&loaded.sources, &loaded.files, &world, &check::Settings { depth: run.depth });
         let waits = run.wait && !run.plan && diagnostics.is_empty() && only_containers_are_missing(&found);
         if !waits || super::blind(&mut found.clone(), &world).is_some() {
             break (world, program, found);
