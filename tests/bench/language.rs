@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         let mut sources = Sources::default();
         let source = sources.add("bench.ctp", text);
         let (file, diagnostics) = parse(source, text);
-        let (program, found) = check(&sources, &[file], &machine);
+        let (program, found) = check(&sources, &[file], &machine, &ctp_lang::check::Settings::default());
         assert!(diagnostics.is_empty() && program.is_some(), "{found:?}");
     };
     let globals = "global calls, small\n";
