@@ -103,7 +103,6 @@ impl Session<'_> {
             map_size: self.options.map_size,
             ring_size: self.options.ring_size,
             max_steps: self.options.max_steps,
-            ..bpf::Options::default()
         };
         let files = Files::new(self.program, self.world);
         let loaded = BpfEngine::load(self.program, &options, &|id| files.by_id(self.program, id));
