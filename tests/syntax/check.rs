@@ -6,9 +6,10 @@ use std::path::Path;
 use ctp_lang::check::{Settings, check};
 use ctp_lang::codes::Code;
 use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::expected;
 use ctp_tests::world::Machine;
 
-use super::{cases, expectations, run};
+use super::{cases, run};
 
 /// Codes that take a text too long for a case, a program without debug info or built otherwise, several containers, or
 /// a machine in a certain state: the tests of those hold them.
@@ -44,7 +45,7 @@ const NO_CASE: [Code; 25] = [
 fn each_code_has_a_case() {
     let paths = cases("syntax").into_iter().chain(cases("check"));
     let texts = paths.map(|path| std::fs::read_to_string(path).expect("a case is text"));
-    let with_case: Vec<String> = texts.flat_map(|text| expectations(&text)).map(|expected| expected.code).collect();
+    let with_case: Vec<String> = texts.flat_map(|text| expected::codes(&text)).collect();
     for code in Code::ALL {
         let has_case = with_case.iter().any(|known| known == code.as_str());
         assert_eq!(

@@ -22,7 +22,7 @@ fn output(path: &Path) -> String {
     let mut sources = Sources::default();
     let id = sources.add(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text.as_str());
     let (file, mut diagnostics) = syntax::parse(id, &text);
-    let (program, found) = check(&sources, &[file], &Machine::new(&[], &[]));
+    let (program, found) = check(&sources, &[file], &Machine::new(&[], &[]), &ctp_lang::check::Settings::default());
     diagnostics.extend(found);
     let drawn = render::short(&sources, &diagnostics);
     let Some(program) = program.filter(|_| diagnostics.is_empty()) else { return drawn };
