@@ -24,7 +24,8 @@ struct Stripped {
 /// Makes `app.debug` out of a program, and strips the program.
 fn split(binary: &Binary, debug: &Path) {
     run(Command::new("objcopy").arg("--only-keep-debug").arg(binary.path()).arg(debug));
-    run(Command::new("strip").arg(binary.path()));
+    // The names of functions stay.
+    run(Command::new("strip").arg("-g").arg(binary.path()));
 }
 
 impl Stripped {
@@ -193,10 +194,9 @@ impl Server {
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
-                write!(stream, "HEAD /buildid/{build_id}/debuginfo HTTP/1.0\r\n\r\n").unwrap();
-                let mut answer = String::new();
-                let _ = stream.read_to_string(&mut answer);
-                if answer.lines().next().is_some_and(|status| status.contains(" 200")) {
+                write!(stream, "GET /buildid/{build_id}/debuginfo HTTP/1.0\r\n\r\n").unwrap();
+                let mut status = [0; 12];
+                if stream.read_exact(&mut status).is_ok() && status.ends_with(b" 200") {
                     return;
                 }
             }
