@@ -27,7 +27,8 @@ fn the_doctor_finds_what_the_machine_has() {
     let mounted = run(Command::new("findmnt").args(["-n", "-t", "cgroup2", "-o", "TARGET"])).stdout;
     let detail = of(&document, "containers.cgroups")["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains(mounted.lines().next().unwrap()), "{detail}");
-    let stap = attempt(Command::new("stap").arg("--version")).stderr;
+    let stap = attempt(Command::new("stap").arg("--version"));
+    let stap = stap.stdout + &stap.stderr;
     let version = stap.split("(version ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
     assert!(of(&document, "stap.program")["detail"].as_str().unwrap().contains(version));
     for id in ["kernel.btf", "kernel.ebpf", "privileges.capabilities", "limits.files", "engines.docker"] {

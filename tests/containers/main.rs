@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up or read fails it, helpers included")]
 
+#[path = "cri.rs"]
+mod cri;
 #[path = "engines.rs"]
 mod engines;
 #[path = "fixture.rs"]
