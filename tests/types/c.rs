@@ -3,7 +3,7 @@
 use ctp_lang::check::Settings;
 use ctp_lang::codes::Code;
 
-use crate::stop::{Stopped, compile, refused};
+use crate::stop::{Stopped, compile, refused, refused_in_two};
 
 const VARIANTS: [(&str, &[&str]); 4] = [
     ("gcc", &["-g", "-O0"]),
@@ -115,4 +115,20 @@ fn what_is_wrong_names_what_there_is() {
         let fits = found.iter().any(|(own, text)| *own == code && text.contains(part));
         assert!(fits, "{body}: {code} with {part}: {found:#?}");
     }
+}
+
+#[test]
+fn what_one_of_two_builds_lacks_is_said_of_that_one() {
+    let build = |flags: &[&str]| compile("builds.c", "gcc", flags);
+    let (old, new) = (build(&["-g", "-Wl,--build-id=0x0011aa"]), build(&["-g", "-DNEW", "-Wl,--build-id=0x0022bb"]));
+    let found = refused_in_two(&old, &new, "println($p->added)");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].0, Code::E0120);
+    assert!(found[0].1.contains("`old`") && found[0].1.contains("0011aa"), "{found:#?}");
+    assert!(!found[0].1.contains("`new`") && !found[0].1.contains("0022bb"), "{found:#?}");
+    let found = refused_in_two(&old, &new, "println($p->neither)");
+    assert!(found[0].1.contains("0011aa") && found[0].1.contains("0022bb"), "{found:#?}");
+    assert!(
+        refused_in_two(&old, &new, "if (@defined($p->added)) println($p->added) else println($p->kept)").is_empty()
+    );
 }

@@ -4,7 +4,11 @@ use crate::stop::{Stopped, compile};
 
 #[test]
 fn classes_strings_and_vectors_are_what_users_think_of() {
-    for (compiler, flags) in [("g++", ["-g", "-O0"]), ("g++", ["-g", "-O2"]), ("clang++", ["-g", "-O0"])] {
+    for (compiler, flags) in [
+        ("g++", ["-std=c++17", "-g", "-O0"]),
+        ("g++", ["-std=c++17", "-g", "-O2"]),
+        ("clang++", ["-std=c++17", "-g", "-fstandalone-debug"]),
+    ] {
         let stopped = Stopped::at(&compile("values.cpp", compiler, &flags), 1);
         let cases = [
             ("$item.id, $item->price, $item.amount", "12 9.75 -4"),

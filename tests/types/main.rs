@@ -5,5 +5,6 @@
 
 mod c;
 mod cpp;
+mod go;
 mod rust;
 mod stop;

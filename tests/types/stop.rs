@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ctp_lang::check::{Settings, check};
@@ -15,12 +16,14 @@ use ctp_lang::ir::{Handler, ProbeKind, Program, Site};
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::parse;
 use ctp_lang::value::write_print;
+use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, World};
 use ctp_tests::world::Machine;
 use object::{Object as _, ObjectSegment as _};
 
 /// A program stopped where its function `take` is probed.
 pub(crate) struct Stopped {
     path: PathBuf,
+    function: &'static str,
     registers: Vec<i64>,
     memory: Vec<(u64, Vec<u8>)>,
     bias: u64,
@@ -28,6 +31,18 @@ pub(crate) struct Stopped {
 
 /// Compiles a program of this part.
 pub(crate) fn compile(source: &str, compiler: &str, flags: &[&str]) -> PathBuf {
+    compile_by(source, compiler, &mut Command::new(compiler), flags)
+}
+
+/// The same for Go.
+pub(crate) fn compile_go(source: &str, flags: &[&str]) -> PathBuf {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("types-go");
+    let mut go = Command::new("go");
+    go.arg("build").env("GOCACHE", &cache).env("GO111MODULE", "off");
+    compile_by(source, "go", &mut go, flags)
+}
+
+fn compile_by(source: &str, compiler: &str, command: &mut Command, flags: &[&str]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("types");
     std::fs::create_dir_all(&folder).unwrap();
     let label: String = flags.iter().flat_map(|flag| flag.chars()).filter(char::is_ascii_alphanumeric).collect();
@@ -36,15 +51,15 @@ pub(crate) fn compile(source: &str, compiler: &str, flags: &[&str]) -> PathBuf {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let path = folder.join(format!("{}-{compiler}-{label}-{number}", source.replace('.', "-")));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("types/programs").join(source);
-    let output = Command::new(compiler).args(flags).arg("-o").arg(&path).arg(source).output().unwrap();
+    let output = command.args(flags).arg("-o").arg(&path).arg(source).output().unwrap();
     assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
     path
 }
 
-/// What the checker says of a handler of `take`.
-pub(crate) fn checked(path: &Path, body: &str, settings: &Settings) -> (Option<Program>, Vec<Diagnostic>) {
+/// What the checker says of a handler of a function.
+fn checked(path: &Path, function: &str, body: &str, settings: &Settings) -> (Option<Program>, Vec<Diagnostic>) {
     let machine = Machine::new(&["web"], &[("/app/x", path)]);
-    let text = format!("probe container(\"web\"):/app/x.fn(\"take\") {{ {body} }}");
+    let text = format!("probe container(\"web\"):/app/x.fn(\"{function}\") {{ {body} }}");
     let mut sources = Sources::default();
     let source = sources.add("test.ctp", text.as_str());
     let (file, mut diagnostics) = parse(source, &text);
@@ -55,8 +70,44 @@ pub(crate) fn checked(path: &Path, body: &str, settings: &Settings) -> (Option<P
 
 /// The codes of the errors of a handler.
 pub(crate) fn refused(path: &Path, body: &str) -> Vec<(Code, String)> {
-    let (_, diagnostics) = checked(path, body, &Settings::default());
+    let (_, diagnostics) = checked(path, "take", body, &Settings::default());
     diagnostics.into_iter().map(|one| (one.code, format!("{} {:?} {:?}", one.message, one.notes, one.helps))).collect()
+}
+
+/// What is said of a handler at a point that matches two containers, `old` and `new`, with a build each.
+pub(crate) fn refused_in_two(old: &Path, new: &Path, body: &str) -> Vec<(Code, String)> {
+    let machine =
+        TwoBuilds { old: Machine::new(&["old", "new"], &[("/app/x", old)]), new: std::fs::read(new).unwrap() };
+    let text = format!("probe container(\"*\"):/app/x.fn(\"take\") {{ {body} }}");
+    let mut sources = Sources::default();
+    let source = sources.add("test.ctp", text.as_str());
+    let (file, mut diagnostics) = parse(source, &text);
+    diagnostics.extend(check(&sources, &[file], &machine, &Settings::default()).1);
+    diagnostics.into_iter().map(|one| (one.code, format!("{} {:?}", one.message, one.notes))).collect()
+}
+
+/// A machine whose second container has a file of its own.
+struct TwoBuilds {
+    old: Machine,
+    new: Vec<u8>,
+}
+
+impl World for TwoBuilds {
+    fn containers(&self) -> Result<Arc<[Container]>, ListError> {
+        self.old.containers()
+    }
+
+    fn listing_notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError> {
+        let opened = self.old.open(container, place)?;
+        Ok(match container.name.as_deref() {
+            Some("new") => Opened { file: FileId(1), bytes: Arc::new(self.new.clone()), ..opened },
+            _ => opened,
+        })
+    }
 }
 
 fn only_site(program: &Program) -> (&Site, &Handler) {
@@ -78,7 +129,12 @@ fn segments(file: &object::File<'_>, bias: u64) -> Vec<(u64, Vec<u8>)> {
 impl Stopped {
     /// Runs the program up to the `hit`th time that `take` is hit.
     pub(crate) fn at(path: &Path, hit: usize) -> Stopped {
-        let (program, diagnostics) = checked(path, "println(pid())", &Settings::default());
+        Stopped::in_function(path, "take", hit)
+    }
+
+    /// The same for a function of another name.
+    pub(crate) fn in_function(path: &Path, function: &'static str, hit: usize) -> Stopped {
+        let (program, diagnostics) = checked(path, function, "println(pid())", &Settings::default());
         let program = program.unwrap_or_else(|| panic!("{diagnostics:#?}"));
         let address = only_site(&program).0.address;
         let core = path.with_extension(format!("core{hit}"));
@@ -89,7 +145,9 @@ impl Stopped {
 import gdb
 gdb.execute("set pagination off")
 gdb.execute("set language c")
-def main(): return int(gdb.parse_and_eval("(unsigned long)&main"))
+def main():
+    try: return int(gdb.parse_and_eval("(unsigned long)&main"))
+    except gdb.error: return 0
 linked = main()
 gdb.execute("starti > /dev/null")
 bias = main() - linked
@@ -130,7 +188,7 @@ gdb.execute("generate-core-file {core}")
         for leftover in [&core, &registers, &script] {
             std::fs::remove_file(leftover).unwrap();
         }
-        Stopped { path: path.to_owned(), registers: values, memory, bias }
+        Stopped { path: path.to_owned(), function, registers: values, memory, bias }
     }
 
     /// What a handler prints here.
@@ -140,7 +198,7 @@ gdb.execute("generate-core-file {core}")
 
     /// The same with other settings.
     pub(crate) fn prints_to(&self, body: &str, settings: &Settings) -> String {
-        let (program, diagnostics) = checked(&self.path, body, settings);
+        let (program, diagnostics) = checked(&self.path, self.function, body, settings);
         let program = program.unwrap_or_else(|| panic!("{body}: {diagnostics:#?}"));
         let (_, handler) = only_site(&program);
         let mut machine = Recorded::new(&program);

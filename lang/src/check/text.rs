@@ -51,6 +51,24 @@ fn aggregate_name(module: &Module, shape: &Shape) -> Option<String> {
     }
 }
 
+/// Go's `reflect.Slice` and `reflect.String`: named types are of these kinds too.
+const GO_SLICE: u64 = 23;
+const GO_STRING: u64 = 24;
+
+fn go_kind(module: &Module, shape: &Shape) -> Option<u64> {
+    match shape.bare(module)?.ty {
+        Type::Aggregate { go_kind, .. } => go_kind,
+        Type::Base { .. }
+        | Type::Pointer { .. }
+        | Type::Enum { .. }
+        | Type::Array { .. }
+        | Type::Typedef { .. }
+        | Type::Qualified { .. }
+        | Type::Function
+        | Type::Unknown(_) => None,
+    }
+}
+
 fn words(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -86,7 +104,7 @@ fn rule(module: &Module, shape: &Shape) -> Option<Rule> {
             }
             _ => None,
         },
-        Language::Go if name == "string" => rule(words(&["str"]), &["len"]),
+        Language::Go if go_kind(module, shape) == Some(GO_STRING) => rule(words(&["str"]), &["len"]),
         Language::Cpp if is_of_char(&name, "basic_string_view<") => rule(words(&["_M_str"]), &["_M_len"])
             .or_else(|| rule(words(&["__data_"]), &["__size_"]))
             .or_else(|| rule(words(&["__data"]), &["__size"])),
@@ -234,7 +252,7 @@ pub(super) fn sequence_of(module: &Rc<Module>, object: &Object, span: Span) -> O
             let element = parameters.into_iter().find(|(name, _)| name == "T")?.1;
             counted(rust_pointer(module, &object.shape)?, &["len"], Shape::Of(element))
         }
-        Language::Go if name.starts_with("[]") => {
+        Language::Go if go_kind(module, &object.shape) == Some(GO_SLICE) => {
             let way = words(&["array"]);
             let element = pointee(&way)?;
             counted(way, &["len"], element)

@@ -153,6 +153,8 @@ pub enum Type {
         members: Vec<Member>,
         /// Rust's enums: their variants.
         variants: Option<VariantPart>,
+        /// Go's kind of it (`DW_AT_go_kind`, the numbers of Go's `reflect.Kind`): a slice is 23, a string 24.
+        go_kind: Option<u64>,
         /// Types it was made for (`DW_TAG_template_type_parameter`), by their names.
         parameters: Vec<(String, Option<TypeId>)>,
     },

@@ -8,6 +8,8 @@ use super::units::{Debug, Die, DieId, Slice, Unit, Value};
 
 use std::rc::Rc;
 
+/// `DW_AT_go_kind` (Go's cmd/internal/dwarf).
+const GO_KIND: gimli::DwAt = gimli::DwAt(0x2900);
 /// Size of a pointer where DWARF leaves it out.
 const POINTER_SIZE: u64 = 8;
 
@@ -79,7 +81,8 @@ pub(super) fn read(debug: &Debug<'_>, id: TypeId) -> Result<Type, DebugError> {
         let size = if declared { None } else { size.or(Some(0)) };
         let parts = parts(debug, &unit, &die, kind)?;
         let Parts { members, variants, parameters } = parts;
-        Ok(Type::Aggregate { kind, name: name(), size, members, variants, parameters })
+        let go_kind = number(&die, GO_KIND);
+        Ok(Type::Aggregate { kind, name: name(), size, members, variants, go_kind, parameters })
     };
     let qualified = |qualifier| Ok(Type::Qualified { qualifier, target: target()? });
     match die.tag() {
