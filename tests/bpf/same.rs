@@ -252,6 +252,7 @@ fn cases() -> Vec<(&'static str, Vec<Stmt>)> {
         value,
         span: span(),
     };
+    let stat = |global: u32, keys: Vec<Expr>, op: StatOp| num(ExprKind::Stat { global: GlobalIndex(global), keys, op });
     let delete = |global: u32, keys: Vec<Expr>| Stmt::Delete { global: GlobalIndex(global), keys, span: span() };
     let get = |global: u32, keys: Vec<Expr>| num(ExprKind::MapGet(GlobalIndex(global), keys));
     let has = |global: u32, keys: Vec<Expr>| num(ExprKind::MapHas(GlobalIndex(global), keys));
@@ -553,7 +554,18 @@ fn cases() -> Vec<(&'static str, Vec<Stmt>)> {
                 aggregate(8, vec![modulo(n(), 3), s()], n()),
                 aggregate(9, vec![], m()),
                 when(compare(CompareOp::Eq, m(), int(3)), vec![delete(7, vec![s()])]),
-                say(vec![has(8, vec![int(0), s()])]),
+                say(vec![
+                    has(8, vec![int(0), s()]),
+                    stat(6, vec![], StatOp::Count),
+                    stat(6, vec![], StatOp::Sum),
+                    stat(6, vec![], StatOp::Min),
+                    stat(6, vec![], StatOp::Max),
+                    stat(9, vec![], StatOp::Avg),
+                    stat(7, vec![text("nobody")], StatOp::Count),
+                    stat(8, vec![modulo(n(), 3), s()], StatOp::Min),
+                    stat(8, vec![modulo(n(), 3), s()], StatOp::Avg),
+                ]),
+                tell(vec![stat(7, vec![s()], StatOp::Max), stat(7, vec![text("nobody")], StatOp::Avg)]),
             ],
         ),
         (

@@ -9,7 +9,7 @@ use super::insn::*;
 use super::map::{GlobalLayout, MapId, SCALARS, StatsLayout};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Expr, GlobalIndex, Linear};
+use crate::ir::{Expr, GlobalIndex, Linear, StatOp};
 use crate::source::Span;
 use crate::stats::LOG_BUCKETS;
 
@@ -174,6 +174,98 @@ impl Gen<'_> {
         self.asm.place(below);
         self.asm.imm(R4, 0);
         self.asm.place(end);
+    }
+
+    /// What is asked of an aggregate, in r0: of all cpus together.
+    pub(super) fn stat(&mut self, global: GlobalIndex, keys: &[Expr], op: StatOp, span: Span) -> Result<(), Refused> {
+        let GlobalLayout::Stats { map, keys: parts, per_cpu, .. } = self.layout(global, span)? else {
+            return Err(self.contradiction(span, "an aggregate that is none"));
+        };
+        if let StatOp::Quantile(_) = op {
+            return Err(Box::new(
+                Diagnostic::new(
+                    Code::E0302,
+                    span,
+                    "the embedded engine gives quantiles in `begin`, `end` and `every` only",
+                )
+                .help("ask for `@avg` or `@max` here, or for the quantile in `probe every(…)`"),
+            ));
+        }
+        let mark = self.frame;
+        let key = if parts.is_empty() {
+            let key = self.temporary()?;
+            self.asm.store_imm(Width::D, key.base, key.off, 0);
+            key
+        } else {
+            self.key(&parts, keys, span)?
+        };
+        // Count, sum, greatest, least, as they lie in the map: zeros are nothing.
+        let sums = [self.temporary()?, self.temporary()?, self.temporary()?, self.temporary()?];
+        for sum in sums {
+            self.asm.store_imm(Width::D, sum.base, sum.off, 0);
+        }
+        let done = self.asm.label();
+        if per_cpu {
+            let cpu = self.temporary()?;
+            self.asm.store_imm(Width::D, cpu.base, cpu.off, 0);
+            let head = self.asm.label();
+            self.loop_head(head);
+            self.map_in_r1(map);
+            self.address(R2, key);
+            self.load(R3, cpu);
+            self.asm.call(Helper::MapLookupPercpuElem);
+            // No such key, or no such cpu.
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, done);
+            self.sum_up(sums);
+            self.load(R1, cpu);
+            self.asm.alu_imm(Alu::Add, R1, 1);
+            self.store(cpu, R1);
+            self.asm.jump(head);
+        } else {
+            self.look_up(map, key);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, done);
+            self.sum_up(sums);
+        }
+        self.asm.place(done);
+        let [count, sum, max, min] = sums;
+        self.load(R1, count);
+        match op {
+            StatOp::Count => self.asm.mov(R0, R1),
+            StatOp::Sum => self.load(R0, sum),
+            StatOp::Avg => {
+                self.asm.jump_if_imm(Jump::Eq, R1, 0, self.fault);
+                self.load(R0, sum);
+                self.asm.signed(Alu::Div, R0, R1);
+            }
+            StatOp::Min | StatOp::Max | StatOp::Quantile(_) => {
+                self.asm.jump_if_imm(Jump::Eq, R1, 0, self.fault);
+                self.load(R0, if op == StatOp::Min { min } else { max });
+                if op == StatOp::Min {
+                    self.asm.alu_imm(Alu::Xor, R0, -1);
+                }
+                self.asm.imm(R1, i64::MIN);
+                self.asm.alu(Alu::Xor, R0, R1);
+            }
+        }
+        self.frame.release(mark);
+        Ok(())
+    }
+
+    /// Adds the aggregate at r0 to what there is; clobbers r1, r2.
+    fn sum_up(&mut self, sums: [Slot; 4]) {
+        for (index, sum) in (0i16..).zip(sums) {
+            self.asm.load(Width::D, R1, R0, index * 8);
+            self.load(R2, sum);
+            if index < 2 {
+                self.asm.alu(Alu::Add, R1, R2);
+            } else {
+                let greater = self.asm.label();
+                self.asm.jump_if(Jump::Ge, R1, R2, greater);
+                self.asm.mov(R1, R2);
+                self.asm.place(greater);
+            }
+            self.store(sum, R1);
+        }
     }
 
     /// `delete m[k]`, `delete x`

@@ -148,9 +148,7 @@ impl Gen<'_> {
             }
             ExprKind::Call(function, arguments) => self.call_function(*function, arguments, None, expr.span)?,
             ExprKind::Library(function, arguments) => self.library_number(*function, arguments, expr.span)?,
-            ExprKind::Stat { .. } => {
-                return Err(self.contradiction(expr.span, "an expression that was let through"));
-            }
+            ExprKind::Stat { global, keys, op } => self.stat(*global, keys, *op, expr.span)?,
             ExprKind::Entry(index) => self.kept_number(*index, expr.span)?,
             ExprKind::Returned(register) => self.returned(*register, expr.span)?,
         }

@@ -16,6 +16,11 @@ pub struct Insn {
 }
 
 impl Insn {
+    /// Whether it heads a loop (kernel 6.9).
+    pub fn is_loop(&self) -> bool {
+        self.code == MAY_GOTO
+    }
+
     /// As the kernel reads it (`struct bpf_insn`, little-endian).
     pub fn to_bytes(self) -> [u8; 8] {
         let [o0, o1] = self.off.to_le_bytes();

@@ -301,12 +301,12 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         Construct::Table => {
             Err("the embedded engine prints whole maps and histograms in `begin`, `end` and `every` only")
         }
-        Construct::Stat => Err("the embedded engine reads aggregates in `begin`, `end` and `every` only"),
         Construct::Return => Ok(()),
         Construct::Semaphore => Err("the embedded engine cannot raise the semaphore of a mark yet"),
         Construct::Loop
         | Construct::Delete
         | Construct::Aggregate
+        | Construct::Stat
         | Construct::Event
         | Construct::Error
         | Construct::Call

@@ -141,6 +141,15 @@ pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>], outer: &HashMap<M
                 .help("use --engine stap here"),
         ));
     }
+    if let Some((major, minor)) = kernel_version().filter(|version| *version < (6, 9))
+        && let Some(at) = program.insns.iter().position(ctp_lang::emit::bpf::Insn::is_loop)
+    {
+        let mut failure = Failure::new(Code::E0402, format!("Linux {major}.{minor} cannot run loops in a handler"))
+            .note("the eBPF engine leaves it to the kernel to follow loops (may_goto), which Linux 6.9 brought")
+            .help("use --engine stap here, or write what the loop does without one");
+        failure.span = program.span(at);
+        return Err(Box::new(failure));
+    }
     if matches!(error.raw_os_error(), Some(libc::EPERM)) {
         return Err(failure(Code::E0403, "the kernel would not load the program", &error));
     }
