@@ -210,11 +210,15 @@ fn key_parts(program: &Program, global: GlobalIndex, types: &[Ty]) -> Vec<KeyPar
             | Stmt::Next
             | Stmt::Exit => {}
         });
-        visit_handler(handler, &mut |expr| match &expr.kind {
-            ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) => see(*index, keys, false),
-            ExprKind::Stat { global, keys, .. } => see(*global, keys, false),
-            ExprKind::Update { global, keys, .. } => see(*global, keys, true),
-            _ => {}
+        visit_handler(handler, &mut |expr| {
+            if let ExprKind::MapGet(global, keys)
+            | ExprKind::MapHas(global, keys)
+            | ExprKind::Stat { global, keys, .. } = &expr.kind
+            {
+                see(*global, keys, false);
+            } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
+                see(*global, keys, true);
+            }
         });
     }
     types
