@@ -15,6 +15,12 @@ impl Root {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("root-{}-{number}", std::process::id()));
         std::fs::create_dir_all(folder.join("run/ctp")).expect("the root can be made");
         std::fs::create_dir_all(folder.join("boot")).expect("the root can be made");
+        // What stap wants to know before it compiles return probes; no kernel is named by the address.
+        let release = std::fs::read_to_string(build_tree().join("include/config/kernel.release"));
+        let release = release.expect("a build tree names its release");
+        let symbols = "ffffffff81000000 T arch_uretprobe_hijack_return_addr\n";
+        std::fs::write(folder.join(format!("boot/System.map-{}", release.trim())), symbols)
+            .expect("a file can be written");
         for (index, file) in files.iter().enumerate() {
             std::fs::copy(file, folder.join(format!("run/ctp/t{index}"))).expect("the file can be copied");
         }

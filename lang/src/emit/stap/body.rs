@@ -74,8 +74,8 @@ pub(super) struct Body<'e, 'a> {
     gathers: bool,
     /// Whether it was said that the run fails.
     fails: bool,
-    /// In a handler at the end of a call: what was kept of it, and whether another function returns in its stead.
-    pub(super) returns: Option<(Kept, bool)>,
+    /// In a handler at the end of a call: what was kept of it.
+    pub(super) returns: Option<Kept>,
 }
 
 impl<'e, 'a> Body<'e, 'a> {
@@ -108,8 +108,8 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// Says that the handler runs at the end of a call.
-    pub(super) fn begin_return(&mut self, kept: &Kept, tail: bool) {
-        self.returns = Some((kept.clone(), tail));
+    pub(super) fn begin_return(&mut self, kept: &Kept) {
+        self.returns = Some(kept.clone());
     }
 
     fn name_locals(&mut self, locals: &[Local]) {
@@ -134,7 +134,7 @@ impl<'e, 'a> Body<'e, 'a> {
     pub(super) fn handler(mut self, handler: &Handler) -> Vec<String> {
         self.name_locals(&handler.locals);
         self.guard();
-        if let Some((kept, _)) = self.returns.clone() {
+        if let Some(kept) = self.returns.clone() {
             self.take_entry(&kept);
         }
         let stops = handler.condition.as_ref().is_some_and(Expr::can_fault) || handler.body.iter().any(can_stop);

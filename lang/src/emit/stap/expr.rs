@@ -148,16 +148,11 @@ impl Body<'_, '_> {
             ExprKind::Library(function, arguments) => self.library(*function, arguments),
             ExprKind::Format(pieces) => self.sprintf(pieces, expr),
             ExprKind::Entry(index) => match self.returns.clone() {
-                Some((kept, _)) => kept.value(index.0 as usize, expr.ty == Ty::Str, self.emitter),
+                Some(kept) => kept.value(index.0 as usize, expr.ty == Ty::Str, self.emitter),
                 None => String::new(),
             },
-            ExprKind::Returned(register) => match &self.returns {
-                Some((_, true)) => {
-                    self.emitter.library.uses(Part::NoNumber);
-                    "ctp_no_number()".to_owned()
-                }
-                Some((_, false)) | None => self.register(*register, expr),
-            },
+            // SystemTap sees the return of whichever function returned in its stead.
+            ExprKind::Returned(register) => self.register(*register, expr),
         }
     }
 
@@ -376,7 +371,7 @@ impl Body<'_, '_> {
             Context::Runtime => self.which(Part::Runtime, "ctp_runtime", expr, library::runtime),
             Context::Walltime => "gettimeofday_ns()".to_owned(),
             Context::Elapsed => match &self.returns {
-                Some((kept, _)) => format!("(ktime_get_ns() - {})", kept.since()),
+                Some(kept) => format!("(ktime_get_ns() - {})", kept.since()),
                 None => String::new(),
             },
             // Refused before anything is written.

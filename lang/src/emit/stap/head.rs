@@ -55,6 +55,18 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
         String::new(),
         "    SR=$(mktemp -d); mkdir -p $SR/run/ctp $SR/boot /run/ctp".to_owned(),
     ]);
+    let returns = |probe: &Probe| match &probe.kind {
+        ProbeKind::Sites(variants) => variants.iter().any(|variant| variant.returns.is_some()),
+        ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Every { .. } => false,
+    };
+    if program.probes.iter().any(returns) {
+        // stap asks the symbol table whether the kernel has return probes.
+        lines.push("    grep arch_uretprobe_hijack_return_addr /proc/kallsyms \\".to_owned());
+        lines.push(
+            "        >$SR/boot/System.map-$(cat /lib/modules/$(uname -r)/build/include/config/kernel.release)"
+                .to_owned(),
+        );
+    }
     for (slot, descriptor) in script.files.iter().zip(10u32..) {
         let from = opened(program, slot);
         lines.push(format!("    exec {descriptor}<{}", shell(&from)));

@@ -36,6 +36,8 @@ enum Named {
     Function { file: FileIndex, function: Arc<str>, call: bool, inline: bool },
     /// An address.
     Statement { file: FileIndex, address: u64 },
+    /// Where a function returns.
+    Return { file: FileIndex, function: Arc<str> },
 }
 
 impl std::fmt::Display for Named {
@@ -49,11 +51,19 @@ impl std::fmt::Display for Named {
                     (true, true) | (false, false) => "",
                 })
             }
+            Named::Return { file, function } => {
+                write!(f, "process(\"{}\").function(\"{function}\").return", slot_path(*file))
+            }
             Named::Statement { file, address } => {
                 write!(f, "process(\"{}\").statement({address:#x})", slot_path(*file))
             }
         }
     }
+}
+
+/// A block at the returns of a function.
+pub(super) fn on_return(file: FileIndex, function: &Arc<str>, body: Vec<String>) -> Block {
+    Block { points: vec![Named::Return { file, function: Arc::clone(function) }], comments: Vec::new(), body }
 }
 
 /// Writes the probes of all sites of a probe of the program.
@@ -207,9 +217,10 @@ fn add(blocks: &mut Vec<Block>, new: Block) {
                 Named::Function { file, function, call, inline },
                 Named::Function { file: other_file, function: other, call: other_call, inline: other_inline },
             ) if file == other_file && function == other => Some((call, inline, *other_call, *other_inline)),
-            (Named::Function { .. } | Named::Statement { .. }, Named::Function { .. } | Named::Statement { .. }) => {
-                None
-            }
+            (
+                Named::Function { .. } | Named::Statement { .. } | Named::Return { .. },
+                Named::Function { .. } | Named::Statement { .. } | Named::Return { .. },
+            ) => None,
         });
         match both {
             Some((call, inline, other_call, other_inline)) => {

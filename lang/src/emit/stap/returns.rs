@@ -1,6 +1,6 @@
-//! Owns return probes: entries kept by thread and frame, and handlers that run at the return instructions. SystemTap's
-//! own `.return` rewrites return addresses, which ends programs that throw through the function, and loses calls nested
-//! more than 64 deep; a probe on the instruction does neither.
+//! Owns return probes: entries kept by thread and frame, and handlers that run when the calls end. SystemTap's `.return`
+//! rewrites return addresses, which ends programs that throw through the function: there it is refused. (A probe on the
+//! return instructions, as the embedded engine has it, SystemTap does not take: they begin no statement.)
 
 use super::body::{Body, Form, Scope};
 use super::library::Part;
@@ -40,25 +40,25 @@ impl Kept {
     }
 }
 
-/// The blocks of a variant's sites: one at each entry, one at each end of a call.
+/// The blocks of a variant's sites: one at each entry, one at each return.
 pub(super) fn blocks(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant, returns: &Returns) -> Vec<Block> {
     let kept = declare(emitter, returns);
     let mut blocks = Vec::new();
     for site in &variant.sites {
         let Some(exits) = &site.exits else { continue };
-        blocks.push(entry(emitter, probe, site, exits, returns, &kept));
-        for exit in &exits.places {
-            emitter.points.push(Point { slot: site.file.0 as usize, address: exit.address });
-            let scope = scope(probe, site, exit.address);
-            let mut body = Body::new(emitter, scope);
-            body.begin_return(&kept, exit.tail);
-            let body = body.handler(&variant.handler);
-            let mut comments = Vec::new();
-            if exit.tail {
-                comments.push(head::comment_line("which it leaves by a jump into another function:"));
-            }
-            blocks.push(points::at(site.file, exit.address, comments, body));
+        if exits.unwinds {
+            emitter.refuse(
+                probe.span,
+                format!("the return of `{}`", site.function),
+                "the program can unwind through it (C++, Rust, Go), which SystemTap's return probes would end",
+            );
+            continue;
         }
+        blocks.push(entry(emitter, probe, site, exits, returns, &kept));
+        let mut body = Body::new(emitter, scope(probe, site));
+        body.begin_return(&kept);
+        let body = body.handler(&variant.handler);
+        blocks.push(points::on_return(site.file, &site.function, body));
     }
     blocks
 }
@@ -99,18 +99,18 @@ fn entry(
 ) -> Block {
     emitter.points.push(Point { slot: site.file.0 as usize, address: site.address });
     let comments = vec![head::site(emitter.program, site)];
-    let mut body = Body::new(emitter, scope(probe, site, site.address));
+    let mut body = Body::new(emitter, scope(probe, site));
     body.entry(exits, returns, kept);
     let lines = body.into_lines();
     points::at(site.file, site.address, comments, lines)
 }
 
-fn scope<'s>(probe: &'s Probe, site: &'s Site, address: u64) -> Scope<'s> {
+fn scope<'s>(probe: &'s Probe, site: &'s Site) -> Scope<'s> {
     Scope::Site {
         point: &probe.point,
         function: &site.function,
         containers: &site.containers,
-        form: Form::Address(address),
+        form: Form::Address(site.address),
     }
 }
 
@@ -142,8 +142,8 @@ impl Body<'_, '_> {
     pub(super) fn take_entry(&mut self, kept: &Kept) {
         let frame = self.own("frame");
         let at = format!("[tid(), {frame}]");
-        // The stack pointer is at the return address; the frame's own address is the one above it.
-        self.line(format!("{frame} = register(\"rsp\") + 8"));
+        // Behind the return instruction the stack pointer is the frame's address.
+        self.line(format!("{frame} = register(\"rsp\")"));
         let count = self.emitter.library.count(Part::Unmatched);
         self.line(format!("if (!({at} in {})) {{ {count}; next }}", kept.entered));
         self.line(format!("{} = {}{at}", kept.since, kept.entered));
