@@ -114,7 +114,7 @@ fn dump(path: &Path) -> HashMap<u64, Subprogram> {
                             !trimmed.contains('(') || trimmed.matches('(').count() < trimmed.matches(')').count() - 1;
                         let expression =
                             if last { expression.strip_suffix(')').unwrap_or(expression) } else { expression };
-                        let high = high.trim_end_matches(')');
+                        let high = high.trim_end_matches([')', ':']);
                         parameter.locations.push((hex(low).unwrap(), hex(high).unwrap(), expression.to_owned()));
                     } else if let Some((_, expression)) = trimmed.split_once("\t(")
                         && !expression.starts_with("0x")
@@ -143,10 +143,8 @@ fn dump(path: &Path) -> HashMap<u64, Subprogram> {
         }
     }
     let mut by_entry = HashMap::new();
-    for (index, subprogram) in found.into_iter().enumerate() {
-        let entries = subprogram.entries.clone();
-        let _ = index;
-        if let Some(entry) = entries.first() {
+    for subprogram in found {
+        if let Some(entry) = subprogram.entries.first() {
             by_entry.insert(*entry, subprogram);
         }
     }
@@ -223,11 +221,7 @@ fn compare(path: &Path, functions: &[Function]) -> Counts {
                                 Unavailable::Unsupported(why) => why.clone(),
                                 Unavailable::OptimizedOut { .. } => "optimized out".to_owned(),
                             };
-                            let vector = matches!(theirs.as_slice(), [Place::Vector]);
-                            let why = if vector && why == "vector register" { continue_same(&mut counts) } else { why };
-                            if !why.is_empty() {
-                                *counts.withheld.entry(why).or_default() += 1;
-                            }
+                            *counts.withheld.entry(why).or_default() += 1;
                         } else {
                             counts.different.push(format!("{place}: {theirs:?} in the dump, {ours:?}"));
                         }
@@ -241,11 +235,6 @@ fn compare(path: &Path, functions: &[Function]) -> Counts {
     counts
 }
 
-fn continue_same(counts: &mut Counts) -> String {
-    counts.same += 1;
-    String::new()
-}
-
 #[test]
 fn every_parameter_of_python_is_where_dwarfdump_says() {
     let path = Path::new(PYTHON);
@@ -253,7 +242,7 @@ fn every_parameter_of_python_is_where_dwarfdump_says() {
     let functions = module.functions("*").unwrap();
     let counts = compare(path, &functions);
     println!("{counts:#?}");
-    assert!(counts.same > 15_000, "{counts:#?}");
+    assert!(counts.same > 24_000, "{counts:#?}");
     assert!(counts.different.is_empty(), "{:#?}", counts.different.iter().take(20).collect::<Vec<_>>());
     assert!(counts.not_read * 1000 < counts.same, "{counts:#?}");
     assert!(counts.withheld.values().sum::<usize>() * 100 < counts.same, "{counts:#?}");
@@ -267,7 +256,7 @@ fn every_parameter_of_a_rust_program_is_where_dwarfdump_says() {
         let functions = module.functions("*").unwrap();
         let counts = compare(&path, &functions);
         println!("{flags:?} {counts:#?}");
-        assert!(counts.same > 20, "{counts:#?}");
+        assert!(counts.same > 15, "{counts:#?}");
         assert!(counts.different.is_empty(), "{flags:?}: {:#?}", counts.different);
     }
 }
