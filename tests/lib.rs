@@ -11,6 +11,8 @@ pub mod ctp;
 pub mod docker;
 #[path = "fixtures/driven.rs"]
 pub mod driven;
+#[path = "fixtures/expected.rs"]
+pub mod expected;
 #[path = "fixtures/process.rs"]
 pub mod process;
 #[path = "fixtures/reference.rs"]

@@ -59,6 +59,8 @@ codes! {
     E0111 = "containers cannot be listed",
     E0112 = "no place to probe",
     E0115 = "imported file cannot be read",
+    E0120 = "no such member",
+    E0121 = "no such type or enumerator",
 
     E0201 = "wrong type",
     E0202 = "format does not fit its arguments",
@@ -71,6 +73,7 @@ codes! {
     E0209 = "not a constant",
     E0210 = "not assignable",
     E0211 = "defined by itself",
+    E0220 = "index outside of the array",
 
     E0301 = "not yet supported by this version",
     E0302 = "not supported by this engine",

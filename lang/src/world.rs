@@ -81,7 +81,8 @@ impl Runtime {
 /// The cgroup (v2 hierarchy) in which all tasks of a container live, itself or below.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cgroup {
-    /// Its folder as seen on the host, e.g. `/sys/fs/cgroup/unified/docker/4f…`.
+    /// Its folder as seen on the host, e.g. `/sys/fs/cgroup/unified/docker/4f…`; empty where no mount shows it (ctp in a
+    /// container).
     pub folder: String,
     /// The cgroup id: inode number of `folder` (what `bpf_get_current_ancestor_cgroup_id` returns).
     pub id: u64,

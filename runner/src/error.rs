@@ -16,7 +16,7 @@ pub enum Failure {
         /// What was tried.
         action: String,
         /// What would suffice.
-        capability: &'static str,
+        capability: String,
     },
     /// The kernel is too old, or built without something.
     #[error("this kernel has no {feature}")]

@@ -54,6 +54,11 @@ pub fn notice(text: &str) {
     let _ = writeln!(std::io::stderr(), "ctp: {}", escape(text));
 }
 
+/// What a program's `error()` says, on stderr.
+pub fn error(text: &[u8]) {
+    let _ = writeln!(std::io::stderr(), "ctp: error: {}", escape(text));
+}
+
 /// Draws a failure on stderr and gives its exit code.
 pub fn failure(failure: &Failure, color: Color) -> u8 {
     let drawn = render::rich_report(&as_report(failure), color.on_stderr());

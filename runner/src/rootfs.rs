@@ -67,12 +67,12 @@ impl Root {
         Ok(Root { process, dir, root })
     }
 
-    /// Whether this is the root that ctp itself has: a container's first process still has it until its engine has
-    /// set the container's own root up (pivot_root(2)).
-    pub fn is_our_own(&self) -> bool {
-        let own = std::fs::metadata("/").map(|own| (own.dev(), own.ino()));
+    /// Whether this is the root that another process has: a container's first process still has the host's until its
+    /// engine has set the container's own root up (pivot_root(2)).
+    pub fn is_that_of(&self, other: Process) -> bool {
+        let other = std::fs::metadata(format!("/proc/{}/root", other.pid)).map(|other| (other.dev(), other.ino()));
         let its = std::fs::metadata(fd_path(&self.root)).map(|its| (its.dev(), its.ino()));
-        matches!((own, its), (Ok(own), Ok(its)) if own == its)
+        matches!((other, its), (Ok(other), Ok(its)) if other == its)
     }
 
     /// Opens the file at a place.

@@ -84,6 +84,52 @@ fn a_million_calls_are_received_or_lost_and_counted_exactly() {
     assert!(sum <= expected);
 }
 
+/// Each run writes several records; those of which a part found no room are lost whole, and nobody sees half of one.
+#[test]
+fn runs_of_several_records_are_received_whole_or_lost() {
+    let (binary, web) = (Binary::c(CALLER, &["-O2"]), OwnCgroup::new("web"));
+    let mut running = web.start(&binary, &["4", "400"]);
+    let local = || expr(Ty::Int, ExprKind::Local(LocalIndex(0)));
+    let grow = Stmt::SetLocal(LocalIndex(0), operate(BinaryOp::Add, local(), int(1)));
+    let line = vec![Part::Show(local()), Part::Show(argument(0)), Part::Show(user_string(argument(0)))];
+    let body = vec![Stmt::While {
+        condition: compare(CompareOp::Lt, local(), int(200)),
+        body: vec![print(line)],
+        step: vec![grow],
+        span: span(),
+    }];
+    let locals = vec![Local { name: "i".to_owned(), ty: Ty::Int }];
+    let case = Case::new(&[&binary], vec![web.container()])
+        .probe_handler(&[(0, "f", &[0])], Handler { locals, body, ..Handler::default() });
+    let mut engine = case.start_with(&Options { ring_size: 1 << 18, ..Options::default() });
+    running.go();
+    std::thread::sleep(Duration::from_millis(300));
+    let (mut received, mut wrong) = (Vec::new(), 0);
+    let mut take = |event: ctp::engine::Event| {
+        let Value::Int(n) = event.prints[0].values[1] else { panic!() };
+        received.push(n);
+        let expected = (0..200).map(|i| [Value::Int(i), Value::Int(n), Value::Fault]);
+        wrong += usize::from(!event.prints.iter().map(|printed| printed.values.clone()).eq(expected));
+    };
+    while running.child.try_wait().unwrap().is_none() {
+        engine.poll(Duration::from_millis(20), None, &mut take).unwrap();
+    }
+    running.finish();
+    engine.stop().unwrap();
+    for _ in 0..1000 {
+        engine.poll(Duration::ZERO, None, &mut take).unwrap();
+    }
+    let counters = engine.counters().unwrap()[0];
+    assert_eq!(wrong, 0);
+    assert_eq!(counters.records, received.len() as u64);
+    assert_eq!((counters.hits(), counters.records + counters.lost), (1600, 1600));
+    assert!(counters.lost > 0, "the reader slept through nothing");
+    received.sort_unstable();
+    received.dedup();
+    assert_eq!(received.len() as u64, counters.records, "a call twice");
+    assert_eq!(engine.malformed(), 0);
+}
+
 fn binary_mod(left: Expr, right: i64) -> Expr {
     operate(BinaryOp::Mod, left, int(right))
 }

@@ -136,6 +136,12 @@ impl<'a> Case<'a> {
         self
     }
 
+    pub(crate) fn stats(mut self, name: &str, keys: &[Ty], shape: StatsShape) -> Self {
+        let kind = GlobalKind::Stats { keys: keys.to_vec(), shape, size: None };
+        self.program.globals.push(Global { name: name.to_owned(), span: span(), kind, printed_at_end: true });
+        self
+    }
+
     pub(crate) fn site(&self, file: usize, function: &str, containers: &[u32]) -> Site {
         let (address, file_offset) = self.binaries[file].function(function);
         Site {

@@ -200,3 +200,31 @@ int main(void) {
     let events = drain(&mut engine);
     assert_eq!(written(&engine, &events), printed);
 }
+
+/// A program in the kernel may use 64 maps: 150 probes with a map each are several, one with 80 is told so.
+#[test]
+fn more_maps_than_one_program_may_use() {
+    let (binary, web) = (Binary::c(WORDS, &["-O2"]), OwnCgroup::new("web"));
+    let mut running = web.start(&binary, &[]);
+    let maps = |count: u32| {
+        (0..count).fold(Case::new(&[&binary], vec![web.container()]), |case, index| {
+            case.map(&format!("m{index}"), &[Ty::Int], Ty::Int, Some(16))
+        })
+    };
+    let case = (0..150)
+        .fold(maps(150), |case, index| case.probe(&[(0, "f", &[0])], vec![add(index, vec![int_argument(1)], int(1))]));
+    let mut engine = case.start();
+    running.go();
+    running.finish();
+    engine.stop().unwrap();
+    for index in 0..150 {
+        let entries = engine.entries(GlobalIndex(index)).unwrap();
+        let n = Value::Int;
+        assert_eq!(entries, [(vec![n(0)], n(150)), (vec![n(1)], n(150))]);
+    }
+    let all = (0..80).map(|index| add(index, vec![int_argument(1)], int(1))).collect();
+    let case = maps(80).probe(&[(0, "f", &[0])], all);
+    let refused = ctp::engine::bpf::compile(&case.program, &Default::default()).unwrap_err();
+    assert_eq!(refused[0].code, ctp_lang::codes::Code::E0303);
+    assert!(refused[0].message.contains("too many globals"), "{}", refused[0].message);
+}

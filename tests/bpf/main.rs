@@ -4,8 +4,10 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod accounting;
+mod aggregates;
 mod build;
 mod globals;
 mod overlay;
+mod same;
 mod target;
 mod values;

@@ -429,3 +429,62 @@ fn exit_ends_the_run_with_what_was_printed_before() {
     assert_eq!(written(&engine, &events[..=until]), "-20\n-10\n0\n");
     running.finish();
 }
+
+const TASK: &str = r#"
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <time.h>
+#include <sched.h>
+__attribute__((noipa)) void f(void) { asm volatile(""); }
+static long now(clockid_t clock) { struct timespec t; clock_gettime(clock, &t); return t.tv_sec * 1000000000 + t.tv_nsec; }
+int main(void) {
+    getchar();
+    for (int i = 0; i < 3; i++) {
+        long before = now(CLOCK_REALTIME);
+        f();
+        printf("%ld %ld %d\n", before, now(CLOCK_REALTIME), sched_getcpu());
+    }
+    return 0;
+}
+"#;
+
+#[test]
+fn the_moment_the_executable_and_the_containers_names_are_right() {
+    use ctp_lang::value::Value;
+    let (binary, web) = (Binary::c(TASK, &["-O2"]), OwnCgroup::new("web"));
+    let mut running = web.start(&binary, &[]);
+    let mut container = web.container();
+    container.image = Some("registry/web:1".to_owned());
+    container.pod = Some(ctp_lang::world::Pod {
+        namespace: "shop".to_owned(),
+        name: "web-0".to_owned(),
+        container: "web".to_owned(),
+    });
+    let text = |what| expr(Ty::Str, ExprKind::Context(what));
+    let all = || [Context::Image, Context::Pod, Context::Runtime, Context::Exe].map(text);
+    let case = Case::new(&[&binary], vec![container]).map("kept", &[Ty::Str], Ty::Int, None).probe(
+        &[(0, "f", &[0])],
+        vec![
+            print(
+                all().into_iter().chain([context(Context::Walltime), context(Context::Cpu)]).map(Part::Need).collect(),
+            ),
+            add(0, vec![expr(Ty::Str, ExprKind::Concat(all().to_vec()))], int(1)),
+        ],
+    );
+    let mut engine = case.start();
+    running.go();
+    let printed = running.finish();
+    engine.stop().unwrap();
+    let events = drain(&mut engine);
+    assert_eq!(events.len(), 3);
+    for (event, line) in events.iter().zip(printed.lines()) {
+        let said: Vec<i64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
+        let values = &event.prints[0].values;
+        assert_eq!(values[..4], ["registry/web:1", "shop/web-0", "unknown", "t"].map(Value::str));
+        let Value::Int(wall) = values[4] else { panic!("{values:?}") };
+        assert!(said[0] <= wall && wall <= said[1], "{wall} at {line}");
+        assert!(matches!(values[5], Value::Int(0..64)), "{values:?}");
+    }
+    let kept = Value::str("registry/web:1shop/web-0unknownt");
+    assert_eq!(engine.entries(GlobalIndex(0)).unwrap(), [(vec![kept], Value::Int(3))]);
+}

@@ -47,8 +47,11 @@ fn each_test_file_belongs_to_its_program() {
 #[test]
 fn each_traced_program_is_traced() {
     let fixtures = top().join("tests/fixtures/programs");
-    let live = top().join("tests/live");
-    let tests: String = names(&live).iter().map(|name| fs::read_to_string(live.join(name)).unwrap()).collect();
+    let text = |folder: &Path| -> String {
+        let files = names(folder).into_iter().filter(|name| name.ends_with(".rs"));
+        files.map(|name| fs::read_to_string(folder.join(name)).unwrap()).collect()
+    };
+    let tests = text(&top().join("tests/live")) + &text(&top().join("tests/containers"));
     for name in names(&fixtures).iter().filter(|name| name.ends_with(".c")) {
         assert!(tests.contains(&format!("\"{name}\"")), "no test traces {name}");
     }

@@ -10,4 +10,5 @@ mod layout;
 mod pages;
 mod programs;
 mod shell;
+mod tools;
 mod usage;

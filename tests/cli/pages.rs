@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ctp_lang::check::check;
+use ctp_lang::check::{Settings, check};
 use ctp_lang::codes::Code;
 use ctp_lang::render;
 use ctp_lang::source::Sources;
@@ -13,7 +13,7 @@ use ctp_tests::world::Machine;
 
 /// Codes whose example is no program: it takes a machine, a kernel or an engine in a certain state, a file
 /// beside it, or a text that is too long for a page. The tests of that part hold them.
-const NO_PROGRAM: [Code; 22] = [
+const NO_PROGRAM: [Code; 23] = [
     Code::E0005,
     Code::E0009,
     Code::E0102,
@@ -36,6 +36,7 @@ const NO_PROGRAM: [Code; 22] = [
     Code::W0004,
     Code::W0005,
     Code::W0006,
+    Code::W0008,
 ];
 
 /// The first program under a heading of a page.
@@ -55,7 +56,7 @@ fn each_example_gives_its_code_and_each_cure_does_not() {
         let mut sources = Sources::default();
         let source = sources.add("example.ctp", text);
         let (file, mut diagnostics) = parse(source, text);
-        diagnostics.extend(check(&sources, &[file], &machine).1);
+        diagnostics.extend(check(&sources, &[file], &machine, &Settings::default()).1);
         let drawn = render::short(&sources, &diagnostics);
         (diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(), drawn)
     };

@@ -1,64 +1,37 @@
-//! Owns making and removing what the tests run against: one image, containers of it, cgroups. Names are unique to this
-//! process; whatever a test made goes when it ends, also by a panic.
+//! Owns what these tests run against besides what all tests share: one image with traps in it, containers of it,
+//! cgroups. Whatever a test made goes when it ends, also by a panic.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use ctp_tests::docker;
+use ctp_tests::unique::Scratch;
+
 use ctp::container::{Found, Listing, Settings, discover};
 
-/// Runs a program to its end and returns what it printed, without the last newline; panics where it fails.
+/// Runs a program that must succeed and returns what it printed, without the last newline.
 pub(crate) fn run(program: &str, args: &[&str]) -> String {
-    let output =
-        Command::new(program).args(args).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{program}: {e}"));
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    ctp_tests::process::run(Command::new(program).args(args)).stdout.trim_end().to_owned()
 }
 
 /// A name no other test and no other run has.
 pub(crate) fn unique(what: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("ctp-t-{}-{}-{what}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{}-{what}", ctp_tests::unique::name())
 }
 
 /// What the files say that must be read, and those that must not.
 pub(crate) const INSIDE: &str = "inside the container\n";
 pub(crate) const OUTSIDE: &str = "OUTSIDE: a file of the host\n";
 
-/// A folder of the host, removed when dropped.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Folder {
-        let path = std::env::temp_dir().join(unique("folder"));
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(crate) fn str(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The image of all tests, removed with the last container of it.
 pub(crate) struct Image {
-    pub(crate) name: String,
+    image: docker::Image,
     /// A folder of the host with a file `secret` that links in the image point to, and a copy of the root.
-    pub(crate) host: Folder,
+    pub(crate) host: Scratch,
 }
 
 impl Image {
@@ -73,9 +46,9 @@ impl Image {
     }
 
     fn make() -> Image {
-        let host = Folder::new();
+        let host = Scratch::new();
         fs::write(host.path().join("secret"), OUTSIDE).unwrap();
-        let outside = format!("{}/secret", host.str());
+        let outside = format!("{}/secret", host.path().display());
         let root = host.path().join("root");
         fs::create_dir_all(root.join("app/folder")).unwrap();
         fs::create_dir_all(root.join("usr/bin")).unwrap();
@@ -95,22 +68,17 @@ impl Image {
         symlink(host.path(), root.join("app/out_folder")).unwrap();
         run("mkfifo", &[root.join("app/fifo").to_str().unwrap()]);
         run("mknod", &[root.join("app/device").to_str().unwrap(), "c", "1", "5"]);
-        let name = unique("image");
-        let tar = host.path().join("root.tar");
-        run("tar", &["-C", root.to_str().unwrap(), "-cf", tar.to_str().unwrap(), "."]);
-        run("docker", &["import", tar.to_str().unwrap(), &name]);
-        Image { name, host }
+        let image = docker::Image::of_tree(&root, "/app/test_app");
+        Image { image, host }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.image.name()
     }
 
     /// A file of the host, seen through each way out.
     pub(crate) fn secret(&self) -> String {
-        format!("{}/secret", self.host.str())
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rmi", "-f", &self.name]).output();
+        format!("{}/secret", self.host.path().display())
     }
 }
 
@@ -118,6 +86,8 @@ impl Drop for Image {
 pub(crate) struct Docker {
     pub(crate) name: String,
     pub(crate) id: String,
+    // Before the image: a container must be gone before its image goes.
+    container: docker::Container,
     pub(crate) image: Arc<Image>,
 }
 
@@ -126,11 +96,10 @@ impl Docker {
     pub(crate) fn start(options: &[&str], command: &[&str]) -> Docker {
         let image = Image::get();
         let name = unique("c");
-        // Dropping it removes it, also where it could be made and not started.
-        let mut container = Docker { id: name.clone(), name: name.clone(), image: Arc::clone(&image) };
-        let args =
-            [&["run", "-d", "--network", "none", "--name", &name][..], options, &[&image.name], command].concat();
-        container.id = run("docker", &args);
+        let (program, args) = command.split_first().unwrap();
+        let options = [options, &["--entrypoint", program]].concat();
+        let container = docker::Container::detached_with(&image.image, &name, &options, args);
+        let container = Docker { id: container.id(), name, container, image };
         container.wait_for_exec();
         container
     }
@@ -142,7 +111,7 @@ impl Docker {
 
     /// `docker inspect -f`.
     pub(crate) fn inspect(&self, format: &str) -> String {
-        run("docker", &["inspect", "-f", format, &self.id])
+        self.container.inspect(format)
     }
 
     /// Pid of its first process, as docker says.
@@ -182,12 +151,6 @@ impl Docker {
         let found = listing.found.iter().filter(|found| found.container.id == self.id).collect::<Vec<_>>();
         let [found] = found[..] else { panic!("{} is listed {} times: {listing:#?}", self.id, found.len()) };
         found.clone()
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rm", "-f", &self.id]).output();
     }
 }
 

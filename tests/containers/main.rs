@@ -2,8 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up or read fails it, helpers included")]
 
+#[path = "cri.rs"]
+mod cri;
+#[path = "engines.rs"]
+mod engines;
 #[path = "fixture.rs"]
 mod fixture;
+#[path = "hostile.rs"]
+mod hostile;
+#[path = "inside.rs"]
+mod inside;
 #[path = "listing.rs"]
 mod listing;
 #[path = "opening.rs"]

@@ -12,7 +12,9 @@ use ctp::rootfs::Root;
 use ctp::world::live::LiveWorld;
 use ctp_lang::world::{OpenError, Opened, Place, ReadAt as _, World};
 
-use crate::fixture::{Docker, Folder, INSIDE, OUTSIDE, run, wait_for};
+use ctp_tests::unique::Scratch;
+
+use crate::fixture::{Docker, INSIDE, OUTSIDE, run, wait_for};
 
 struct Opener<'a> {
     docker: &'a Docker,
@@ -152,10 +154,10 @@ fn until_both(mut attempt: impl FnMut() -> bool) {
 fn names_swapped_during_the_open_never_lead_outside() {
     // `good` is a folder, `bad` a link to the host's folder with the secret: they change places all the time. On a
     // volume, since an overlay exchanges no folders (EXDEV).
-    let volume = Folder::new();
+    let volume = Scratch::new();
     fs::create_dir(volume.path().join("good")).unwrap();
     fs::write(volume.path().join("good/secret"), INSIDE).unwrap();
-    let web = Docker::start(&["-v", &format!("{}:/flip", volume.str())], &["/app/test_app"]);
+    let web = Docker::start(&["-v", &format!("{}:/flip", volume.path().display())], &["/app/test_app"]);
     symlink(web.image.host.path(), volume.path().join("bad")).unwrap();
     web.exec(&["/app/test_app", "exchange", "/flip/good", "/flip/bad"]);
     let root = Root::of(web.found().init).unwrap();
@@ -210,19 +212,19 @@ fn a_path_that_is_not_there_names_what_is() {
 
 #[test]
 fn a_volume_is_part_of_the_container() {
-    let volume = Folder::new();
+    let volume = Scratch::new();
     fs::write(volume.path().join("data"), INSIDE).unwrap();
-    let web = Docker::start(&["-v", &format!("{}:/volume", volume.str())], &["/app/test_app"]);
+    let web = Docker::start(&["-v", &format!("{}:/volume", volume.path().display())], &["/app/test_app"]);
     let opened = Opener::of(&web).path("/volume/data").unwrap();
     assert_eq!((opened.path.as_str(), text(&opened).as_str()), ("/volume/data", INSIDE));
 }
 
 #[test]
 fn a_file_cut_short_after_it_was_opened_is_an_error() {
-    let volume = Folder::new();
+    let volume = Scratch::new();
     let path = volume.path().join("data");
     fs::write(&path, vec![7; 100_000]).unwrap();
-    let web = Docker::start(&["-v", &format!("{}:/volume", volume.str())], &["/app/test_app"]);
+    let web = Docker::start(&["-v", &format!("{}:/volume", volume.path().display())], &["/app/test_app"]);
     let opened = Opener::of(&web).path("/volume/data").unwrap();
     let mut bytes = [0; 100];
     opened.bytes.read_at(99_900, &mut bytes).unwrap();
@@ -237,10 +239,10 @@ fn a_file_cut_short_after_it_was_opened_is_an_error() {
 
 #[test]
 fn a_file_replaced_after_it_was_opened_stays_the_one_that_was_checked() {
-    let volume = Folder::new();
+    let volume = Scratch::new();
     let path = volume.path().join("data");
     fs::write(&path, INSIDE).unwrap();
-    let web = Docker::start(&["-v", &format!("{}:/volume", volume.str())], &["/app/test_app"]);
+    let web = Docker::start(&["-v", &format!("{}:/volume", volume.path().display())], &["/app/test_app"]);
     let files = Opener::of(&web);
     let first = files.path("/volume/data").unwrap();
     fs::write(volume.path().join("new"), "replaced\n").unwrap();
@@ -255,10 +257,10 @@ fn a_file_replaced_after_it_was_opened_stays_the_one_that_was_checked() {
 
 #[test]
 fn a_lease_on_the_file_does_not_make_ctp_wait() {
-    let volume = Folder::new();
+    let volume = Scratch::new();
     let path = volume.path().join("data");
     fs::write(&path, INSIDE).unwrap();
-    let web = Docker::start(&["-v", &format!("{}:/volume", volume.str())], &["/app/test_app"]);
+    let web = Docker::start(&["-v", &format!("{}:/volume", volume.path().display())], &["/app/test_app"]);
     // Python holds a write lease and ignores the signal that asks it to let go.
     let script = "import fcntl,signal,sys,time\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\nf=open(sys.argv[1],'r+')\nfcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_WRLCK)\nprint('held', flush=True)\ntime.sleep(60)";
     let mut holder = Command::new("python3")

@@ -32,7 +32,7 @@ fn a_container_made_anew_under_the_name_is_a_successor() {
     let web = Docker::sleeping();
     let found = web.found();
     run("docker", &["rm", "-f", &web.id]);
-    let id = run("docker", &["run", "-d", "--network", "none", "--name", &web.name, &web.image.name, "/app/test_app"]);
+    let id = run("docker", &["run", "-d", "--network", "none", "--name", &web.name, web.image.name(), "/app/test_app"]);
     let new = successor(&Settings::from_env(), &found).unwrap();
     run("docker", &["rm", "-f", &id]);
     assert_eq!(new.unwrap().container.id, id);

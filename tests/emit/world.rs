@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ctp_lang::check::check;
+use ctp_lang::check::{Settings, check};
 use ctp_lang::ir::Program;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::parse;
@@ -40,7 +40,7 @@ pub(crate) fn checked(name: &str, text: &str, world: &Samples) -> (Sources, Prog
     let mut sources = Sources::default();
     let source = sources.add(name, text);
     let (file, mut diagnostics) = parse(source, text);
-    let (program, found) = check(&sources, &[file], world);
+    let (program, found) = check(&sources, &[file], world, &Settings::default());
     diagnostics.extend(found);
     let program = program.unwrap_or_else(|| panic!("{name} is right: {diagnostics:#?}"));
     (sources, program)

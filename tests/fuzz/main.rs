@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ctp_lang::check::check;
+use ctp_lang::check::{Settings, check};
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::render;
 use ctp_lang::source::{SourceId, Sources};
@@ -127,7 +127,7 @@ fn program(bytes: &[u8], machine: &Machine) -> Result<(), String> {
     let faults = diagnostics.len();
     let mut sources = Sources::default();
     sources.add("input.ctp", text.as_str());
-    let (program, found) = check(&sources, &[file], machine);
+    let (program, found) = check(&sources, &[file], machine, &Settings::default());
     let errors = found.iter().any(Diagnostic::is_error);
     if program.is_some() == errors {
         return Err(format!("has errors and a program, or neither: {found:?}"));

@@ -7,6 +7,7 @@ mod errors;
 mod examples;
 mod identity;
 mod inlined;
+mod jsonl;
 mod maps;
 mod nodebug;
 mod options;

@@ -74,8 +74,8 @@ fn a_process_of_the_host_and_not_its_neighbour() {
 fn the_descendants_of_a_process() {
     let binary = binary();
     let path = binary.path();
-    let nested = format!("sh -c '{0}; true'; true", path.display());
-    let mut shell = Driver::start(Command::new("sh").args(["-c", &nested]));
+    let nested = format!("bash -c '{0}; true'; true", path.display());
+    let mut shell = Driver::start(Command::new("bash").args(["-c", &nested]));
     let mut other = Driver::start(&mut Command::new(&path));
 
     let ctp = Running::attached(&script(&format!("pid({}):", shell.pid()), path.to_str().unwrap()));

@@ -1,57 +1,19 @@
 //! Runs every case of `cases/syntax` and `cases/check`: programs whose faults are written beside them.
 //!
-//! `#~ E0002 never ends` behind a line expects a diagnostic with that code there whose message holds that text; on a line
-//! of its own it speaks of the line above. `#~ help: text` behind that expects a way out of the diagnostic before it.
-//! A diagnostic that no such comment expects fails the case, and so does one expected that does not come.
+//! `#~ E0002 never ends` behind a line expects a diagnostic there ([`expected`]). One that no such comment expects fails
+//! the case, and so does one expected that does not come.
 
 mod check;
 mod format;
 mod hostile;
+mod runs;
 
 use ctp_lang::diagnostic::Diagnostic;
-use ctp_lang::render;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax;
 use ctp_lang::syntax::ast::File;
-use std::fmt::Write as _;
+use ctp_tests::expected;
 use std::path::{Path, PathBuf};
-
-struct Expected {
-    line: usize,
-    code: String,
-    text: String,
-    helps: Vec<String>,
-}
-
-fn expectations(text: &str) -> Vec<Expected> {
-    let mut expected: Vec<Expected> = Vec::new();
-    let mut spoken_of = 0;
-    for (number, line) in (1..).zip(text.lines()) {
-        let Some((before, said)) = line.split_once("#~ ") else {
-            spoken_of = number;
-            continue;
-        };
-        if !before.trim().is_empty() {
-            spoken_of = number;
-        }
-        let said = said.trim();
-        match said.strip_prefix("help: ") {
-            Some(help) => {
-                expected.last_mut().expect("`#~ help:` stands behind a diagnostic").helps.push(help.to_owned())
-            }
-            None => {
-                let (code, text) = said.split_once(' ').expect("`#~ CODE text`");
-                expected.push(Expected {
-                    line: spoken_of,
-                    code: code.to_owned(),
-                    text: text.to_owned(),
-                    helps: Vec::new(),
-                });
-            }
-        }
-    }
-    expected
-}
 
 /// What is wrong with a case; empty for nothing. `behind` looks at what the parser made of it.
 fn run(path: &Path, behind: &dyn Fn(&Sources, File) -> Vec<Diagnostic>) -> String {
@@ -61,29 +23,7 @@ fn run(path: &Path, behind: &dyn Fn(&Sources, File) -> Vec<Diagnostic>) -> Strin
     let id = sources.add(name, text.as_str());
     let (file, mut diagnostics) = syntax::parse(id, &text);
     diagnostics.extend(behind(&sources, file));
-    let mut expected = expectations(&text);
-    let mut wrong = String::new();
-    for diagnostic in &diagnostics {
-        let line = sources.get(id).map_or(0, |s| s.line_column(diagnostic.primary.span.start).line as usize);
-        let found = expected
-            .iter()
-            .position(|e| e.line == line && e.code == diagnostic.code.as_str() && diagnostic.message.contains(&e.text));
-        match found.map(|index| expected.remove(index)) {
-            Some(e) => {
-                for help in e.helps.iter().filter(|help| !diagnostic.helps.iter().any(|h| h.contains(*help))) {
-                    let _ = writeln!(wrong, "{}:{line}: no help `{help}` in {:?}", path.display(), diagnostic.helps);
-                }
-            }
-            None => {
-                let drawn = render::short(&sources, std::slice::from_ref(diagnostic));
-                let _ = writeln!(wrong, "not expected: {drawn}");
-            }
-        }
-    }
-    for e in expected {
-        let _ = writeln!(wrong, "{}:{}: expected {} {}", path.display(), e.line, e.code, e.text);
-    }
-    wrong
+    expected::compare(&path.display().to_string(), &text, &sources, id, &diagnostics)
 }
 
 fn cases(folder: &str) -> Vec<PathBuf> {

@@ -143,14 +143,12 @@ impl Checker<'_> {
         match op {
             None => {
                 let is_text = typed.nature == Nature::Str;
-                if is_text != (ty == Ty::Str) && !matches!(typed.nature, Nature::Pointer { text: true, .. }) {
+                if is_text != (ty == Ty::Str) && !typed.nature.is_program_text() {
                     self.conflict(target, ty, value.span, is_text);
                     return None;
                 }
                 let value = match ty {
-                    Ty::Int if matches!(typed.nature, Nature::Pointer { text: true, .. }) => {
-                        self.text(typed, value.span)?
-                    }
+                    Ty::Int if typed.nature.is_program_text() => self.text(typed, value.span)?,
                     Ty::Int => self.number(typed, value.span)?,
                     Ty::Str => self.text(typed, value.span)?,
                 };

@@ -1,13 +1,14 @@
 //! Owns calls that give a value: what the task and the moment are, the library, and functions of the program.
 
 use super::library::{self, Function, Takes, What};
+use super::object::plain;
 use super::returns::Moment;
 use super::scope::{Body, Scope};
 use super::{Checker, Typed};
 use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::interpret;
-use crate::ir::{Constant, Context, Expr, ExprKind, Library, Target, TargetStep, Ty};
+use crate::ir::{Constant, Context, Expr, ExprKind, Library, Ty};
 use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -200,19 +201,14 @@ impl Checker<'_> {
             None => None,
         };
         let typed = typed.filter(|_| there)?;
-        let written = match &typed.value.kind {
-            ExprKind::Target(target) if typed.missing.is_none() => Some(target.clone()),
-            _ => None,
-        };
-        let address = self.number(typed, pointer.span)?;
-        let kind = match (length, function.what) {
-            (None, _) => text_at(address, written, span),
+        match (length, function.what) {
             (Some(length), What::UserBuffer) => {
-                ExprKind::UserBytes { address: Box::new(address), length: Box::new(length) }
+                let address = self.number(super::expr::decayed(typed, scope), pointer.span)?;
+                let (address, length) = (Box::new(plain(address)), Box::new(plain(length)));
+                Some(Typed::new(Ty::Str, ExprKind::UserBytes { address, length }, span))
             }
-            (Some(length), _) => ExprKind::UserText { address: Box::new(address), most: Box::new(length) },
-        };
-        Some(Typed::new(Ty::Str, kind, span))
+            (length, _) => self.user_string(typed, pointer.span, length, span, scope),
+        }
     }
 
     /// What to say of a name that no function has.
@@ -241,19 +237,6 @@ fn folded(which: Library, operands: Vec<Expr>, ty: Ty, span: Span) -> ExprKind {
         }
     }
     call.kind
-}
-
-/// The text at an address: a step of the target where the address is one.
-pub(super) fn text_at(address: Expr, written: Option<Target>, span: Span) -> ExprKind {
-    match written {
-        None => ExprKind::UserString(Box::new(address)),
-        Some(mut target) => {
-            target.steps.push(TargetStep::Text);
-            let value = ExprKind::UserString(target.value);
-            target.value = Box::new(Expr { ty: Ty::Str, kind: value, span });
-            ExprKind::Target(target)
-        }
-    }
 }
 
 /// `1 argument`, `2 arguments`.

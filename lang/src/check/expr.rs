@@ -1,18 +1,20 @@
 //! Owns expressions: names looked up, operands judged, values lowered. Calls and assignments have files of their own.
 
-use super::nature::{self, Nature};
-use super::{AtSite, Checker, Missing, Scope, Typed, aggregate, lints, place};
+use super::nature::Nature;
+use super::object::{Held, Object, moved};
+use super::shape::Shape;
+use super::{AtSite, Checker, Scope, Typed, aggregate, lints};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, Unavailable, VariableKind};
 use crate::diagnostic::{Diagnostic, nearest_names};
-use crate::ir::{self, CompareOp, Constant, Expr, ExprKind, GlobalIndex, Target, Ty};
+use crate::ir::{self, CompareOp, Constant, Expr, ExprKind, GlobalIndex, Ty};
 use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
 
 impl Typed {
     pub(super) fn new(ty: Ty, kind: ExprKind, span: Span) -> Typed {
-        Typed { value: Expr { ty, kind, span }, nature: Nature::of(ty), missing: None }
+        Typed { value: Expr { ty, kind, span }, nature: Nature::of(ty), missing: None, object: None }
     }
 }
 
@@ -50,26 +52,28 @@ impl Checker<'_> {
                 );
                 None
             }
-            ast::ExprKind::Member { name, .. } => {
-                self.report(unsupported(name.span, "access to a member"));
-                None
-            }
+            ast::ExprKind::Member { base, name, .. } => self.member(base, name, span, scope),
             ast::ExprKind::Dump { .. } => {
-                self.report(unsupported(span, "printing a whole value with `$`"));
+                let written = self.sources.slice(span).to_owned();
+                self.report(
+                    Diagnostic::new(Code::E0206, span, "a whole value can only be printed")
+                        .help(format!("println({written})")),
+                );
                 None
             }
             ast::ExprKind::At { name, arguments } if aggregate::is_one(&name.name) => {
                 self.asked(name, arguments, span, scope)
             }
-            ast::ExprKind::At { name, .. } => {
-                match name.name.as_str() {
-                    "defined" | "entry" | "cast" | "var" | "enum" | "sizeof" => {
-                        self.report(unsupported(span, &format!("`@{}`", name.name)));
+            ast::ExprKind::At { name, arguments } => match self.of_program(name, arguments, span, scope) {
+                Some(typed) => typed,
+                None => {
+                    match name.name.as_str() {
+                        "entry" => self.report(unsupported(span, "`@entry`")),
+                        _ => self.unknown_at(name),
                     }
-                    _ => self.unknown_at(name),
+                    None
                 }
-                None
-            }
+            },
             ast::ExprKind::Broken => None,
         }
     }
@@ -87,8 +91,26 @@ impl Checker<'_> {
                 self.report(Diagnostic::new(Code::E0201, span, "a number is wanted here, this is text").label("text"));
                 None
             }
-            Nature::Opaque { what } => {
-                self.report(unsupported(span, &format!("computing with {what}")));
+            Nature::Float { .. } => {
+                self.report(
+                    Diagnostic::new(Code::E0201, span, "floating-point numbers take no part in computations")
+                        .label("a floating-point number")
+                        .help("print it: %f, %e or %g"),
+                );
+                None
+            }
+            Nature::Text { what } => {
+                self.report(text_unread(span, what, self.sources.slice(span)));
+                None
+            }
+            Nature::Whole { what } | Nature::Opaque { what } => {
+                let message = format!("a number is wanted here, this is {what}");
+                let problem = Diagnostic::new(Code::E0201, span, message);
+                self.report(if matches!(typed.nature, Nature::Whole { .. }) {
+                    problem.help("name what is wanted of it: a member (`->name`) or an element (`[0]`)")
+                } else {
+                    problem
+                });
                 None
             }
             Nature::Int
@@ -108,8 +130,8 @@ impl Checker<'_> {
                 self.report(address_as_text(span, self.sources.slice(span)));
                 None
             }
-            Nature::Opaque { what } => {
-                self.report(unsupported(span, &format!("computing with {what}")));
+            Nature::Text { what } => {
+                self.report(text_unread(span, what, self.sources.slice(span)));
                 None
             }
             Nature::Int
@@ -117,9 +139,13 @@ impl Checker<'_> {
             | Nature::Char { .. }
             | Nature::Bool { .. }
             | Nature::Enum { .. }
+            | Nature::Float { .. }
+            | Nature::Whole { .. }
+            | Nature::Opaque { .. }
             | Nature::Pointer { text: false, .. } => {
+                let what = typed.nature.in_words();
                 self.report(
-                    Diagnostic::new(Code::E0201, span, "text is wanted here, this is a number").label("a number"),
+                    Diagnostic::new(Code::E0201, span, format!("text is wanted here, this is {what}")).label(what),
                 );
                 None
             }
@@ -130,21 +156,25 @@ impl Checker<'_> {
     fn present(&mut self, typed: Typed, span: Span) -> Option<Expr> {
         let Some(missing) = typed.missing else { return Some(typed.value) };
         let reason = reason(&missing.why);
+        let mut problem = Diagnostic::new(
+            Code::E0205,
+            span,
+            format!("`{}` has no value where the probe stands: {reason}", missing.name),
+        );
+        for place in elsewhere(&missing) {
+            problem = problem.note(place);
+        }
         self.report(
-            Diagnostic::new(
-                Code::E0205,
-                span,
-                format!("`${}` has no value where the probe stands: {reason}", missing.name),
-            )
-            .note("only shown, it is printed as `<optimized out>`; a computation needs it")
-            .help("`.call` behind the function leaves inlined instances out; `ctp run --plan` lists the places"),
+            problem
+                .note("only shown, it is printed as `<optimized out>`; a computation needs it")
+                .help("`.call` behind the function leaves inlined instances out; `ctp run --plan` lists the places"),
         );
         None
     }
 
     pub(super) fn condition(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Expr> {
         let value = self.int(expr, scope)?;
-        if let Some(always) = lints::always(&value) {
+        if let Some(always) = lints::always(&value).filter(|_| !super::cast::asks_defined(expr)) {
             let always = if always { "always true" } else { "always false" };
             self.report(Diagnostic::new(Code::W0002, expr.span, format!("this condition is {always}")));
         }
@@ -223,8 +253,7 @@ impl Checker<'_> {
 
     fn index(&mut self, base: &ast::Expr, indices: &[ast::Expr], span: Span, scope: &Scope<'_>) -> Option<Typed> {
         let ast::ExprKind::Name(name) = &base.kind else {
-            self.report(unsupported(span, "indexing a value of the program"));
-            return None;
+            return self.element(base, indices, span, scope);
         };
         let (index, keys) = self.map_key(name, base.span, indices, span, scope)?;
         let (_, global) = self.global(name)?;
@@ -287,6 +316,10 @@ impl Checker<'_> {
                 self.report(address_as_text(key.span, self.sources.slice(key.span)));
                 None
             }
+            (_, Nature::Text { what }) => {
+                self.report(text_unread(key.span, what, self.sources.slice(key.span)));
+                None
+            }
             (Ty::Int, Nature::Str) | (Ty::Str, Nature::Int | Nature::Number { .. } | Nature::Char { .. }) => {
                 self.report(
                     Diagnostic::new(Code::E0207, key.span, format!("this part of `{map}`'s key is {wanted} elsewhere"))
@@ -304,10 +337,8 @@ impl Checker<'_> {
             ast::UnaryOp::Neg => ir::UnaryOp::Neg,
             ast::UnaryOp::Not => ir::UnaryOp::Not,
             ast::UnaryOp::BitNot => ir::UnaryOp::BitNot,
-            ast::UnaryOp::Deref | ast::UnaryOp::AddressOf => {
-                self.report(unsupported(span, "reading through an address"));
-                return None;
-            }
+            ast::UnaryOp::Deref => return self.deref(operand, span, scope),
+            ast::UnaryOp::AddressOf => return self.address_of(operand, span, scope),
         };
         let value = self.int(operand, scope)?;
         Some(Typed::new(Ty::Int, fold(ExprKind::Unary(op, Box::new(value)), span), span))
@@ -321,6 +352,13 @@ impl Checker<'_> {
         span: Span,
         scope: &Scope<'_>,
     ) -> Option<Typed> {
+        if matches!(op, ast::BinaryOp::LogicAnd | ast::BinaryOp::LogicOr)
+            && let Some(known) = self.decided(left, scope)
+            && known == (op == ast::BinaryOp::LogicOr)
+        {
+            // What `@defined` decides leaves the right side out, names that do not exist included.
+            return Some(Typed::new(Ty::Int, ExprKind::Int(i64::from(known)), span));
+        }
         let checked = (self.expr(left, scope), self.expr(right, scope));
         let (Some(a), Some(b)) = checked else { return None };
         self.combine(op, (a, left.span), (b, right.span), span, scope)
@@ -372,7 +410,8 @@ impl Checker<'_> {
         self.arithmetic(arithmetic, a, b, span, scope)
     }
 
-    /// Arithmetic of two numbers; an address plus or minus a number counts elements, as in C.
+    /// Arithmetic of two numbers; an address plus or minus a number counts elements, as in C, and so does the distance
+    /// of two addresses.
     fn arithmetic(
         &mut self,
         op: ir::BinaryOp,
@@ -382,36 +421,65 @@ impl Checker<'_> {
         scope: &Scope<'_>,
     ) -> Option<Typed> {
         let moves = matches!(op, ir::BinaryOp::Add | ir::BinaryOp::Sub);
-        let pointer = match (&a.nature, &b.nature) {
-            (Nature::Pointer { to, text }, Nature::Int | Nature::Number { .. }) if moves => Some((*to, *text)),
-            (Nature::Pointer { .. }, Nature::Pointer { .. }) if moves => {
-                self.report(unsupported(span, "arithmetic with two addresses"));
-                return None;
-            }
+        let (a, b) = if moves { (decayed(a, scope), decayed(b, scope)) } else { (a, b) };
+        let pointer = |typed: &Typed| match &typed.nature {
+            Nature::Pointer { to, text } if moves => Some((to.clone(), *text)),
             _ => None,
         };
+        let (left, right) = (pointer(&a), pointer(&b));
         let (a, b) = (self.number(a, a_span), self.number(b, b_span));
-        let (a, mut b) = (a?, b?);
+        let (a, b) = (a?, b?);
         if matches!(op, ir::BinaryOp::Div | ir::BinaryOp::Mod) && b.kind == ExprKind::Int(0) {
             self.report(Diagnostic::new(Code::E0208, b_span, "division by zero").label("always 0"));
             return None;
         }
-        let Some((to, text)) = pointer else {
-            return Some(Typed::new(Ty::Int, fold(ExprKind::Binary(op, Box::new(a), Box::new(b)), span), span));
+        let plain = |op, a, b| Typed::new(Ty::Int, fold(ExprKind::Binary(op, Box::new(a), Box::new(b)), span), span);
+        let ((to, text), address, count) = match (left, right, op) {
+            (None, None, _) => return Some(plain(op, a, b)),
+            (Some((to, _)), Some(_), ir::BinaryOp::Sub) => {
+                let size = self.element_size(&to, a_span, scope)?;
+                let bytes = plain(op, a, b);
+                let size = Expr::int(size.cast_signed(), span);
+                return Some(if size.kind == ExprKind::Int(1) {
+                    bytes
+                } else {
+                    plain(ir::BinaryOp::Div, bytes.value, size)
+                });
+            }
+            (Some(to), None, _) => (to, a, b),
+            (None, Some(to), ir::BinaryOp::Add) => (to, b, a),
+            (Some(_), Some(_), _) | (None, Some(_), _) => {
+                self.report(
+                    Diagnostic::new(
+                        Code::E0201,
+                        span,
+                        "an address can be added to a number, not to an address or from one",
+                    )
+                    .help("the distance of two addresses is the second taken from the first"),
+                );
+                return None;
+            }
         };
-        let size = scope.site.and_then(|at| nature::pointee_size(at.module, to));
-        let Some(size) = size else {
-            self.report(Diagnostic::new(Code::E0201, a_span, "the size of what this points to is not known"));
-            return None;
+        let size = self.element_size(&to, a_span, scope)?;
+        let count = if op == ir::BinaryOp::Sub {
+            Expr { ty: Ty::Int, kind: fold(ExprKind::Unary(ir::UnaryOp::Neg, Box::new(count)), b_span), span: b_span }
+        } else {
+            count
         };
-        if size != 1 {
-            let factor = Box::new(Expr::int(size, b_span));
-            let scaled = fold(ExprKind::Binary(ir::BinaryOp::Mul, Box::new(b), factor), b_span);
-            b = Expr { ty: Ty::Int, kind: scaled, span: b_span };
+        let mut sum = Typed::new(Ty::Int, ExprKind::Int(0), span);
+        sum.value = Expr { span, ..moved(address, count, size, span) };
+        sum.nature = Nature::Pointer { to, text };
+        Some(sum)
+    }
+
+    /// The size of what an address counts in.
+    fn element_size(&mut self, to: &Shape, span: Span, scope: &Scope<'_>) -> Option<u64> {
+        let at = scope.site?;
+        let size = to.clone().defined(at.module).size(at.module).filter(|size| *size > 0);
+        if size.is_none() {
+            self.no_size(span, to, &at);
         }
-        let mut moved = Typed::new(Ty::Int, ExprKind::Binary(op, Box::new(a), Box::new(b)), span);
-        moved.nature = Nature::Pointer { to, text };
-        Some(moved)
+        size
     }
 
     fn compare(
@@ -437,6 +505,11 @@ impl Checker<'_> {
         span: Span,
         scope: &Scope<'_>,
     ) -> Option<Typed> {
+        match self.decided(condition, scope) {
+            Some(true) => return self.expr(then, scope),
+            Some(false) => return self.expr(otherwise, scope),
+            None => {}
+        }
         let condition = self.condition(condition, scope);
         let (a, b) = (self.expr(then, scope), self.expr(otherwise, scope));
         let (condition, a, b) = (condition?, a?, b?);
@@ -463,17 +536,35 @@ pub(super) fn fold(kind: ExprKind, span: Span) -> ExprKind {
 
 /// A variable's value at a site: what it is, and how it is computed there.
 pub(super) fn value_of(variable: &facts::Variable, at: &AtSite<'_>, span: Span) -> Typed {
-    let nature = nature::nature(at.module, variable.ty);
-    let stand_in = |missing| Typed { value: Expr::int(0, span), nature: nature.clone(), missing };
-    let Some((bytes, signed)) = nature.width() else { return stand_in(None) };
-    match place::scalar(&variable.location, bytes, signed, span) {
-        Ok(value) => {
-            let target = Target { variable: variable.name.clone(), steps: Vec::new(), value: Box::new(value) };
-            let value = Expr { ty: Ty::Int, kind: ExprKind::Target(target), span };
-            Typed { value, nature, missing: None }
-        }
-        Err(why) => stand_in(Some(Missing { name: variable.name.clone(), why })),
-    }
+    let object = Object {
+        shape: Shape::Of(variable.ty),
+        held: Held::of(&variable.location, span),
+        bits: None,
+        written: Some((variable.name.clone(), Vec::new())),
+        name: format!("${}", variable.name.escape_debug()),
+        referred: false,
+    };
+    object.read(at.module, span)
+}
+
+/// An array in arithmetic is the address of its first element, as in C.
+pub(super) fn decayed(typed: Typed, scope: &Scope<'_>) -> Typed {
+    let (Some(at), Some(object)) = (scope.site, &typed.object) else { return typed };
+    let Some((element, _)) = object.shape.elements(at.module) else { return typed };
+    let Some(address) = object.address() else { return typed };
+    let text = super::nature::is_char(at.module, &element);
+    let value = Expr { span: typed.value.span, ..address.clone() };
+    Typed { value, nature: Nature::Pointer { to: element, text }, missing: None, object: None }
+}
+
+/// Where a value that is not here is, a sentence each, at most three.
+pub(super) fn elsewhere(missing: &super::Missing) -> Vec<String> {
+    let Unavailable::OptimizedOut { ranges } = &missing.why else { return Vec::new() };
+    let place = |(start, end): &(u64, u64)| match missing.module.line(*start) {
+        Some(line) => format!("it has one at {line} ({start:#x} to {end:#x})"),
+        None => format!("it has one from {start:#x} to {end:#x}"),
+    };
+    ranges.iter().take(3).map(place).collect()
 }
 
 /// Why a value cannot be had, in words.
@@ -491,7 +582,7 @@ fn no_variable(name: &str, at: &AtSite<'_>, span: Span) -> Diagnostic {
     for variable in &at.site.variables {
         match variable.kind {
             VariableKind::Parameter => {
-                signature.push(format!("{} {}", nature::type_name(at.module, variable.ty), variable.name));
+                signature.push(format!("{} {}", Shape::Of(variable.ty).name(at.module), variable.name));
             }
             VariableKind::Local => {}
         }
@@ -508,6 +599,12 @@ fn no_variable(name: &str, at: &AtSite<'_>, span: Span) -> Diagnostic {
 fn address_as_text(span: Span, written: &str) -> Diagnostic {
     Diagnostic::new(Code::E0204, span, "this is the address of a text, not the text")
         .label("`char *`")
+        .help(format!("read the text with user_string({written})"))
+}
+
+fn text_unread(span: Span, what: &str, written: &str) -> Diagnostic {
+    Diagnostic::new(Code::E0204, span, "this is text of the program, which is read where it is asked for")
+        .label(what)
         .help(format!("read the text with user_string({written})"))
 }
 

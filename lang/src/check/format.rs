@@ -79,15 +79,12 @@ fn conversion(whole: &[u8]) -> Result<(Part, &[u8]), (String, &'static str)> {
     let written = String::from_utf8_lossy(whole.get(..whole.len() - tail.len()).unwrap_or(whole)).into_owned();
     let written = format!("%{written}");
     match letter {
-        b'd' | b'i' | b'u' | b'x' | b'X' | b'o' | b'c' | b's' | b'p' => {
+        b'd' | b'i' | b'u' | b'x' | b'X' | b'o' | b'c' | b's' | b'p' | b'f' | b'e' | b'g' => {
             Ok((Part::Conversion { letter, spec, written }, tail))
-        }
-        b'f' | b'g' | b'e' | b'a' => {
-            Err((format!("`{written}`: floating-point numbers are not supported yet"), "leave the value out for now"))
         }
         _ => Err((
             format!("`{}` is no conversion", written.escape_debug()),
-            "conversions are %d %i %u %x %X %o %c %s %p, and %% for a percent sign",
+            "conversions are %d %i %u %x %X %o %c %s %p %f %e %g, and %% for a percent sign",
         )),
     }
 }
@@ -127,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_no_conversion_is_refused() {
-        for format in ["%", "100%", "%y", "%*d", "%99999d", "%f", "%.", "%ll"] {
+        for format in ["%", "100%", "%y", "%*d", "%99999d", "%a", "%.", "%ll"] {
             assert!(parse(format.as_bytes()).is_err(), "{format}");
         }
     }

@@ -4,6 +4,7 @@ mod aggregate;
 mod allow;
 mod assign;
 mod call;
+mod cast;
 mod declare;
 mod emit;
 mod expr;
@@ -13,16 +14,21 @@ mod function;
 mod infer;
 pub mod library;
 mod lints;
+mod member;
 mod nature;
+mod object;
 mod order;
 mod place;
 mod print;
 mod returns;
 mod scope;
+mod shape;
 mod stmt;
 #[cfg(test)]
 mod tests;
+mod text;
 mod walk;
+mod whole;
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -52,13 +58,37 @@ use scope::{Body, Needs, Scope};
 /// The shortest period of `every`, in nanoseconds.
 const SHORTEST_PERIOD: i64 = 1_000_000;
 
+/// How many diagnostics are kept.
+const MOST_DIAGNOSTICS: usize = 1000;
+/// The note on the last of them where there were more.
+const MORE: &str = "what else there is to say is not shown";
+
+/// What a check goes by beyond the program's texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many levels of nested values are shown of one that is printed whole, at least 1.
+    pub depth: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { depth: 3 }
+    }
+}
+
 /// Checks parsed texts as one program against a world. The program is there only where nothing is wrong.
-pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Program>, Vec<Diagnostic>) {
+pub fn check(
+    sources: &Sources,
+    files: &[File],
+    world: &dyn World,
+    settings: &Settings,
+) -> (Option<Program>, Vec<Diagnostic>) {
     let mut inferred = infer::infer(files);
     let globals = std::mem::take(&mut inferred.globals);
     let locals = std::mem::take(&mut inferred.locals);
     let mut checker = Checker {
         sources,
+        settings: *settings,
         resolver: Resolver::new(world),
         global_of: (0..).zip(&globals).map(|(index, global)| (global.name.clone(), index)).collect(),
         shapes: vec![StatsShape::default(); globals.len()],
@@ -73,9 +103,13 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         initials: HashMap::new(),
         sizes: HashMap::new(),
         enums: Vec::new(),
+        layouts: Vec::new(),
+        muted: 0,
+        build: None,
+        builds: HashMap::new(),
         unmatched: Vec::new(),
         diagnostics: Vec::new(),
-        said: HashSet::new(),
+        said: HashMap::new(),
         saving: returns::Saving::default(),
         errors: 0,
     };
@@ -91,6 +125,7 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         }
     }
     checker.unused(files, &inferred.used);
+    checker.name_builds();
     let mut diagnostics = checker.diagnostics;
     allow::silence(&mut diagnostics, files);
     let globals = checker
@@ -107,7 +142,7 @@ pub fn check(sources: &Sources, files: &[File], world: &dyn World) -> (Option<Pr
         globals,
         functions,
         enums: checker.enums,
-        layouts: Vec::new(),
+        layouts: checker.layouts,
         probes,
         unmatched: checker.unmatched,
     });
@@ -135,12 +170,20 @@ struct Checker<'a> {
     /// What globals hold at first, and how many entries maps may hold, where declared.
     initials: HashMap<String, Constant>,
     sizes: HashMap<String, u32>,
+    settings: Settings,
     enums: Vec<EnumNames>,
+    layouts: Vec<ir::Layout>,
+    /// How many `@defined` are being asked: nothing is reported meanwhile.
+    muted: u32,
+    /// The build whose handler is being lowered, where the point matches several.
+    build: Option<String>,
+    /// The builds that diagnostics hold for, by their index.
+    builds: HashMap<usize, Vec<String>>,
     /// Optional points that match nothing.
     unmatched: Vec<String>,
     diagnostics: Vec<Diagnostic>,
     /// What was reported: sites of one probe repeat what is wrong with its handler, and each is said once.
-    said: HashSet<(Code, Span, String)>,
+    said: HashMap<(Code, Span, String), usize>,
     /// What the handler at hand keeps from the entry of a call on.
     saving: returns::Saving,
     /// Errors met so far, repeated ones too: a handler during which none came is good.
@@ -165,21 +208,68 @@ struct Typed {
     nature: Nature,
     /// Why it cannot be had at this site.
     missing: Option<Missing>,
+    /// What of the program it is, where it is something that has a place.
+    object: Option<object::Object>,
 }
 
 /// Why a value cannot be had at a site.
 struct Missing {
-    /// The variable as written.
+    /// The variable or path, with its `$`.
     name: String,
     why: facts::Unavailable,
+    /// Whose addresses `why` may name.
+    module: Rc<Module>,
 }
 
 impl<'a> Checker<'a> {
     fn report(&mut self, diagnostic: Diagnostic) {
         self.errors += usize::from(diagnostic.is_error());
-        if self.said.insert((diagnostic.code, diagnostic.primary.span, diagnostic.message.clone())) {
-            self.diagnostics.push(diagnostic);
+        if self.muted > 0 {
+            return;
         }
+        if self.diagnostics.len() >= MOST_DIAGNOSTICS {
+            // Only an error keeps the program from being run: the first one is never left out.
+            let first_error = diagnostic.is_error() && self.errors == 1;
+            if let Some(last) = self.diagnostics.last_mut().filter(|last| last.notes.last().is_none_or(|n| n != MORE)) {
+                last.notes.push(MORE.to_owned());
+            }
+            if !first_error {
+                return;
+            }
+        }
+        let key = (diagnostic.code, diagnostic.primary.span, diagnostic.message.clone());
+        let index = *self.said.entry(key).or_insert_with(|| {
+            self.diagnostics.push(diagnostic);
+            self.diagnostics.len() - 1
+        });
+        if let Some(build) = &self.build {
+            let builds = self.builds.entry(index).or_default();
+            if !builds.contains(build) {
+                builds.push(build.clone());
+            }
+        }
+    }
+
+    /// Says of each diagnostic about a handler that several builds run which of them it holds for.
+    fn name_builds(&mut self) {
+        for (index, builds) in std::mem::take(&mut self.builds) {
+            if let Some(diagnostic) = self.diagnostics.get_mut(index) {
+                diagnostic.notes.push(format!("this holds for {}", builds.join("; ")));
+            }
+        }
+    }
+
+    /// A build and the containers that run it, in words.
+    fn build_of(&self, found: &Match) -> String {
+        let names = found.containers.iter().filter_map(|index| self.resolver.container(*index));
+        let names: Vec<String> = names.map(|container| container.display_name().escape_debug().to_string()).collect();
+        let build = match self.resolver.file(found.file) {
+            Some(ir::File { build_id: Some(id), .. }) => format!("build {id}"),
+            Some(ir::File { path, .. }) => format!("a build of {} without build id", path.escape_debug()),
+            None => "a build".to_owned(),
+        };
+        let word = if names.len() == 1 { "container" } else { "containers" };
+        format!("{word} {} ({build})", crate::resolve::list(&names))
     }
 
     fn probe(&mut self, probe: &ast::Probe, probes: &mut Vec<Probe>) {
@@ -254,7 +344,9 @@ impl<'a> Checker<'a> {
         let mut good = true;
         let (is_return, point) = (returns::is_return(point), point.span);
         let moment = if is_return { Moment::Return } else { Moment::Hit };
+        let several = matches.iter().any(|found| Some(found.file) != matches.first().map(|first| first.file));
         for found in matches {
+            self.build = several.then(|| self.build_of(found));
             let name: Arc<str> = found.function.name.as_str().into();
             for site in &found.function.sites {
                 let at = AtSite { module: &found.module, function: &found.function, site, moment };
@@ -321,6 +413,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+        self.build = None;
         good.then_some(variants)
     }
 

@@ -1,12 +1,11 @@
 //! Owns what a value of the traced program is to the language: a number of some width, a character, a truth value, an
-//! enumerator, an address, text. Reads types; computes nothing.
+//! enumerator, an address, text, something that is only shown whole. Reads types; computes nothing.
 
+use super::shape::Shape;
+use super::text;
 use crate::debuginfo::Module;
-use crate::debuginfo::facts::{AggregateKind, Encoding, Enumerator, Type, TypeId};
+use crate::debuginfo::facts::{Encoding, Enumerator, Type};
 use crate::ir::Ty;
-
-/// How many typedefs and qualifiers are looked through.
-const DEEPEST: usize = 64;
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +22,15 @@ pub(super) enum Nature {
     Bool { bytes: u8 },
     /// A value of an enumeration.
     Enum { bytes: u8, signed: bool, name: Option<String>, names: Vec<(i64, String)> },
-    /// An address; `text` where it points to characters.
-    Pointer { to: Option<TypeId>, text: bool },
-    /// Something that this version only names: a struct, an array, a float.
+    /// An address; `text` where it points to characters, or to a text of its language.
+    Pointer { to: Shape, text: bool },
+    /// A floating-point number of 32 or 64 bits: shown, never computed with.
+    Float { bits: u8 },
+    /// Text of the program that is no address: `char[]`, `std::string`, `&str`, Go's `string`.
+    Text { what: String },
+    /// What is only shown whole: a struct, a union, an array.
+    Whole { what: String },
+    /// Something that is only named.
     Opaque { what: String },
 }
 
@@ -38,8 +43,15 @@ impl Nature {
             Nature::Char { signed } => Some((1, *signed)),
             Nature::Bool { bytes } => Some((*bytes, false)),
             Nature::Pointer { .. } => Some((8, false)),
-            Nature::Str | Nature::Opaque { .. } => None,
+            Nature::Str | Nature::Float { .. } | Nature::Text { .. } | Nature::Whole { .. } | Nature::Opaque { .. } => {
+                None
+            }
         }
+    }
+
+    /// Whether it is text of the program, which becomes a `str` by `user_string`.
+    pub(super) fn is_program_text(&self) -> bool {
+        matches!(self, Nature::Pointer { text: true, .. } | Nature::Text { .. })
     }
 
     /// The language's own nature of a type.
@@ -52,84 +64,62 @@ impl Nature {
 }
 
 /// What a value of a type is; `Opaque` where its type is missing or malformed.
-pub(super) fn nature(module: &Module, ty: Option<TypeId>) -> Nature {
+pub(super) fn nature(module: &Module, shape: &Shape) -> Nature {
     let opaque = |what: String| Nature::Opaque { what };
-    let Some((resolved, number_alias)) = strip(module, ty) else {
+    let Some(bare) = shape.bare(module) else {
         return opaque("a value without a readable type".to_owned());
     };
     let bytes_of = |size: u64| u8::try_from(size).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8));
-    match resolved {
+    let named = || format!("`{}`", shape.name(module));
+    match bare.ty {
         Type::Base { name, encoding, size } => {
+            let name = name.escape_debug();
             let Some(bytes) = bytes_of(size) else { return opaque(format!("`{name}` ({size} bytes)")) };
             let number = |signed| Nature::Number { bytes, signed };
             // `char` itself is text; `signed char`, `unsigned char` and what typedefs make of them are numbers.
-            let is_char = bytes == 1 && !number_alias && matches!(name.as_str(), "char" | "char8_t");
+            let is_char = bytes == 1 && !bare.number_alias && matches!(name.to_string().as_str(), "char" | "char8_t");
             match encoding {
                 Encoding::SignedChar if is_char => Nature::Char { signed: true },
                 Encoding::UnsignedChar if is_char => Nature::Char { signed: false },
                 Encoding::Signed | Encoding::SignedChar => number(true),
                 Encoding::Unsigned | Encoding::UnsignedChar => number(false),
                 Encoding::Boolean => Nature::Bool { bytes },
-                Encoding::Float => opaque(format!("`{name}`, a floating-point number")),
+                Encoding::Float if bytes == 4 => Nature::Float { bits: 32 },
+                Encoding::Float if bytes == 8 => Nature::Float { bits: 64 },
+                Encoding::Float => opaque(format!("`{name}`, a floating-point number of {bytes} bytes")),
                 Encoding::Other(_) => opaque(format!("`{name}`")),
             }
         }
+        // A place looks through references before anybody asks what is there.
         Type::Pointer { reference: true, .. } => opaque("a reference".to_owned()),
-        Type::Pointer { to, size: 8, .. } => Nature::Pointer { to, text: is_text(module, to) },
-        Type::Pointer { size, .. } => opaque(format!("a pointer of {size} bytes")),
-        Type::Aggregate { kind, name, .. } => {
-            let word = match kind {
-                AggregateKind::Struct => "struct",
-                AggregateKind::Class => "class",
-                AggregateKind::Union => "union",
-            };
-            opaque(name.map_or_else(|| format!("an unnamed {word}"), |name| format!("`{word} {name}`")))
+        Type::Pointer { to, size: 8, .. } => {
+            let to = Shape::Of(to);
+            let text = is_char(module, &to) || text::is_text(module, &to);
+            Nature::Pointer { to, text }
         }
+        Type::Pointer { size, .. } => opaque(format!("a pointer of {size} bytes")),
+        Type::Aggregate { size: None, .. } => opaque(format!("{}, which is declared but not defined", named())),
+        Type::Aggregate { .. } if text::is_text(module, shape) => Nature::Text { what: named() },
+        Type::Aggregate { .. } => Nature::Whole { what: named() },
         Type::Enum { name, size, signed, enumerators } => match bytes_of(size) {
             Some(bytes) => Nature::Enum { bytes, signed, name, names: names(&enumerators) },
             None => opaque(format!("an enumeration of {size} bytes")),
         },
-        Type::Array { .. } => opaque("an array".to_owned()),
+        Type::Array { .. } => match shape.elements(module) {
+            Some((element, _)) if is_char(module, &element) => Nature::Text { what: named() },
+            Some(_) | None => Nature::Whole { what: named() },
+        },
         Type::Function => opaque("a function".to_owned()),
-        Type::Unknown(tag) => opaque(format!("a value of a type ctp does not read ({tag})")),
-        // `strip` looks through these; what is left is nested past its bound.
-        Type::Typedef { name, .. } => opaque(format!("`{name}`")),
-        Type::Qualified { qualifier, .. } => opaque(format!("a `{qualifier}` value")),
+        Type::Unknown(tag) => opaque(format!("a value of a type ctp does not read ({})", tag.escape_debug())),
+        // `bare` looks through these; what is left is nested past its bound.
+        Type::Typedef { .. } | Type::Qualified { .. } => opaque(named()),
     }
 }
 
-/// A type without its typedefs and qualifiers.
-pub(super) fn resolved(module: &Module, ty: TypeId) -> Option<Type> {
-    strip(module, Some(ty)).map(|(ty, _)| ty)
-}
-
-/// A type without its typedefs and qualifiers, and whether a typedef on the way names a number (`uint8_t`).
-fn strip(module: &Module, ty: Option<TypeId>) -> Option<(Type, bool)> {
-    let mut number_alias = false;
-    let mut ty = ty?;
-    for _ in 0..DEEPEST {
-        match module.ty(ty).ok()? {
-            Type::Typedef { name, target } => {
-                number_alias |= name.contains("int") || matches!(name.as_str(), "u8" | "s8" | "i8" | "byte");
-                ty = target?;
-            }
-            Type::Qualified { target, .. } => ty = target?,
-            other => return Some((other, number_alias)),
-        }
-    }
-    None
-}
-
-/// Whether a pointer to this type points to text.
-fn is_text(module: &Module, to: Option<TypeId>) -> bool {
-    matches!(nature_shallow(module, to), Some(Nature::Char { .. }))
-}
-
-fn nature_shallow(module: &Module, ty: Option<TypeId>) -> Option<Nature> {
-    match strip(module, ty)? {
-        (Type::Base { .. }, _) => Some(nature(module, ty)),
-        _ => None,
-    }
+/// Whether it is a character.
+pub(super) fn is_char(module: &Module, shape: &Shape) -> bool {
+    let base = matches!(shape.bare(module).map(|bare| bare.ty), Some(Type::Base { .. }));
+    base && matches!(nature(module, shape), Nature::Char { .. })
 }
 
 /// Values and names; what in a name could control a terminal is escaped, for the traced file's maker chose it.
@@ -138,60 +128,19 @@ fn names(enumerators: &[Enumerator]) -> Vec<(i64, String)> {
     enumerators.iter().filter_map(|e| Some((wrap(e.value)?, e.name.escape_debug().to_string()))).collect()
 }
 
-/// Size in bytes of what a pointer points to, for pointer arithmetic; 1 for `void` and functions as in GNU C.
-pub(super) fn pointee_size(module: &Module, to: Option<TypeId>) -> Option<i64> {
-    size(module, to, 0)
-}
-
-fn size(module: &Module, ty: Option<TypeId>, depth: usize) -> Option<i64> {
-    if ty.is_none() {
-        return Some(1);
-    }
-    if depth > DEEPEST {
-        return None;
-    }
-    match strip(module, ty)?.0 {
-        Type::Base { size, .. } | Type::Pointer { size, .. } | Type::Enum { size, .. } => i64::try_from(size).ok(),
-        Type::Aggregate { size, .. } => i64::try_from(size?).ok(),
-        Type::Array { element, counts } => {
-            let mut total = size(module, element, depth + 1)?;
-            for count in counts {
-                total = total.checked_mul(i64::try_from(count?).ok()?)?;
-            }
-            Some(total)
+impl Nature {
+    /// It in a few words, for messages.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Nature::Int | Nature::Number { .. } => "a number".to_owned(),
+            Nature::Str => "text".to_owned(),
+            Nature::Char { .. } => "a character".to_owned(),
+            Nature::Bool { .. } => "a truth value".to_owned(),
+            Nature::Enum { .. } => "an enumerator".to_owned(),
+            Nature::Pointer { text: false, .. } => "an address".to_owned(),
+            Nature::Pointer { text: true, .. } => "the address of a text".to_owned(),
+            Nature::Float { .. } => "a floating-point number".to_owned(),
+            Nature::Text { what } | Nature::Whole { what } | Nature::Opaque { what } => what.clone(),
         }
-        Type::Function => Some(1),
-        Type::Typedef { .. } | Type::Qualified { .. } | Type::Unknown(_) => None,
-    }
-}
-
-/// A type as the program would write it, for messages: `unsigned int`, `struct request *`.
-pub(super) fn type_name(module: &Module, ty: Option<TypeId>) -> String {
-    spelled(module, ty, 0)
-}
-
-fn spelled(module: &Module, ty: Option<TypeId>, depth: usize) -> String {
-    let Some(id) = ty else { return "void".to_owned() };
-    if depth > 8 {
-        return "…".to_owned();
-    }
-    let inner = |ty| spelled(module, ty, depth + 1);
-    match module.ty(id) {
-        Err(_) => "?".to_owned(),
-        Ok(Type::Base { name, .. } | Type::Typedef { name, .. }) => name,
-        Ok(Type::Pointer { to, reference, .. }) => format!("{} {}", inner(to), if reference { "&" } else { "*" }),
-        Ok(Type::Aggregate { kind, name, .. }) => {
-            let word = match kind {
-                AggregateKind::Struct => "struct",
-                AggregateKind::Class => "class",
-                AggregateKind::Union => "union",
-            };
-            format!("{word} {}", name.unwrap_or_else(|| "{…}".to_owned()))
-        }
-        Ok(Type::Enum { name, .. }) => format!("enum {}", name.unwrap_or_else(|| "{…}".to_owned())),
-        Ok(Type::Array { element, .. }) => format!("{}[]", inner(element)),
-        Ok(Type::Qualified { qualifier, target }) => format!("{qualifier} {}", inner(target)),
-        Ok(Type::Function) => "function".to_owned(),
-        Ok(Type::Unknown(tag)) => tag,
     }
 }

@@ -8,33 +8,47 @@ use crate::source::Span;
 /// tree of them, which the traced file's maker chose, doubles at each.
 const LARGEST: u64 = 4096;
 
-/// A value of `bytes` (1, 2, 4, 8) bytes at a location.
+/// The address that an expression of DWARF computes.
+///
+/// # Errors
+/// Why it cannot be had.
+pub(super) fn address(compute: &Compute, span: Span) -> Result<Expr, Unavailable> {
+    if size(compute) > LARGEST {
+        return Err(Unavailable::Unsupported(format!("an expression of more than {LARGEST} steps")));
+    }
+    Ok(Builder { span }.compute(compute))
+}
+
+/// A value of `width` (1 to 64) bits that begins `from` bits into what is at a location.
 ///
 /// # Errors
 /// Why it cannot be had there.
-pub(super) fn scalar(location: &Location, bytes: u8, signed: bool, span: Span) -> Result<Expr, Unavailable> {
+pub(super) fn bits(location: &Location, from: u64, width: u8, signed: bool, span: Span) -> Result<Expr, Unavailable> {
     let at = Builder { span };
-    if let Location::Memory(compute) | Location::Value(compute) = location
-        && size(compute) > LARGEST
-    {
-        return Err(Unavailable::Unsupported(format!("an expression of more than {LARGEST} steps")));
-    }
-    let narrow = |value: Expr| if bytes == 8 { value } else { at.extend(value, bytes * 8, signed) };
+    let shorter = || Unavailable::Unsupported("its debug info holds less of it than its type has".to_owned());
+    let within = |value: Expr| {
+        let from = u8::try_from(from).ok().filter(|from| from.checked_add(width).is_some_and(|end| end <= 64));
+        let from = from.ok_or_else(shorter)?;
+        let value = if from == 0 { value } else { at.shifted(value, from) };
+        Ok(at.extend(value, width, signed))
+    };
     match location {
-        Location::Memory(address) => {
-            Ok(at.int(ExprKind::Load { address: Box::new(at.compute(address)), size: bytes, signed }))
+        Location::Memory(compute) => Ok(in_memory(&address(compute, span)?, from, width, signed, span)),
+        Location::Register(register) => within(at.int(ExprKind::Register(*register))),
+        Location::Value(value) => within(address(value, span)?),
+        Location::Bytes(bytes) => {
+            let first = usize::try_from(from / 8).map_err(|_| shorter())?;
+            let end = usize::try_from(from.saturating_add(u64::from(width)).div_ceil(8)).map_err(|_| shorter())?;
+            let mut padded = [0u8; 16];
+            padded.iter_mut().zip(bytes.get(first..end).ok_or_else(shorter)?).for_each(|(to, from)| *to = *from);
+            let number = u128::from_le_bytes(padded) >> (from % 8);
+            let low = u64::try_from(number & u128::from(u64::MAX)).unwrap_or_default().cast_signed();
+            let spare = 64u32.saturating_sub(u32::from(width));
+            let number =
+                if signed { (low << spare) >> spare } else { ((low << spare).cast_unsigned() >> spare).cast_signed() };
+            Ok(Expr::int(number, span))
         }
-        Location::Register(register) => Ok(narrow(at.int(ExprKind::Register(*register)))),
-        Location::Value(value) => Ok(narrow(at.compute(value))),
-        Location::Bytes(value) => {
-            let mut padded = [0u8; 8];
-            padded.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
-            if value.len() < usize::from(bytes) {
-                return Err(Unavailable::Unsupported("its constant is shorter than its type".to_owned()));
-            }
-            Ok(narrow(Expr::int(i64::from_le_bytes(padded), span)))
-        }
-        Location::Pieces(pieces) => Ok(narrow(at.pieces(pieces, u64::from(bytes) * 8)?)),
+        Location::Pieces(pieces) => Ok(at.extend(at.pieces(pieces, from, width)?, width, signed)),
         Location::ImplicitPointer { .. } => {
             Err(Unavailable::Unsupported("what it points to is no longer in memory".to_owned()))
         }
@@ -45,6 +59,50 @@ pub(super) fn scalar(location: &Location, bytes: u8, signed: bool, span: Span) -
 /// A computed number.
 pub(super) fn computed(compute: &Compute, span: Span) -> Expr {
     Builder { span }.compute(compute)
+}
+
+/// A value of `width` (1 to 64) bits of the target's memory, `from` bits behind an address. Reads no byte that holds none
+/// of them.
+pub(super) fn in_memory(address: &Expr, from: u64, width: u8, signed: bool, span: Span) -> Expr {
+    let at = Builder { span };
+    let (skip, first) = (u8::try_from(from % 8).unwrap_or_default(), from / 8);
+    let mut bytes = (skip.saturating_add(width)).div_ceil(8);
+    if skip == 0 && matches!(width, 8 | 16 | 32 | 64) {
+        return at.load(address, first, bytes, signed);
+    }
+    let (mut done, mut whole): (u8, Option<Expr>) = (0, None);
+    while bytes > 0 {
+        let size = [8, 4, 2, 1].into_iter().find(|size| *size <= bytes).unwrap_or(1);
+        let mut part = at.load(address, first.wrapping_add(u64::from(done)), size, false);
+        // The ninth byte of a field that begins within a byte goes above the 64 bits that are shifted down.
+        let place = i64::from(done) * 8 - i64::from(skip);
+        part = match place {
+            0 => part,
+            1.. => at.binary(BinaryOp::Shl, part, Expr::int(place, span)),
+            ..0 => at.shifted(part, skip),
+        };
+        whole = Some(match whole {
+            None => part,
+            Some(low) => at.binary(BinaryOp::Or, low, part),
+        });
+        (done, bytes) = (done + size, bytes - size);
+    }
+    at.extend(whole.unwrap_or(Expr::int(0, span)), width, signed)
+}
+
+/// An address that many bytes on.
+pub(super) fn further(address: Expr, bytes: u64, span: Span) -> Expr {
+    let at = Builder { span };
+    match (bytes, &address.kind) {
+        (0, _) => address,
+        (_, ExprKind::Int(base)) => Expr::int(base.wrapping_add(bytes.cast_signed()), span),
+        (_, ExprKind::Binary(BinaryOp::Add, base, by)) if matches!(by.kind, ExprKind::Int(_)) => {
+            let ExprKind::Int(by) = by.kind else { return address };
+            let sum = by.wrapping_add(bytes.cast_signed());
+            at.binary(BinaryOp::Add, (**base).clone(), Expr::int(sum, span))
+        }
+        _ => at.binary(BinaryOp::Add, address, Expr::int(bytes.cast_signed(), span)),
+    }
 }
 
 /// How many expressions [`Builder::compute`] makes of a value, or more.
@@ -178,37 +236,40 @@ impl Builder {
         self.int(ExprKind::Ternary(Box::new(fits), Box::new(within), Box::new(beyond)))
     }
 
-    /// The first `bits` bits of a value in pieces, the first piece the lowest.
-    fn pieces(&self, pieces: &[Piece], bits: u64) -> Result<Expr, Unavailable> {
+    fn shifted(&self, value: Expr, by: u8) -> Expr {
+        self.binary(BinaryOp::ShrLogical, value, Expr::int(i64::from(by), self.span))
+    }
+
+    fn load(&self, address: &Expr, further_on: u64, size: u8, signed: bool) -> Expr {
+        let address = Box::new(further(address.clone(), further_on, self.span));
+        self.int(ExprKind::Load { address, size, signed })
+    }
+
+    /// `width` bits, from `from` on, of a value in pieces, the first piece the lowest.
+    fn pieces(&self, pieces: &[Piece], from: u64, width: u8) -> Result<Expr, Unavailable> {
+        let end = from.saturating_add(u64::from(width));
         let mut whole: Option<Expr> = None;
-        let mut done = 0u64;
+        let (mut start, mut done) = (0u64, from);
         for piece in pieces {
-            if done >= bits {
-                break;
+            let stop = start.saturating_add(piece.bits).min(end);
+            if done >= start && done < stop {
+                let inner = (done - start).saturating_add(piece.bit_offset);
+                let size = u8::try_from(stop - done).unwrap_or(64);
+                let mut part = bits(&piece.location, inner, size, false, self.span)?;
+                if done > from {
+                    let by = (done - from).cast_signed();
+                    part = self.binary(BinaryOp::Shl, part, Expr::int(by, self.span));
+                }
+                whole = Some(match whole {
+                    None => part,
+                    Some(low) => self.binary(BinaryOp::Or, low, part),
+                });
+                done = stop;
             }
-            let odd = || Unavailable::Unsupported("it is spread over parts of odd sizes".to_owned());
-            let size = u8::try_from(piece.bits).ok().filter(|size| (1..=64).contains(size)).ok_or_else(odd)?;
-            let skip = u8::try_from(piece.bit_offset).ok().filter(|skip| *skip < 64).ok_or_else(odd)?;
-            let span = skip.checked_add(size).filter(|span| *span <= 64).ok_or_else(odd)?;
-            let mut part = match &piece.location {
-                Location::Memory(_) => scalar(&piece.location, span.div_ceil(8).next_power_of_two(), false, self.span)?,
-                other => scalar(other, 8, false, self.span)?,
-            };
-            if skip > 0 {
-                part = self.binary(BinaryOp::ShrLogical, part, Expr::int(i64::from(skip), self.span));
-            }
-            part = self.extend(part, size, false);
-            if done > 0 {
-                part = self.binary(BinaryOp::Shl, part, Expr::int(done.cast_signed(), self.span));
-            }
-            whole = Some(match whole {
-                None => part,
-                Some(low) => self.binary(BinaryOp::Or, low, part),
-            });
-            done = done.saturating_add(piece.bits);
+            start = start.saturating_add(piece.bits);
         }
         match whole {
-            Some(whole) if done >= bits => Ok(whole),
+            Some(whole) if done >= end => Ok(whole),
             _ => Err(Unavailable::OptimizedOut { ranges: Vec::new() }),
         }
     }
@@ -229,14 +290,14 @@ mod tests {
         let span = Span { source: SourceId(0), start: 0, end: 0 };
         let abs = |inner| Compute::Unary(facts::UnaryOp::Abs, Box::new(inner));
         let shift = |op| move |inner| Compute::Binary(op, Box::new(inner), Box::new(Compute::Register(Register(1))));
-        assert!(scalar(&nested(abs, 3), 8, true, span).is_ok());
-        assert!(scalar(&nested(shift(facts::BinaryOp::ShrArithmetic), 3), 8, true, span).is_ok());
+        assert!(bits(&nested(abs, 3), 0, 64, true, span).is_ok());
+        assert!(bits(&nested(shift(facts::BinaryOp::ShrArithmetic), 3), 0, 64, true, span).is_ok());
         for location in [
             nested(abs, 100),
             nested(shift(facts::BinaryOp::ShrArithmetic), 60),
             nested(|inner| Compute::Binary(facts::BinaryOp::Shl, Box::new(Compute::Const(1)), Box::new(inner)), 60),
         ] {
-            assert!(matches!(scalar(&location, 8, true, span), Err(Unavailable::Unsupported(_))));
+            assert!(matches!(bits(&location, 0, 64, true, span), Err(Unavailable::Unsupported(_))));
         }
     }
 

@@ -1,20 +1,21 @@
 //! Owns output statements: values matched to conversions, and how each is shown.
 
 use super::format::{self, Part};
-use super::nature::Nature;
+use super::nature::{self, Nature};
+use super::object::{Held, Object};
 use super::returns::{self, Moment};
-use super::{AtSite, Checker, Missing, Scope, Typed, call, expr};
+use super::{AtSite, Checker, Missing, Scope, Typed, expr, whole};
 use crate::codes::Code;
 use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Expr, ExprKind, Piece, Print, PrintKind, Show, Shown, Spec, Stmt, Ty};
+use crate::ir::{Expr, ExprKind, FloatForm, Piece, Print, PrintKind, Show, Shown, Spec, Stmt, Ty};
 use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::value::OPTIMIZED_OUT;
 
 /// What stands for a value in a vector register.
-const VECTOR: &str = "<unavailable: xmm>";
+pub(super) const VECTOR: &str = "<unavailable: xmm>";
 
 impl Checker<'_> {
     /// `printf(FORMAT, …)`
@@ -116,8 +117,28 @@ impl Checker<'_> {
         if let ast::ExprKind::TargetAll(word) = &argument.kind {
             return self.all(word, argument.span, scope);
         }
-        let typed = self.expr(argument, scope)?;
-        self.default_piece(typed, argument.span, Spec::default(), scope).map(|piece| vec![piece])
+        self.value_piece(argument, Spec::default(), scope).map(|piece| vec![piece])
+    }
+
+    /// A value in an output as its nature shows it: what `print`, `%s` and a field of `emit` take.
+    pub(super) fn value_piece(&mut self, value: &ast::Expr, spec: Spec, scope: &Scope<'_>) -> Option<Piece> {
+        match &value.kind {
+            ast::ExprKind::Paren(inner) => self.value_piece(inner, spec, scope),
+            ast::ExprKind::Dump { value: inner, deep } => {
+                let depth = if *deep { self.settings.depth } else { 1 };
+                let typed = self.expr(inner, scope)?;
+                if let (ExprKind::Entry(_), Nature::Pointer { text: false, .. }) = (&typed.value.kind, &typed.nature) {
+                    self.report(unsupported(value.span, "keeping what an address points to from the entry on"));
+                    return None;
+                }
+                let typed = aimed(typed, inner.span, scope);
+                self.shown_piece(typed, value.span, spec, depth, scope)
+            }
+            _ => {
+                let typed = self.expr(value, scope)?;
+                self.default_piece(typed, value.span, spec, scope)
+            }
+        }
     }
 
     /// `$$parms`, `$$locals`, `$$vars`: `name=value` for each.
@@ -152,8 +173,18 @@ impl Checker<'_> {
             // The traced file's maker chose the names: what in them could control a terminal is escaped.
             pieces.push(Piece::Text(format!("{gap}{}=", variable.name.escape_debug()).into_bytes()));
             let mut typed = expr::value_of(variable, &at, span);
-            if at.moment == Moment::Return && !matches!(typed.nature, Nature::Opaque { .. }) {
-                typed = self.keep_variable(&variable.name, typed, span)?;
+            if at.moment == Moment::Return {
+                let entry = AtSite { moment: Moment::Entry, ..at };
+                let on_entry = Scope::new(scope.body, Some(entry), Vec::new());
+                typed = match typed.nature {
+                    Nature::Text { .. } => self.program_text(typed, span, &on_entry),
+                    // What is only shown whole is not kept: later other bytes may be there.
+                    Nature::Whole { what } => Typed { nature: Nature::Opaque { what }, ..typed },
+                    _ => typed,
+                };
+                if !matches!(typed.nature, Nature::Opaque { .. }) {
+                    typed = self.keep_variable(&variable.name, typed, span)?;
+                }
             }
             if let Nature::Opaque { what } = &typed.nature {
                 let shown = match &variable.location {
@@ -179,8 +210,10 @@ impl Checker<'_> {
         let Some(typed) = returns::returned_value(at, span) else { return Vec::new() };
         let mut pieces = vec![Piece::Text(b"return=".to_vec())];
         match (&typed.nature, &typed.missing) {
-            (Nature::Opaque { .. }, Some(_)) => pieces.push(Piece::Text(VECTOR.as_bytes().to_vec())),
-            (Nature::Opaque { what }, None) => {
+            (Nature::Float { .. } | Nature::Opaque { .. }, Some(Missing { why: Unavailable::VectorRegister, .. })) => {
+                pieces.push(Piece::Text(VECTOR.as_bytes().to_vec()))
+            }
+            (Nature::Opaque { what } | Nature::Whole { what } | Nature::Text { what }, _) => {
                 pieces.push(Piece::Text(format!("<not shown: {}>", what.escape_debug()).into_bytes()));
             }
             _ => pieces.extend(self.default_piece(typed, span, Spec::default(), scope)),
@@ -202,6 +235,9 @@ impl Checker<'_> {
         {
             return self.all(word, value.span, scope);
         }
+        if letter == b's' && matches!(value.kind, ast::ExprKind::Dump { .. }) {
+            return self.value_piece(value, spec, scope).map(|piece| vec![piece]);
+        }
         let typed = self.expr(value, scope)?;
         if letter == b's' {
             return match typed.nature {
@@ -209,15 +245,34 @@ impl Checker<'_> {
                 | Nature::Enum { .. }
                 | Nature::Bool { .. }
                 | Nature::Char { .. }
+                | Nature::Text { .. }
+                | Nature::Whole { .. }
                 | Nature::Opaque { .. }
                 | Nature::Pointer { text: true, .. } => {
                     self.default_piece(typed, value.span, spec, scope).map(|piece| vec![piece])
                 }
-                Nature::Int | Nature::Number { .. } | Nature::Pointer { text: false, .. } => {
+                Nature::Int | Nature::Number { .. } | Nature::Float { .. } | Nature::Pointer { text: false, .. } => {
                     self.mismatch(&typed.nature, value.span, written, "text");
                     None
                 }
             };
+        }
+        let form = match letter {
+            b'f' => Some(FloatForm::Fixed),
+            b'e' => Some(FloatForm::Exponent),
+            b'g' => Some(FloatForm::Shortest),
+            _ => None,
+        };
+        match (form, &typed.nature) {
+            (Some(form), Nature::Float { bits }) => {
+                let show = Show::Float { bits: *bits, form };
+                return Some(vec![self.piece(typed, value.span, show, spec, scope)]);
+            }
+            (Some(_), nature) => {
+                self.mismatch(nature, value.span, written, "a floating-point number");
+                return None;
+            }
+            (None, _) => {}
         }
         let Some((bytes, signed)) = typed.nature.width() else {
             self.mismatch(&typed.nature, value.span, written, "a number");
@@ -248,8 +303,10 @@ impl Checker<'_> {
     fn mismatch(&mut self, nature: &Nature, span: Span, written: &str, wanted: &str) {
         let (what, help) = match nature {
             Nature::Int | Nature::Number { .. } => ("a number", "use %d"),
-            Nature::Pointer { text: false, .. } => ("an address", "use %p"),
-            Nature::Str => ("text", "use %s"),
+            Nature::Float { .. } => ("a floating-point number", "use %f, %e or %g"),
+            Nature::Pointer { text: false, .. } => ("an address", "use %p, or %s of what it points to: *$p"),
+            Nature::Str | Nature::Text { .. } => ("text", "use %s"),
+            Nature::Whole { what } => (what.as_str(), "use %s, or name a member of it"),
             Nature::Opaque { what } => {
                 self.report(unsupported(span, &format!("printing {what}")));
                 return;
@@ -268,44 +325,60 @@ impl Checker<'_> {
 
     /// A value as its nature shows it.
     pub(super) fn default_piece(&mut self, typed: Typed, span: Span, spec: Spec, scope: &Scope<'_>) -> Option<Piece> {
-        let show = match &typed.nature {
-            Nature::Int => Show::Signed,
-            Nature::Str => Show::Text,
-            Nature::Number { signed: true, .. } => Show::Signed,
-            Nature::Number { signed: false, .. } => Show::Unsigned,
-            Nature::Char { .. } => Show::Char,
-            Nature::Bool { .. } => Show::Bool,
-            Nature::Enum { name, names, .. } => Show::Enum(self.intern_enum(name.as_ref(), names)),
-            Nature::Pointer { text: false, .. } => Show::Pointer,
-            Nature::Pointer { text: true, .. } => {
-                let written = match &typed.value.kind {
-                    ExprKind::Target(target) => Some(target.clone()),
-                    _ => None,
-                };
-                let value = match self.text_of_entry(&typed.value, span) {
-                    Some(kept) => kept,
-                    None => Expr { ty: Ty::Str, kind: call::text_at(typed.value, written, span), span },
-                };
-                let text = Typed { value, nature: Nature::Str, missing: typed.missing };
+        let depth = self.settings.depth;
+        self.shown_piece(typed, span, spec, depth, scope)
+    }
+
+    fn shown_piece(&mut self, typed: Typed, span: Span, spec: Spec, depth: u32, scope: &Scope<'_>) -> Option<Piece> {
+        match &typed.nature {
+            Nature::Str => return Some(self.piece(typed, span, Show::Text, spec, scope)),
+            Nature::Text { .. } if typed.object.as_ref().is_some_and(|object| is_apart(object, scope)) => {
+                return self.whole_piece(typed, span, spec, depth, scope);
+            }
+            Nature::Text { .. } | Nature::Pointer { text: true, .. } => {
+                let text = self.program_text(typed, span, scope);
                 return Some(self.piece(text, span, Show::Text, spec, scope));
             }
+            Nature::Whole { .. } => return self.whole_piece(typed, span, spec, depth, scope),
             Nature::Opaque { what } => {
                 self.report(unsupported(span, &format!("printing {what}")));
                 return None;
             }
-        };
+            Nature::Int
+            | Nature::Number { .. }
+            | Nature::Char { .. }
+            | Nature::Bool { .. }
+            | Nature::Enum { .. }
+            | Nature::Float { .. }
+            | Nature::Pointer { text: false, .. } => {}
+        }
+        let show = whole::show(self, &typed.nature)?;
         Some(self.piece(typed, span, show, spec, scope))
+    }
+
+    /// A struct, an array, a sequence.
+    fn whole_piece(&mut self, typed: Typed, span: Span, spec: Spec, depth: u32, scope: &Scope<'_>) -> Option<Piece> {
+        let (Some(at), Some(object)) = (scope.site, &typed.object) else {
+            if typed.missing.is_none() {
+                self.report(unsupported(span, &format!("printing {}", typed.nature.in_words())));
+                return None;
+            }
+            return Some(self.piece(typed, span, Show::Text, spec, scope));
+        };
+        match self.whole_value(at.module, object, depth, spec, span) {
+            Ok(whole) => Some(Piece::Whole(Box::new(whole))),
+            Err(why) => {
+                let missing = Some(object.missing(at.module, why));
+                Some(self.piece(Typed { missing, ..typed }, span, Show::Text, spec, scope))
+            }
+        }
     }
 
     /// The piece of a value: the value itself, or what stands for one that this site does not have.
     fn piece(&mut self, typed: Typed, span: Span, show: Show, spec: Spec, scope: &Scope<'_>) -> Piece {
         if let Some(missing) = &typed.missing {
             self.warn_missing(missing, span, scope);
-            let text = match missing.why {
-                Unavailable::VectorRegister => VECTOR,
-                Unavailable::OptimizedOut { .. } | Unavailable::Unsupported(_) => OPTIMIZED_OUT,
-            };
-            return Piece::Unavailable { text, spec };
+            return Piece::Unavailable { text: stand_in(&missing.why), spec };
         }
         let fault_is_shown = is_read(&typed.value);
         Piece::Value(Shown { value: typed.value, show, spec, fault_is_shown })
@@ -324,20 +397,48 @@ impl Checker<'_> {
         let mut problem = Diagnostic::new(
             Code::W0003,
             span,
-            format!("`${}` has no value {place}: {}", missing.name, expr::reason(&missing.why)),
+            format!("`{}` has no value {place}: {}", missing.name, expr::reason(&missing.why)),
         )
-        .note(format!("those hits print `{OPTIMIZED_OUT}` in its place"));
-        if let Unavailable::OptimizedOut { ranges } = &missing.why
-            && let Some((start, end)) = ranges.first()
-        {
-            problem = problem
-                .note(format!("it has one from {start:#x} to {end:#x}; the probe stands at {:#x}", at.site.address));
+        .note(format!("those hits print `{}` in its place", stand_in(&missing.why)));
+        for place in expr::elsewhere(missing) {
+            problem = problem.note(format!("{place}; the probe stands at {:#x}", at.site.address));
         }
         self.report(problem);
     }
 }
 
-/// Whether a value is read from the target as it is, and not computed from such: then a fault is shown in its place.
+/// What stands for a value that is not there.
+fn stand_in(why: &Unavailable) -> &'static str {
+    match why {
+        Unavailable::VectorRegister => VECTOR,
+        Unavailable::OptimizedOut { .. } | Unavailable::Unsupported(_) => OPTIMIZED_OUT,
+    }
+}
+
+/// Characters in registers or parts: there is no address to read them from.
+fn is_apart(object: &Object, scope: &Scope<'_>) -> bool {
+    matches!(object.held, Held::Parts { .. }) && scope.site.is_some_and(|at| object.shape.elements(at.module).is_some())
+}
+
+/// What `$p$` shows of a pointer to a struct: the struct, as in SystemTap.
+fn aimed(typed: Typed, span: Span, scope: &Scope<'_>) -> Typed {
+    let (Nature::Pointer { to, text: false }, Some(at)) = (&typed.nature, scope.site) else { return typed };
+    let object = Object::pointee(&typed, to.clone(), at.module, span);
+    match nature::nature(at.module, &object.shape) {
+        Nature::Whole { .. } | Nature::Text { .. } => object.read(at.module, span),
+        Nature::Int
+        | Nature::Str
+        | Nature::Number { .. }
+        | Nature::Char { .. }
+        | Nature::Bool { .. }
+        | Nature::Enum { .. }
+        | Nature::Pointer { .. }
+        | Nature::Float { .. }
+        | Nature::Opaque { .. } => typed,
+    }
+}
+
+/// Whether a value is read as it is, and not computed from such: then a fault is shown in its place.
 fn is_read(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Target(_)
@@ -345,6 +446,8 @@ fn is_read(expr: &Expr) -> bool {
         | ExprKind::UserText { .. }
         | ExprKind::UserBytes { .. }
         | ExprKind::Block(_)
+        | ExprKind::Stat { .. }
+        | ExprKind::Load { .. }
         | ExprKind::Entry(_)
         | ExprKind::Returned(_) => true,
         ExprKind::Extend { value, .. } => is_read(value),
@@ -357,14 +460,12 @@ fn is_read(expr: &Expr) -> bool {
         | ExprKind::Context(_)
         | ExprKind::Register(_)
         | ExprKind::ModuleAddress(_)
-        | ExprKind::Load { .. }
         | ExprKind::Unary(..)
         | ExprKind::Binary(..)
         | ExprKind::Compare(..)
         | ExprKind::Logic { .. }
         | ExprKind::Ternary(..)
         | ExprKind::Concat(_)
-        | ExprKind::Stat { .. }
         | ExprKind::SetLocal { .. }
         | ExprKind::Call(..)
         | ExprKind::Library(..)

@@ -2,6 +2,8 @@
 //! between, and where the calls end.
 
 use super::nature::{self, Nature};
+use super::object::Object;
+use super::shape::Shape;
 use super::{AtSite, Checker, Missing, Scope, Typed, place};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
@@ -136,23 +138,32 @@ impl Checker<'_> {
         let at = scope.site?;
         let on_entry = Scope::new(scope.body, Some(AtSite { moment: Moment::Entry, ..at }), Vec::new());
         let typed = self.expr(inner, &on_entry)?;
+        // Text that is no address is copied then: later it may be another.
+        let typed = match typed.nature {
+            Nature::Text { .. } => self.program_text(typed, inner.span, &on_entry),
+            _ => typed,
+        };
         self.keep(typed, inner.span)
     }
 
     /// Keeps what was lowered for the entry.
     fn keep(&mut self, typed: Typed, span: Span) -> Option<Typed> {
-        let is_constant = matches!(typed.value.kind, ExprKind::Int(_) | ExprKind::Str(_));
-        if typed.missing.is_some() || is_constant && !matches!(typed.nature, Nature::Opaque { .. }) {
+        if typed.missing.is_some() {
             return Some(typed);
         }
-        if let Nature::Opaque { what } = &typed.nature {
-            self.report(unsupported(span, &format!("keeping {what} from the entry on")));
+        if let Nature::Opaque { what } | Nature::Whole { what } | Nature::Text { what } = &typed.nature {
+            let problem = unsupported(span, &format!("keeping {what} from the entry on"));
+            self.report(problem.help("keep what is wanted of it: @entry($x->member)"));
             return None;
+        }
+        if matches!(typed.value.kind, ExprKind::Int(_) | ExprKind::Str(_)) {
+            return Some(Typed { object: None, ..typed });
         }
         let written = self.sources.slice(span).to_owned();
         let ty = typed.value.ty;
         let index = self.keep_value(written, typed.value, span)?;
-        Some(Typed { value: Expr { ty, kind: ExprKind::Entry(index), span }, nature: typed.nature, missing: None })
+        let value = Expr { ty, kind: ExprKind::Entry(index), span };
+        Some(Typed { value, nature: typed.nature, missing: None, object: None })
     }
 
     /// A variable's value on entry, for the list of all.
@@ -162,7 +173,8 @@ impl Checker<'_> {
         }
         let ty = typed.value.ty;
         let index = self.keep_value(format!("${name}"), typed.value, span)?;
-        Some(Typed { value: Expr { ty, kind: ExprKind::Entry(index), span }, nature: typed.nature, missing: None })
+        let value = Expr { ty, kind: ExprKind::Entry(index), span };
+        Some(Typed { value, nature: typed.nature, missing: None, object: None })
     }
 
     fn keep_value(&mut self, written: String, value: Expr, span: Span) -> Option<EntryIndex> {
@@ -188,7 +200,7 @@ impl Checker<'_> {
             ExprKind::Target(target) => Some(target.clone()),
             _ => None,
         };
-        let text = Expr { ty: Ty::Str, kind: super::call::text_at(kept, target, span), span };
+        let text = Expr { ty: Ty::Str, kind: super::text::text_at(kept, target, span), span };
         let index = self.keep_value(written, text, span)?;
         Some(Expr { ty: Ty::Str, kind: ExprKind::Entry(index), span })
     }
@@ -283,19 +295,27 @@ impl Checker<'_> {
 
 /// What a function returns, in rax; `None` where it returns nothing or its type is not known.
 pub(super) fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
-    let ty = at.function.returns?;
-    let nature = nature::nature(at.module, Some(ty));
-    let stand_in = |why: Option<Unavailable>| Typed {
-        value: Expr::int(0, span),
-        nature: nature.clone(),
-        missing: why.map(|why| Missing { name: "return".to_owned(), why }),
-    };
+    let shape = Shape::Of(Some(at.function.returns?));
+    let name = "$return".to_owned();
+    let returned = Expr { ty: Ty::Int, kind: ExprKind::Returned(RETURNED), span };
+    let bare = shape.bare(at.module)?.ty;
+    if let Type::Pointer { to, reference: true, .. } = bare {
+        let nature = Nature::Pointer { to: Shape::Of(to), text: false };
+        let pointer = Typed { value: returned, nature, missing: None, object: None };
+        let object = Object::pointee(&pointer, Shape::Of(to), at.module, span);
+        return Some(Object { name, ..object }.read(at.module, span));
+    }
+    let nature = nature::nature(at.module, &shape);
     let Some((bytes, signed)) = nature.width() else {
-        let float =
-            matches!(nature::resolved(at.module, ty), Some(Type::Base { encoding: facts::Encoding::Float, .. }));
-        return Some(stand_in(float.then_some(Unavailable::VectorRegister)));
+        let float = matches!(bare, Type::Base { encoding: facts::Encoding::Float, .. });
+        let why = match float {
+            true => Unavailable::VectorRegister,
+            false => Unavailable::Unsupported("what does not fit in one register is not known yet".to_owned()),
+        };
+        let missing = Some(Missing { name, why, module: std::rc::Rc::clone(at.module) });
+        return Some(Typed { value: Expr::int(0, span), nature, missing, object: None });
     };
-    let mut value = Expr { ty: Ty::Int, kind: ExprKind::Returned(RETURNED), span };
+    let mut value = returned;
     if bytes < 8 {
         // The convention leaves the bits above the type's own undefined.
         let kind = ExprKind::Extend { value: Box::new(value), bits: bytes * 8, signed };
@@ -304,5 +324,5 @@ pub(super) fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
     let steps: Vec<TargetStep> = Vec::new();
     let target = Target { variable: "return".to_owned(), steps, value: Box::new(value) };
     let value = Expr { ty: Ty::Int, kind: ExprKind::Target(target), span };
-    Some(Typed { value, nature, missing: None })
+    Some(Typed { value, nature, missing: None, object: None })
 }

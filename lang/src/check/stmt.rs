@@ -28,6 +28,17 @@ impl Checker<'_> {
             StmtKind::Expr(expr) => self.expression_statement(expr, scope, out),
             StmtKind::Block(block) => self.block(block, scope, out),
             StmtKind::If { condition, then, otherwise } => {
+                // What `@defined` decides leaves the other branch out, names that do not exist included.
+                match self.decided(condition, scope) {
+                    Some(true) => return self.statement(then, scope, out),
+                    Some(false) => {
+                        if let Some(otherwise) = otherwise {
+                            self.statement(otherwise, scope, out);
+                        }
+                        return;
+                    }
+                    None => {}
+                }
                 let condition = self.condition(condition, scope);
                 let (mut yes, mut no) = (Vec::new(), Vec::new());
                 self.statement(then, scope, &mut yes);

@@ -31,7 +31,7 @@ fn checked(text: &str) -> (Option<Program>, Vec<Code>) {
     let mut sources = Sources::default();
     let source = sources.add("test.ctp", text);
     let (file, mut diagnostics) = parse(source, text);
-    let (program, found) = super::check(&sources, &[file], &Nobody);
+    let (program, found) = super::check(&sources, &[file], &Nobody, &super::Settings::default());
     diagnostics.extend(found);
     (program, diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect())
 }
@@ -215,10 +215,18 @@ fn what_the_parser_takes_overflows_no_stack_behind_it() {
         bodies.push(nest("if (n) { ", "n++", " }", depth));
         bodies.push(nest("if (n) n++ else ", "n++", "", depth));
         bodies.push(format!("println(n{})", " && n".repeat(depth)));
+        bodies.push(nest("while (n < 3) { ", "n++", " }", depth));
+        bodies.push(nest("for (i = 0; i < 1; i++) ", "n++", "", depth));
+        bodies.push(nest("foreach (k in m) ", "n++", "", depth));
+        bodies.push(format!("println({})", nest("min(n, ", "n", ")", depth)));
+        bodies.push(format!("println({})", nest("twice(", "n", ")", depth)));
+        bodies.push(format!("println({})", nest("sprintf(\"%d\", n + strlen(", "\"\"", "))", depth)));
+        bodies.push(nest("n ? n++ : (", "n++", ")", depth));
+        bodies.push(nest("m[n++] *= (", "2", ")", depth));
     }
     let body = move || {
         for body in bodies {
-            let text = format!("global n, m\nprobe begin {{ {body} }}");
+            let text = format!("global n, m\nfn twice(a: int) -> int {{ return 2 * a }}\nprobe begin {{ {body} }}");
             let mut sources = Sources::default();
             sources.add("test.ctp", text.as_str());
             // A program that is too deep is one diagnostic, and no probe.
@@ -236,4 +244,57 @@ fn what_the_parser_takes_overflows_no_stack_behind_it() {
     };
     let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(body).expect("a thread");
     thread.join().expect("it ends");
+}
+
+#[test]
+fn long_chains_of_definitions_are_no_deep_ones() {
+    let mut text = String::from("probe begin { println(f0(C0), g0) }\n");
+    let count = 3000;
+    for index in 0..count {
+        let next = index + 1;
+        text.push_str(&format!(
+            "const C{index} = C{next} + 1\nfn f{index}(a: int) -> int {{ return f{next}(a) + C{index} }}\n"
+        ));
+        text.push_str(&format!("global g{index}\nprobe end {{ g{index} = g{next} }}\n"));
+    }
+    text.push_str(&format!(
+        "const C{count} = 0\nfn f{count}(a: int) -> int {{ return a }}\nglobal g{count} = \"text\"\n"
+    ));
+    let (program, codes) = checked(&text);
+    assert_eq!(codes, []);
+    let program = program.expect("a program");
+    assert_eq!(program.functions.len(), count + 1);
+    let texts = program
+        .globals
+        .iter()
+        .filter(|global| matches!(global.kind, GlobalKind::Scalar { ty: crate::ir::Ty::Str, .. }));
+    assert_eq!(texts.count(), count + 1);
+}
+
+#[test]
+fn a_loop_s_variable_of_another_type_is_a_local_of_its_own() {
+    let text =
+        "global a, b\nprobe begin { a[1]++; b[\"x\"]++; foreach (k in a) {} foreach (k in b) println(k) println(k) }";
+    let program = checked(text).0.expect("a program");
+    let ProbeKind::Begin(handler) = &program.probes[0].kind else { panic!("begin") };
+    let types: Vec<crate::ir::Ty> = handler.locals.iter().map(|local| local.ty).collect();
+    assert_eq!(types, [crate::ir::Ty::Int, crate::ir::Ty::Str]);
+    assert_ne!(handler.locals[0].name, handler.locals[1].name);
+}
+
+#[test]
+fn an_aggregate_keeps_what_is_asked_of_it() {
+    let shape = |asked: &str| {
+        let text = format!("global x\nprobe begin {{ x <<< 1 }}\nprobe end {{ {asked} }}");
+        match checked(&text).0.expect("a program").globals[0].kind.clone() {
+            GlobalKind::Stats { keys, shape, .. } if keys.is_empty() => shape,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(shape("println(@avg(x))"), crate::ir::StatsShape::default());
+    assert!(shape("println(@p90(x))").log && shape("print(@hist_log(x))").log);
+    let linear =
+        shape("print(@hist_linear(x, 0, 10, 2)); print(@hist_linear(x, 0, 5 * 2, 2)); print(@hist_linear(x, 0, 9, 3))");
+    let steps: Vec<i64> = linear.linear.iter().map(|linear| linear.step).collect();
+    assert_eq!((linear.log, steps), (false, vec![2, 3]));
 }

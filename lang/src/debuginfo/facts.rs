@@ -61,6 +61,56 @@ pub struct Member {
     pub base_class: bool,
 }
 
+/// The variants of an aggregate (`DW_TAG_variant_part`), of which it holds one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariantPart {
+    /// The number that tells them apart; `None` where there is only one.
+    pub discriminant: Option<Member>,
+    /// The variants in order.
+    pub variants: Vec<Variant>,
+}
+
+/// One variant of an aggregate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The discriminants that mean it, as ranges with their ends; empty: every one that no other variant is meant by.
+    pub values: Vec<(i128, i128)>,
+    /// Its members, with offsets from the start of the aggregate.
+    pub members: Vec<Member>,
+}
+
+/// The source language of a unit (`DW_AT_language`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// C of any version.
+    C,
+    /// C++ of any version.
+    Cpp,
+    /// Rust.
+    Rust,
+    /// Go.
+    Go,
+    /// Another one, or none named.
+    Other,
+}
+
+/// A variable of the program that is no function's: a global, or a static one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// Its name, behind its namespaces.
+    pub name: String,
+    /// Where it is declared.
+    pub declared: Option<SourceLine>,
+    /// The source file of its unit.
+    pub unit: Option<String>,
+    /// Whether it is in the unit that was asked from.
+    pub home: bool,
+    /// Its type.
+    pub ty: Option<TypeId>,
+    /// Where it is.
+    pub location: Location,
+}
+
 /// One named value of an enumeration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enumerator {
@@ -101,6 +151,12 @@ pub enum Type {
         size: Option<u64>,
         /// Members in order; base classes too.
         members: Vec<Member>,
+        /// Rust's enums: their variants.
+        variants: Option<VariantPart>,
+        /// Go's kind of it (`DW_AT_go_kind`, the numbers of Go's `reflect.Kind`): a slice is 23, a string 24.
+        go_kind: Option<u64>,
+        /// Types it was made for (`DW_TAG_template_type_parameter`), by their names.
+        parameters: Vec<(String, Option<TypeId>)>,
     },
     /// An enumeration.
     Enum {

@@ -67,6 +67,10 @@ pub(super) const MAX_LINE_ROWS: u64 = 20_000_000;
 pub(super) const MAX_FRAMES: usize = 4 << 20;
 /// Most bytes of code of one function decoded.
 pub(super) const MAX_CODE_BYTES: u64 = 4 << 20;
+/// Most types remembered of one module.
+pub(super) const MAX_CACHED_TYPES: usize = 4_096;
+/// Most variables or types one name may mean.
+pub(super) const MAX_NAMED: usize = 1_024;
 /// Most members or enumerators of one type.
 pub(super) const MAX_MEMBERS: usize = 65_536;
 /// Places in `.debug_str` at which one name may end before filtering units by it is given up.

@@ -36,6 +36,27 @@ pub(super) fn rows(unit: &Unit<'_>, low: u64, high: u64) -> Result<Vec<Row>, Deb
     Ok(rows)
 }
 
+/// The line that the code at an address was made of.
+pub(super) fn at(debug: &Debug<'_>, address: u64) -> Result<Option<SourceLine>, DebugError> {
+    for span in debug.spans {
+        let unit = debug.unit(span)?;
+        let covers = {
+            let mut entries = unit.unit.entries();
+            let Some(root) = entries.next_dfs()? else { continue };
+            debug.ranges(&unit, root)?.iter().any(|(low, high)| (*low..*high).contains(&address))
+        };
+        if covers {
+            let before = rows(&unit, 0, address.saturating_add(1))?;
+            let best = before.iter().filter(|row| row.line.1.is_some()).max_by_key(|row| row.address);
+            let Some(row) = best else { return Ok(None) };
+            let line = row.line.1.and_then(|line| u32::try_from(line).ok());
+            let file = file_name(debug, &unit, row.line.0);
+            return Ok(file.zip(line).map(|(file, line)| SourceLine { file, line }));
+        }
+    }
+    Ok(None)
+}
+
 /// The place two attributes of a DIE name: `DW_AT_decl_file` and `DW_AT_decl_line`, or those of a call.
 pub(super) fn place<'a>(
     debug: &Debug<'a>,

@@ -20,6 +20,7 @@ mod indexed;
 mod limits;
 mod lines;
 mod location;
+mod named;
 mod names;
 mod prologue;
 mod reader;
@@ -32,13 +33,14 @@ mod types;
 mod units;
 mod variables;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::world::{Companions, ReadAt};
 use cfi::Frames;
 use dwarf::{Dwarf, ElfFile, Pages};
 use elf::{Elf, Kind, Machine};
-use facts::{BuildId, DebugError, Exits, Function, NoExits, Site, Type, TypeId};
+use facts::{BuildId, DebugError, Exits, Function, Global, Language, NoExits, Site, SourceLine, Type, TypeId};
 use functions::Builder;
 use names::{Glob, Nearest};
 use search::Query;
@@ -55,6 +57,7 @@ pub struct Module {
     dwarf: OnceLock<Result<Dwarf, DebugError>>,
     symbols: OnceLock<Result<Symbols, DebugError>>,
     frames: OnceLock<Result<Frames, DebugError>>,
+    types: Mutex<HashMap<TypeId, Result<Type, DebugError>>>,
 }
 
 impl Module {
@@ -85,6 +88,7 @@ impl Module {
             dwarf: OnceLock::new(),
             symbols: OnceLock::new(),
             frames: OnceLock::new(),
+            types: Mutex::default(),
         })
     }
 
@@ -192,13 +196,81 @@ impl Module {
         nearest.names()
     }
 
-    /// Reads a type, one level deep.
+    /// Reads a type, one level deep; what was read before is remembered.
     ///
     /// # Errors
     /// [`DebugError`] when there is no type at that handle or it is malformed.
     pub fn ty(&self, id: TypeId) -> Result<Type, DebugError> {
-        let read = self.with_debug(|debug| types::read(debug, id))?;
-        read.ok_or_else(|| DebugError::Malformed("a type of a file without debug info".to_owned()))
+        let mut known = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = known.get(&id) {
+            return read.clone();
+        }
+        let none = || DebugError::Malformed("a type of a file without debug info".to_owned());
+        let read = self.with_debug(|debug| types::read(debug, id)).and_then(|read| read.ok_or_else(none));
+        if known.len() >= limits::MAX_CACHED_TYPES {
+            known.clear();
+        }
+        known.insert(id, read.clone());
+        read
+    }
+
+    /// The language a type was written in.
+    pub fn language(&self, id: TypeId) -> Language {
+        self.with_debug(|debug| types::language(debug, id)).ok().flatten().unwrap_or(Language::Other)
+    }
+
+    /// The type of a name, as C writes it (`struct foo`, `foo_t`, `unsigned int`) or qualified (`ns::Foo`): a
+    /// definition, first looked for in the unit of `near`.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn named_type(&self, name: &str, near: Option<TypeId>) -> Result<Option<TypeId>, DebugError> {
+        Ok(self.with_debug(|debug| named::find_type(debug, name, near))?.flatten())
+    }
+
+    /// The names of types most like `name`, best first, at most `limit`.
+    pub fn nearest_types(&self, name: &str, limit: usize) -> Vec<String> {
+        let mut nearest = Nearest::new(name, limit);
+        // What cannot be read suggests nothing; the error was told where the type was looked up.
+        let _ = self.with_debug(|debug| named::every_name(debug, named::Kind::Type, &mut |name| nearest.offer(name)));
+        nearest.names()
+    }
+
+    /// The variables of a name that belong to no call: globals and static ones, those of the unit of `near` first.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn globals(&self, name: &str, near: Option<TypeId>) -> Result<Vec<Global>, DebugError> {
+        Ok(self.with_debug(|debug| named::find_globals(debug, name, near))?.unwrap_or_default())
+    }
+
+    /// The names of such variables most like `name`, best first, at most `limit`.
+    pub fn nearest_globals(&self, name: &str, limit: usize) -> Vec<String> {
+        let mut nearest = Nearest::new(name, limit);
+        let kind = named::Kind::Variable;
+        let _ = self.with_debug(|debug| named::every_name(debug, kind, &mut |name| nearest.offer(name)));
+        nearest.names()
+    }
+
+    /// The value of an enumerator, first looked for in the unit of `near`.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn enumerator(&self, name: &str, near: Option<TypeId>) -> Result<Option<i128>, DebugError> {
+        Ok(self.with_debug(|debug| named::find_enumerator(debug, name, near))?.flatten())
+    }
+
+    /// The names of enumerators most like `name`, best first, at most `limit`.
+    pub fn nearest_enumerators(&self, name: &str, limit: usize) -> Vec<String> {
+        let mut nearest = Nearest::new(name, limit);
+        let kind = named::Kind::Enumerator;
+        let _ = self.with_debug(|debug| named::every_name(debug, kind, &mut |name| nearest.offer(name)));
+        nearest.names()
+    }
+
+    /// The line of the source that an address belongs to.
+    pub fn line(&self, address: u64) -> Option<SourceLine> {
+        self.with_debug(|debug| lines::at(debug, address)).ok()??
     }
 
     /// Where the calls end that pass a site of a function, which is no inlined instance.
@@ -314,6 +386,6 @@ impl Module {
 }
 
 /// Whether a path ends in another one, whole names only.
-fn ends_with(path: &str, end: &str) -> bool {
+pub(crate) fn ends_with(path: &str, end: &str) -> bool {
     path.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('/') || end.starts_with('/'))
 }

@@ -122,7 +122,7 @@ pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Res
 /// The indexes (in [`Debug::spans`]) of the units whose bytes can hold the name; `None` where that cannot be told.
 ///
 /// `NAME\0` is found in `.debug_str`, and the offsets of these in `.debug_info`: no index is needed for that.
-fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<Hits>, DebugError> {
+pub(super) fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<Hits>, DebugError> {
     // The DWARF name is the last part of a qualified one, without parameters.
     let last = name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name);
     let mut names = Needles::default();
@@ -307,7 +307,7 @@ fn names_in(
     Ok(())
 }
 
-fn is_scope(tag: DwTag) -> bool {
+pub(super) fn is_scope(tag: DwTag) -> bool {
     matches!(
         tag,
         gimli::DW_TAG_namespace

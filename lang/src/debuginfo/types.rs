@@ -1,11 +1,15 @@
 //! Owns reading types, one level deep. Follows no type into another, so cycles cost nothing.
 
-use super::facts::{AggregateKind, DebugError, Encoding, Enumerator, Member, Type, TypeId};
+use super::facts::{
+    AggregateKind, DebugError, Encoding, Enumerator, Language, Member, Type, TypeId, Variant, VariantPart,
+};
 use super::limits::{self, over};
-use super::units::{Debug, Die, DieId, Unit, Value};
+use super::units::{Debug, Die, DieId, Slice, Unit, Value};
 
 use std::rc::Rc;
 
+/// `DW_AT_go_kind` (Go's cmd/internal/dwarf).
+const GO_KIND: gimli::DwAt = gimli::DwAt(0x2900);
 /// Size of a pointer where DWARF leaves it out.
 const POINTER_SIZE: u64 = 8;
 
@@ -74,8 +78,11 @@ pub(super) fn read(debug: &Debug<'_>, id: TypeId) -> Result<Type, DebugError> {
     let pointer = |reference| Ok(Type::Pointer { to: target()?, size: size.unwrap_or(POINTER_SIZE), reference });
     let aggregate = |kind| {
         let declared = die.attr_value(gimli::DW_AT_declaration).is_some();
-        let members = members(debug, &unit, &die, kind)?;
-        Ok(Type::Aggregate { kind, name: name(), size: if declared { None } else { size.or(Some(0)) }, members })
+        let size = if declared { None } else { size.or(Some(0)) };
+        let parts = parts(debug, &unit, &die, kind)?;
+        let Parts { members, variants, parameters } = parts;
+        let go_kind = number(&die, GO_KIND);
+        Ok(Type::Aggregate { kind, name: name(), size, members, variants, go_kind, parameters })
     };
     let qualified = |qualifier| Ok(Type::Qualified { qualifier, target: target()? });
     match die.tag() {
@@ -126,33 +133,146 @@ fn children<'a>(
     }
 }
 
-fn members<'a>(
+/// What stands in an aggregate's DIE.
+#[derive(Default)]
+struct Parts {
+    members: Vec<Member>,
+    variants: Option<VariantPart>,
+    parameters: Vec<(String, Option<TypeId>)>,
+}
+
+fn parts<'a>(debug: &Debug<'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>, kind: AggregateKind) -> Result<Parts, DebugError> {
+    let mut parts = Parts::default();
+    children(debug, unit, die, |child| {
+        if parts.members.len() >= limits::MAX_MEMBERS || parts.parameters.len() >= limits::MAX_MEMBERS {
+            return Err(over("members of a type", limits::MAX_MEMBERS));
+        }
+        match child.tag() {
+            gimli::DW_TAG_member | gimli::DW_TAG_inheritance => parts.members.extend(member(debug, unit, child, kind)?),
+            gimli::DW_TAG_template_type_parameter => {
+                let name = child.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(unit, value));
+                parts.parameters.push((name.unwrap_or_default(), debug.type_of(unit, child)?.map(TypeId)));
+            }
+            gimli::DW_TAG_variant_part => parts.variants = Some(variant_part(debug, unit, child, kind)?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(parts)
+}
+
+/// A member or base class; `None` for a static one, and for one without a constant offset.
+fn member<'a>(
+    debug: &Debug<'a>,
+    unit: &Rc<Unit<'a>>,
+    child: &Die<'a>,
+    kind: AggregateKind,
+) -> Result<Option<Member>, DebugError> {
+    let base_class = child.tag() == gimli::DW_TAG_inheritance;
+    let is_static =
+        child.attr_value(gimli::DW_AT_external).is_some() || child.attr_value(gimli::DW_AT_declaration).is_some();
+    if !base_class && is_static {
+        return Ok(None);
+    }
+    let ty = debug.type_of(unit, child)?;
+    let at = number(child, gimli::DW_AT_data_member_location);
+    // A union's members need no offset; a location expression (a virtual base) has none that is constant.
+    let Some(at) = at.or_else(|| member_default(child, kind)) else { return Ok(None) };
+    let (offset, bits) = place(debug, child, at, ty)?;
+    let name = child.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(unit, value));
+    Ok(Some(Member { name, ty: ty.map(TypeId), offset, bits, base_class }))
+}
+
+fn variant_part<'a>(
     debug: &Debug<'a>,
     unit: &Rc<Unit<'a>>,
     die: &Die<'a>,
     kind: AggregateKind,
-) -> Result<Vec<Member>, DebugError> {
-    let mut members = Vec::new();
+) -> Result<VariantPart, DebugError> {
+    let mut discriminant = None;
+    let mut range = Scalar { bits: 64, signed: false };
+    if let Some(id) = die.attr_value(gimli::DW_AT_discr).and_then(|value| debug.reference(unit, value)) {
+        let (unit, die) = debug.die(id)?;
+        discriminant = member(debug, &unit, &die, kind)?;
+        range = debug.type_of(&unit, &die)?.and_then(|ty| scalar_behind(debug, ty)).unwrap_or(range);
+    }
+    let mut variants = Vec::new();
     children(debug, unit, die, |child| {
-        let base_class = child.tag() == gimli::DW_TAG_inheritance;
-        let is_static =
-            child.attr_value(gimli::DW_AT_external).is_some() || child.attr_value(gimli::DW_AT_declaration).is_some();
-        if !base_class && (child.tag() != gimli::DW_TAG_member || is_static) {
+        if child.tag() != gimli::DW_TAG_variant {
             return Ok(());
         }
-        if members.len() >= limits::MAX_MEMBERS {
-            return Err(over("members of a type", limits::MAX_MEMBERS));
+        if variants.len() >= limits::MAX_MEMBERS {
+            return Err(over("variants of a type", limits::MAX_MEMBERS));
         }
-        let ty = debug.type_of(unit, child)?;
-        let at = number(child, gimli::DW_AT_data_member_location);
-        // A union's members need no offset; a location expression (a virtual base) has none that is constant.
-        let Some(at) = at.or_else(|| member_default(child, kind)) else { return Ok(()) };
-        let (offset, bits) = place(debug, child, at, ty)?;
-        let name = child.attr_value(gimli::DW_AT_name).and_then(|value| debug.text(unit, value));
-        members.push(Member { name, ty: ty.map(TypeId), offset, bits, base_class });
+        let mut values = Vec::new();
+        if let Some(value) = child.attr_value(gimli::DW_AT_discr_value) {
+            let number = match (value.udata_value(), value.sdata_value()) {
+                (Some(number), _) => i128::from(number),
+                (None, Some(number)) => i128::from(number),
+                (None, None) => return Err(DebugError::Malformed("a variant without a readable number".to_owned())),
+            };
+            let number = extended(number, form_size(&value), u64::from(range.bits / 8), range.signed);
+            values.push((number, number));
+        } else if let Some(Value::Block(list)) = child.attr_value(gimli::DW_AT_discr_list) {
+            values = discriminants(list, range.signed)?;
+        }
+        let mut members = Vec::new();
+        children(debug, unit, child, |child| {
+            if child.tag() == gimli::DW_TAG_member && members.len() < limits::MAX_MEMBERS {
+                members.extend(member(debug, unit, child, kind)?);
+            }
+            Ok(())
+        })?;
+        variants.push(Variant { values, members });
         Ok(())
     })?;
-    Ok(members)
+    Ok(VariantPart { discriminant, variants })
+}
+
+/// A list of discriminants and ranges of them (DWARF 5, 7.26).
+fn discriminants(list: Slice<'_>, signed: bool) -> Result<Vec<(i128, i128)>, DebugError> {
+    let mut list = list;
+    let mut values = Vec::new();
+    while !gimli::Reader::is_empty(&list) {
+        if values.len() >= limits::MAX_MEMBERS {
+            return Err(over("discriminants of a variant", limits::MAX_MEMBERS));
+        }
+        let range = gimli::Reader::read_u8(&mut list)? == gimli::DW_DSC_range.0;
+        let mut next = || -> Result<i128, DebugError> {
+            Ok(if signed {
+                i128::from(gimli::Reader::read_sleb128(&mut list)?)
+            } else {
+                i128::from(gimli::Reader::read_uleb128(&mut list)?)
+            })
+        };
+        let low = next()?;
+        values.push((low, if range { next()? } else { low }));
+    }
+    Ok(values)
+}
+
+/// The language of the unit a type is in.
+pub(super) fn language(debug: &Debug<'_>, id: TypeId) -> Result<Language, DebugError> {
+    let Some(span) = debug.span_of(id.0) else { return Ok(Language::Other) };
+    let unit = debug.unit(span)?;
+    let mut entries = unit.unit.entries();
+    let root = entries.next_dfs()?;
+    Ok(match root.and_then(|root| root.attr_value(gimli::DW_AT_language)) {
+        Some(Value::Language(gimli::DW_LANG_Rust)) => Language::Rust,
+        Some(Value::Language(gimli::DW_LANG_Go)) => Language::Go,
+        Some(Value::Language(
+            gimli::DW_LANG_C | gimli::DW_LANG_C89 | gimli::DW_LANG_C99 | gimli::DW_LANG_C11 | gimli::DW_LANG_C17,
+        )) => Language::C,
+        Some(Value::Language(
+            gimli::DW_LANG_C_plus_plus
+            | gimli::DW_LANG_C_plus_plus_03
+            | gimli::DW_LANG_C_plus_plus_11
+            | gimli::DW_LANG_C_plus_plus_14
+            | gimli::DW_LANG_C_plus_plus_17
+            | gimli::DW_LANG_C_plus_plus_20,
+        )) => Language::Cpp,
+        _ => Language::Other,
+    })
 }
 
 fn member_default(member: &Die<'_>, kind: AggregateKind) -> Option<u64> {

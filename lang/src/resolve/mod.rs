@@ -113,7 +113,7 @@ fn is_absence(code: Code) -> bool {
 }
 
 /// `a`, `b` and `c` as a list for messages, at most twelve of them.
-fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     const MOST: usize = 12;
     let mut text = names.iter().take(MOST).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() > MOST {

@@ -46,6 +46,9 @@ impl Value {
     }
 }
 
+/// An entry of a map: key, value.
+pub type MapEntry = (Vec<Value>, Value);
+
 /// What stands where a value could not be read.
 pub const FAULT: &str = "<fault>";
 /// What follows a text that was cut.

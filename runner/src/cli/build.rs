@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
-use ctp_lang::check::check;
+use ctp_lang::check::{self, check};
 use ctp_lang::emit::{bpf, stap};
 
 use super::load::load;
@@ -38,6 +38,9 @@ pub struct Build {
     /// Entries a map may hold where its declaration does not say
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub map_size: u32,
+    /// Levels of nested values that are shown of a value printed whole
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub depth: u32,
 }
 
 /// What a program is compiled to.
@@ -61,8 +64,9 @@ pub enum Emit {
 pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
     let loaded = load(&build.files, &build.script)?;
     let mut diagnostics = loaded.diagnostics;
-    let (program, found) =
-        check(&loaded.sources, &loaded.files, &LiveWorld::new(Settings::from_env()).looking_in(build.symbols.places()));
+    let world = LiveWorld::new(Settings::from_env()).looking_in(build.symbols.places());
+    let settings = check::Settings { depth: build.depth };
+    let (program, found) = check(&loaded.sources, &loaded.files, &world, &settings);
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     let compiled = match program {

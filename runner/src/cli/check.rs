@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
-use ctp_lang::check::check;
+use ctp_lang::check::{self, check};
 use ctp_lang::render;
 use ctp_lang::source::Sources;
 
@@ -61,7 +61,7 @@ pub fn run(check_args: &Check, color: Color) -> Result<u8, Failure> {
         Ok(loaded) => {
             diagnostics = loaded.diagnostics;
             let world = LiveWorld::new(Settings::from_env()).looking_in(check_args.symbols.places());
-            let (_, found) = check(&loaded.sources, &loaded.files, &world);
+            let (_, found) = check(&loaded.sources, &loaded.files, &world, &check::Settings::default());
             diagnostics.extend(found);
             if let Some(failure) = super::blind(&mut diagnostics, &world) {
                 blind = true;

@@ -121,6 +121,8 @@ fn blind(diagnostics: &mut Vec<Diagnostic>, world: &LiveWorld) -> Option<Failure
     diagnostics.retain(|diagnostic| !not_found(diagnostic));
     Some(Failure::Privilege {
         action: "see the names of containers, nor trace".to_owned(),
-        capability: "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and access to the engine's socket; `ctp doctor` tells what is there",
+        capability:
+            "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and access to the engine's socket; `ctp doctor` tells what is there"
+                .to_owned(),
     })
 }

@@ -127,7 +127,7 @@ fn row<'a>(world: &LiveWorld, index: usize, container: &'a Container) -> Row<'a>
         debug_info,
         problem,
         labels: container.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
-        cgroup: container.cgroup.as_ref().map(|cgroup| cgroup.folder.as_str()),
+        cgroup: container.cgroup.as_ref().map(|cgroup| cgroup.folder.as_str()).filter(|folder| !folder.is_empty()),
     }
 }
 

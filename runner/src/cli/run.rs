@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use ctp_lang::check::check;
+use ctp_lang::check::{self, check};
+use ctp_lang::codes::Code;
+use ctp_lang::diagnostic::Diagnostic;
+use ctp_lang::world::TargetKind;
 
 use super::load::load;
 use super::size;
@@ -12,6 +15,8 @@ use crate::container::Settings;
 use crate::engine;
 use crate::error::Failure;
 use crate::output::printer::Printer;
+use crate::output::{Form, Output};
+use crate::privileges;
 use crate::report::{self, Color};
 use crate::session::{self, Session};
 use crate::world::live::LiveWorld;
@@ -50,15 +55,27 @@ pub struct Run {
     /// Write to a file instead of standard output
     #[arg(short = 'o', long = "output-file", value_name = "FILE")]
     pub out: Option<String>,
+    /// How output is written: as the program prints it, or as JSON lines
+    #[arg(long = "output", value_enum, default_value_t, value_name = "FORM")]
+    pub output: Form,
+    /// Wait for containers that do not run yet
+    #[arg(long)]
+    pub wait: bool,
     /// Bytes a string may hold; longer ones are cut and marked
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=4096))]
     pub strlen: u32,
     /// Entries a map may hold where its declaration does not say
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub map_size: u32,
+    /// Levels of nested values that are shown of a value printed whole
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub depth: u32,
     /// Bytes of the buffer between kernel and ctp: 64K, 4M
     #[arg(long, default_value = "4M", value_name = "SIZE", value_parser = size::bytes)]
     pub ring_size: u32,
+    /// Rounds that the loops of one run of a handler may go together; a run that goes further is stopped
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    pub max_steps: u32,
     /// Say nothing but errors and what went wrong
     #[arg(short, long)]
     pub quiet: bool,
@@ -77,6 +94,15 @@ pub enum EngineName {
     Bpf,
 }
 
+/// How long ctp waits before it looks again for containers that do not run yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Whether nothing is wrong but that containers do not run.
+fn only_containers_are_missing(found: &[Diagnostic]) -> bool {
+    let mut errors = found.iter().filter(|diagnostic| diagnostic.is_error()).peekable();
+    errors.peek().is_some() && errors.all(|error| error.code == Code::E0101)
+}
+
 /// Checks and traces.
 ///
 /// # Errors
@@ -87,10 +113,24 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     if !run.plan && loaded.has_sites() && loaded.diagnostics.is_empty() {
         engine::bpf::grace::begin();
     }
-    let world = LiveWorld::new(Settings::from_env()).looking_in(run.symbols.places());
     let mut diagnostics = loaded.diagnostics;
-    let (program, found) = check(&loaded.sources, &loaded.files, &world);
-    diagnostics.extend(found);
+    let mut waited = false;
+    let (world, program, mut found) = loop {
+        let world = LiveWorld::new(Settings::from_env()).looking_in(run.symbols.places());
+        let (program, found) = check(&loaded.sources, &loaded.files, &world, &check::Settings { depth: run.depth });
+        let waits = run.wait && !run.plan && diagnostics.is_empty() && only_containers_are_missing(&found);
+        if !waits || super::blind(&mut found.clone(), &world).is_some() {
+            break (world, program, found);
+        }
+        if !std::mem::replace(&mut waited, true) {
+            let missing = found.iter().find(|diagnostic| diagnostic.code == Code::E0101);
+            let missing = missing.map_or("", |diagnostic| &diagnostic.message);
+            report::notice(&format!("{missing}: waiting for it (Ctrl-C ends)"));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    };
+    let started = if waited { Instant::now() } else { started };
+    diagnostics.append(&mut found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     if let Some(failure) = super::blind(&mut diagnostics, &world).filter(|_| !run.plan) {
         report::diagnostics(&loaded.sources, &diagnostics, color);
@@ -109,6 +149,14 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             Ok(()) | Err(_) => Ok(0),
         };
     }
+    // In a container only the kernel tells which cgroup another one has, and only who may trace.
+    let untold = program.containers.iter().find(|one| one.kind == TargetKind::Container && one.cgroup.is_none());
+    if let (Some(container), Some(capability)) = (untold, privileges::missing_names()) {
+        return Err(Failure::Privilege {
+            action: format!("ask the kernel about {}", container.described()),
+            capability,
+        });
+    }
     match run.engine {
         EngineName::Auto | EngineName::Bpf => {}
     }
@@ -124,13 +172,22 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             strlen: run.strlen,
             map_size: run.map_size,
             ring_size: run.ring_size,
+            max_steps: run.max_steps,
             quiet: run.quiet,
             verbose: run.verbose,
             color,
             out: run.out.clone(),
         },
     };
-    session.run(printer(run.out.as_deref())?)
+    let output = match &run.out {
+        None => Output::stdout(run.output),
+        Some(path) => Output::file(run.output, path).map_err(|source| Failure::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?,
+    };
+    session.run(output)
 }
 
 fn printer(path: Option<&str>) -> Result<Printer, Failure> {

@@ -19,8 +19,10 @@ mod state_file;
 pub mod target;
 pub mod watch;
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
+use crate::engine::bpf::tasks::{Task, Tasks};
 use ctp_lang::world::{Container, ListError, Runtime, TargetKind};
 
 use cgroup::{Identity, Known, classify, paths};
@@ -76,12 +78,14 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
     let mut notes = Vec::new();
     let groups = drop_forged(groups, &mut notes);
     let hierarchy = Hierarchy::find();
-    if hierarchy.is_none() && !groups.is_empty() {
+    if hierarchy.is_none() && !groups.is_empty() && own_depth() == 0 {
         notes.push("no cgroup2 hierarchy is mounted here: containers cannot be told apart by cgroup".to_owned());
     }
     let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
     let mut names = ask_engines(settings, &groups, &tasks, &mut notes);
 
+    let kernel = Kernel::default();
+    let in_first_namespace = target::hosts_first().is_some();
     let mut found: Vec<Found> = groups
         .into_iter()
         .filter_map(|group| {
@@ -92,10 +96,19 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
                 Some(found) => found,
                 None => (group.identity.runtime, group.described_by_path()),
             };
+            let mut cgroup = group.cgroup(hierarchy.as_ref());
+            let mut pid_level = first.pid_level;
+            // In a container ctp sees neither the folders of other cgroups nor how deep its own pid namespace lies.
+            if (cgroup.is_none() || !in_first_namespace)
+                && let Some(task) = kernel.task(first.process)
+            {
+                pid_level = task.pid_level;
+                cgroup = cgroup.or_else(|| group.cgroup_of(&task, first.process.pid));
+            }
             Some(Found {
                 container: Container {
                     kind: TargetKind::Container,
-                    cgroup: group.cgroup(hierarchy.as_ref()),
+                    cgroup,
                     id: group.identity.id,
                     name: described.name,
                     runtime,
@@ -103,7 +116,7 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
                     labels: described.labels,
                     pod: described.pod,
                     init_pid: first.process.pid,
-                    pid_level: first.pid_level,
+                    pid_level,
                 },
                 init: first.process,
             })
@@ -119,12 +132,18 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
 /// Sentences on containers that engines know and that do not run, for when a name was not found. Asks engines anew,
 /// also those of which no container runs.
 pub fn stopped_notes(settings: &Settings) -> Vec<String> {
+    let mut notes = Vec::new();
     let stopped = docker::stopped(settings.docker_host.as_deref()).unwrap_or_default();
-    if stopped.is_empty() {
-        return Vec::new();
+    if !stopped.is_empty() {
+        let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
+        notes.push(format!("docker knows containers that do not run: {list}"));
     }
-    let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
-    vec![format!("docker knows containers that do not run: {list}")]
+    if podman::has_containers() && !podman::has_socket() {
+        notes.push(
+            "labels of podman's containers are known only through its socket: systemctl start podman.socket".to_owned(),
+        );
+    }
+    notes
 }
 
 /// Ids of all containers that the engine of a runtime knows, running or not: `None` where it cannot be asked.
@@ -134,6 +153,19 @@ pub fn all_known(settings: &Settings, runtime: Runtime) -> Option<HashSet<String
         Runtime::Podman | Runtime::Containerd | Runtime::CriO | Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => {
             None
         }
+    }
+}
+
+/// The kernel, asked about processes where files do not tell.
+#[derive(Default)]
+struct Kernel(OnceCell<Option<Tasks>>);
+
+impl Kernel {
+    fn task(&self, process: Process) -> Option<Task> {
+        let tasks = self.0.get_or_init(|| Tasks::load().ok());
+        let task = tasks.as_ref()?.of(process.pid).ok()??;
+        // Told by its number alone: that the process still has it proves that it was meant.
+        process.dir().is_ok().then_some(task)
     }
 }
 
@@ -179,6 +211,18 @@ impl Group {
         let cgroup = hierarchy?.cgroup(&self.identity.path)?;
         let used = || Events::read(cgroup.folder.as_ref()).is_some_and(|events| events.populated);
         (self.v2 || used()).then_some(cgroup)
+    }
+
+    /// The same by what the kernel says of its first process. No folder shows it here: that is left empty.
+    fn cgroup_of(&self, task: &Task, pid: u32) -> Option<ctp_lang::world::Cgroup> {
+        let file = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+        let (path, _) = paths(&file);
+        let below = std::str::from_utf8(path?).ok()?.strip_prefix(&self.identity.path)?;
+        let below = below.split('/').filter(|part| !part.is_empty()).count();
+        let level = task.cgroups.len().checked_sub(1 + below)?;
+        let id = *task.cgroups.get(level)?;
+        let level = u32::try_from(level).ok().filter(|level| *level > 0)?;
+        Some(ctp_lang::world::Cgroup { folder: String::new(), id, level })
     }
 }
 

@@ -21,6 +21,11 @@ pub(super) fn has_socket() -> bool {
     Path::new(SOCKET).exists()
 }
 
+/// Whether its store lists any container of root's.
+pub(super) fn has_containers() -> bool {
+    !in_store(Path::new(GRAPH_ROOT)).is_empty()
+}
+
 /// What podman says of the containers with these ids. Adds a note where something stays unknown.
 pub(super) fn describe(ids: &[&str], notes: &mut Vec<String>) -> Descriptions {
     // No socket is the usual case: not worth a note as long as the state files tell the names.

@@ -35,8 +35,8 @@ pub fn state(found: &Found) -> State {
         }
         TargetKind::Container => {}
     }
-    let Some(cgroup) = &found.container.cgroup else {
-        return if found.init.runs() { State::Running } else { State::Ended };
+    let Some(cgroup) = found.container.cgroup.as_ref().filter(|cgroup| !cgroup.folder.is_empty()) else {
+        return running(found.init.runs());
     };
     let folder = Path::new(&cgroup.folder);
     // A restarted container has the same path and another id.

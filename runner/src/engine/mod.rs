@@ -9,7 +9,8 @@ use std::time::Duration;
 use ctp_lang::codes::Code;
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex};
 use ctp_lang::source::Span;
-use ctp_lang::value::Value;
+use ctp_lang::stats::Stats;
+use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::Container;
 
 /// One run of a handler that had output.
@@ -25,6 +26,10 @@ pub struct Event {
     pub pid: u32,
     /// Thread id on the host.
     pub tid: u32,
+    /// Process id as the container sees it, where the engine says.
+    pub nspid: Option<u32>,
+    /// The cpu it ran on, where the engine says.
+    pub cpu: Option<u32>,
     /// Outputs in the order they ran.
     pub prints: Vec<Printed>,
     /// Whether the run ended with `exit()`.
@@ -69,9 +74,6 @@ impl Counters {
         self.records + self.aggregated + self.filtered + self.read_faults + self.step_limit + self.unmatched + self.lost
     }
 }
-
-/// An entry of a map: key, value.
-pub type MapEntry = (Vec<Value>, Value);
 
 /// A failure of the machine, with a place in the source where one is to blame.
 #[derive(Clone, Debug)]
@@ -210,9 +212,41 @@ pub trait Engine {
     /// [`Failure`] when it cannot be read or written.
     fn add(&mut self, global: GlobalIndex, key: &[Value], delta: i64) -> Outcome<Option<i64>>;
 
-    /// All entries of a map, in no order. Entries that only differ in containers of one name are one.
+    /// All entries of a map or of a map of aggregates, in no order. Entries that only differ in containers of one name
+    /// are one.
     ///
     /// # Errors
     /// [`Failure`] when they cannot be read.
     fn entries(&self, global: GlobalIndex) -> Outcome<Vec<MapEntry>>;
+
+    /// Takes out the entry of a key; with no key all entries, or makes a scalar what it was at first.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be written.
+    fn delete(&mut self, global: GlobalIndex, key: &[Value]) -> Outcome<()>;
+
+    /// Feeds an aggregate; false where its map is full.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be written.
+    fn feed(&mut self, global: GlobalIndex, key: &[Value], value: i64) -> Outcome<bool>;
+
+    /// An aggregate of all cpus; `None` where a map has no such key.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read.
+    fn stats(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Option<Stats>>;
+
+    /// Closes a global's generation: until [`Engine::open`] everything here reads and deletes that one, complete, while
+    /// handlers in the kernel fill the next. Called before a handler that deletes it whole.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn close(&mut self, global: GlobalIndex) -> Outcome<()>;
+
+    /// Goes back to the generation that handlers in the kernel fill; what the closed one still holds is added to it.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read or written.
+    fn open(&mut self, global: GlobalIndex) -> Outcome<()>;
 }

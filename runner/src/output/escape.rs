@@ -33,7 +33,7 @@ pub fn escape(bytes: impl AsRef<[u8]>) -> String {
     Escaped(bytes.as_ref()).to_string()
 }
 
-fn acts_on_terminal(c: char) -> bool {
+pub(super) fn acts_on_terminal(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -1,28 +1,22 @@
 //! Owns where a program's output goes: a stream, buffered, with traced text made safe where it is a terminal.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io;
 
-use ctp_lang::ir::{ExprKind, Piece, Print, Program, Show, Shown};
-use ctp_lang::value::{Value, write_global, write_print};
+use ctp_lang::ir::{ExprKind, Piece, Print, PrintKind, Program, Show, Shown};
+use ctp_lang::value::{Value, with_values, write_global, write_piece, write_print};
 
 use super::escape::escape;
-
-/// Bytes gathered before they are written although more events wait.
-const ENOUGH: usize = 64 << 10;
+use super::sink::Sink;
 
 /// Writes what programs print.
 pub struct Printer {
-    out: Box<dyn Write>,
-    terminal: bool,
-    buffer: Vec<u8>,
+    sink: Sink,
 }
 
 impl Printer {
     /// To standard output.
     pub fn stdout() -> Printer {
-        let stdout = io::stdout();
-        let terminal = stdout.is_terminal();
-        Printer { out: Box::new(stdout), terminal, buffer: Vec::new() }
+        Printer::new(Sink::stdout())
     }
 
     /// To a file, made new or emptied.
@@ -30,9 +24,11 @@ impl Printer {
     /// # Errors
     /// As opening fails.
     pub fn file(path: &str) -> io::Result<Printer> {
-        let file = std::fs::File::create(path)?;
-        let terminal = file.is_terminal();
-        Ok(Printer { out: Box::new(file), terminal, buffer: Vec::new() })
+        Ok(Printer::new(Sink::file(path)?))
+    }
+
+    pub(super) fn new(sink: Sink) -> Printer {
+        Printer { sink }
     }
 
     /// Takes one output statement with its values.
@@ -40,9 +36,12 @@ impl Printer {
     /// # Errors
     /// As writing fails.
     pub fn print(&mut self, print: &Print, values: Vec<Value>, program: &Program) -> io::Result<()> {
-        let values = if self.terminal { safe_values(print, values) } else { values };
-        write_print(&mut self.buffer, print, &values, program);
-        self.flush_if_full()
+        if self.sink.terminal {
+            write_safely(&mut self.sink.buffer, print, values, program);
+        } else {
+            write_print(&mut self.sink.buffer, print, &values, program);
+        }
+        self.sink.flush_if_full()
     }
 
     /// Takes a global, or an entry of a map, that nothing in the program prints.
@@ -52,14 +51,12 @@ impl Printer {
     pub fn global(&mut self, name: &str, key: &[Value], value: &Value) -> io::Result<()> {
         let mut line = Vec::new();
         write_global(&mut line, name, key, value);
-        match line.strip_suffix(b"\n") {
-            Some(text) if self.terminal => {
-                self.buffer.extend_from_slice(escape(text).as_bytes());
-                self.buffer.push(b'\n');
-            }
-            Some(_) | None => self.buffer.extend_from_slice(&line),
+        if self.sink.terminal {
+            write_lines_safely(&mut self.sink.buffer, &line);
+        } else {
+            self.sink.buffer.extend_from_slice(&line);
         }
-        self.flush_if_full()
+        self.sink.flush_if_full()
     }
 
     /// Takes bytes that hold no traced text, or text already made safe.
@@ -67,8 +64,8 @@ impl Printer {
     /// # Errors
     /// As writing fails.
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        self.flush_if_full()
+        self.sink.buffer.extend_from_slice(bytes);
+        self.sink.flush_if_full()
     }
 
     /// Writes what was gathered.
@@ -76,27 +73,53 @@ impl Printer {
     /// # Errors
     /// As writing fails; what was gathered is dropped then.
     pub fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let done = self.out.write_all(&self.buffer).and_then(|()| self.out.flush());
-        self.buffer.clear();
-        done
-    }
-
-    fn flush_if_full(&mut self) -> io::Result<()> {
-        if self.buffer.len() >= ENOUGH { self.flush() } else { Ok(()) }
+        self.sink.flush()
     }
 }
 
-/// The values of an output as a terminal may get them.
-fn safe_values(print: &Print, values: Vec<Value>) -> Vec<Value> {
-    let shown = print.pieces.iter().filter_map(|piece| match piece {
-        Piece::Value(shown) => Some(shown),
-        Piece::Text(_) | Piece::Unavailable { .. } => None,
-        Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => None,
-    });
-    shown.zip(values).map(|(shown, value)| safe(shown, value)).collect()
+/// Writes an output as a terminal may get it: all but the program's own text is made safe.
+fn write_safely(out: &mut Vec<u8>, print: &Print, mut values: Vec<Value>, program: &Program) {
+    match print.kind {
+        PrintKind::Event(_) => {
+            let mut line = Vec::new();
+            write_print(&mut line, print, &values, program);
+            write_lines_safely(out, &line);
+        }
+        PrintKind::Text | PrintKind::Error => {
+            let mut at = 0;
+            for piece in &print.pieces {
+                if let (Piece::Value(shown), Some(value)) = (piece, values.get_mut(at)) {
+                    *value = safe(shown, std::mem::replace(value, Value::Fault));
+                }
+                at += piece.values();
+            }
+            for (piece, values) in with_values(&print.pieces, &values) {
+                write_piece_safely(out, piece, values, program);
+            }
+        }
+    }
+}
+
+fn write_piece_safely(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: &Program) {
+    let mut text = Vec::new();
+    write_piece(&mut text, piece, values, program);
+    match piece {
+        Piece::Text(_) | Piece::Unavailable { .. } => out.extend_from_slice(&text),
+        // Made safe before it was brought to its width, or the program's own character.
+        Piece::Value(shown) if matches!(shown.show, Show::Text | Show::Char) => out.extend_from_slice(&text),
+        // Names of enumerators and whole values.
+        Piece::Value(_) | Piece::Whole(_) => out.extend_from_slice(escape(text).as_bytes()),
+        Piece::Histogram { .. } | Piece::Table(_) => write_lines_safely(out, &text),
+    }
+}
+
+/// Makes lines safe whose ends are no traced text: in tables, headings and events newlines of texts are written `\n`.
+fn write_lines_safely(out: &mut Vec<u8>, text: &[u8]) {
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let (text, end) = line.strip_suffix(b"\n").map_or((line, ""), |text| (text, "\n"));
+        out.extend_from_slice(escape(text).as_bytes());
+        out.extend_from_slice(end.as_bytes());
+    }
 }
 
 /// Traced text as a terminal may get it; a character is text too, unless the program itself names it.
@@ -113,6 +136,7 @@ fn safe(shown: &Shown, value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::io::Write;
     use std::rc::Rc;
 
     use ctp_lang::ir::{Context, Expr, PrintKind, Spec, Ty};
@@ -134,7 +158,7 @@ mod tests {
 
     fn written(terminal: bool, write: impl FnOnce(&mut Printer) -> io::Result<()>) -> Vec<u8> {
         let out = Shared::default();
-        let mut printer = Printer { out: Box::new(out.clone()), terminal, buffer: Vec::new() };
+        let mut printer = Printer::new(Sink::new(Box::new(out.clone()), terminal));
         write(&mut printer).unwrap();
         printer.flush().unwrap();
         out.0.take()

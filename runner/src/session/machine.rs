@@ -1,9 +1,13 @@
 //! Owns what `begin`, `end` and `every` reach when the interpreter runs them: the engine's globals and the clock.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
 use ctp_lang::debuginfo::facts::Register;
 use ctp_lang::interpret::Machine;
-use ctp_lang::ir::{Context, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
-use ctp_lang::value::Value;
+use ctp_lang::ir::{Context, EntryIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
+use ctp_lang::stats::Stats;
+use ctp_lang::value::{MapEntry, Value};
+use nix::time::ClockId;
 
 use crate::engine::{Engine, Failure};
 
@@ -13,6 +17,7 @@ pub(super) struct OverEngine<'a> {
     pub(super) program: &'a Program,
     pub(super) point: &'a str,
     pub(super) string_limit: usize,
+    pub(super) max_steps: u64,
     /// The first failure of the engine: the run's result is not to be trusted then.
     pub(super) failure: Option<Box<Failure>>,
     /// Updates that a full map dropped.
@@ -43,7 +48,8 @@ impl OverEngine<'_> {
 impl Machine for OverEngine<'_> {
     fn context(&mut self, what: Context) -> Option<Value> {
         match what {
-            Context::Now => Some(Value::Int(now())),
+            Context::Now => Some(Value::Int(clock(ClockId::CLOCK_MONOTONIC))),
+            Context::Walltime => Some(Value::Int(clock(ClockId::CLOCK_REALTIME))),
             Context::ProbePoint => Some(Value::str(self.point)),
             Context::Pid
             | Context::Tid
@@ -59,7 +65,6 @@ impl Machine for OverEngine<'_> {
             | Context::Pod
             | Context::Runtime
             | Context::Exe
-            | Context::Walltime
             | Context::Elapsed
             | Context::Stack(_)
             | Context::Caller
@@ -102,25 +107,43 @@ impl Machine for OverEngine<'_> {
         }
     }
 
-    fn entries(&mut self, _: GlobalIndex) -> Vec<(Vec<Value>, Value)> {
-        Vec::new()
+    fn entries(&mut self, global: GlobalIndex) -> Vec<MapEntry> {
+        let entries = self.engine.entries(global);
+        self.keep(entries, Vec::new())
     }
-    fn delete(&mut self, _: GlobalIndex, _: &[Value]) {}
-    fn aggregate(&mut self, _: GlobalIndex, _: &[Value], _: i64) {}
-    fn stats(&mut self, _: GlobalIndex, _: &[Value]) -> Option<ctp_lang::stats::Stats> {
+
+    fn delete(&mut self, global: GlobalIndex, keys: &[Value]) {
+        let deleted = self.engine.delete(global, keys);
+        self.keep(deleted, ());
+    }
+
+    fn aggregate(&mut self, global: GlobalIndex, keys: &[Value], value: i64) {
+        let fed = self.engine.feed(global, keys, value);
+        if !self.keep(fed, true) {
+            self.dropped += 1;
+        }
+    }
+
+    fn stats(&mut self, global: GlobalIndex, keys: &[Value]) -> Option<Stats> {
+        let stats = self.engine.stats(global, keys);
+        self.keep(stats, None)
+    }
+
+    fn entry(&mut self, _: EntryIndex) -> Option<Value> {
         None
     }
-    fn entry(&mut self, _: ctp_lang::ir::EntryIndex) -> Option<Value> {
-        None
-    }
+
     fn returned(&mut self, _: Register) -> Option<i64> {
         None
     }
+
+    /// From the seeds of the standard library's hash maps, which the kernel's random numbers are behind.
     fn random(&mut self) -> u64 {
-        0
+        RandomState::new().build_hasher().finish()
     }
+
     fn max_steps(&self) -> u64 {
-        0
+        self.max_steps
     }
 
     fn register(&mut self, _: Register) -> Option<i64> {
@@ -140,8 +163,8 @@ impl Machine for OverEngine<'_> {
     }
 }
 
-/// `CLOCK_MONOTONIC` in ns, the clock of `bpf_ktime_get_ns`.
-fn now() -> i64 {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+/// A clock in ns: `CLOCK_MONOTONIC` is the one of `bpf_ktime_get_ns`.
+pub(super) fn clock(id: ClockId) -> i64 {
+    let time = nix::time::clock_gettime(id);
     time.map_or(0, |time| time.tv_sec().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec()))
 }

@@ -13,17 +13,23 @@ use std::time::{Duration, Instant};
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf;
 use ctp_lang::interpret::{self, Stop};
-use ctp_lang::ir::{GlobalIndex, GlobalKind, Handler, Probe, ProbeKind, Program};
+use ctp_lang::ir::{
+    ExprKind, GlobalIndex, GlobalKind, Handler, Print, PrintKind, Probe, ProbeKind, Program, Stmt, visit_expressions,
+    visit_statements,
+};
 use ctp_lang::source::Sources;
-use ctp_lang::value::sort_entries;
+use ctp_lang::stats::Stats;
+use ctp_lang::value::{Value, sort_entries, write_print};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::time::ClockId;
 
 use crate::container;
 use crate::engine::bpf::{BpfEngine, StartError};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
-use crate::output::printer::Printer;
+use crate::output::jsonl::Line;
+use crate::output::{Origin, Output, Task};
 use crate::privileges;
 use crate::report::{self, Color};
 use crate::world::live::LiveWorld;
@@ -54,6 +60,8 @@ pub struct Options {
     pub map_size: u32,
     /// Bytes of the ring buffer.
     pub ring_size: u32,
+    /// How many rounds the loops of a handler's run may go together.
+    pub max_steps: u32,
     /// Whether to say only what went wrong.
     pub quiet: bool,
     /// Whether to say more.
@@ -88,12 +96,13 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`Failure`] of the machine, the kernel or the output file.
-    pub fn run(self, printer: Printer) -> Result<u8, Failure> {
+    pub fn run(self, output: Output) -> Result<u8, Failure> {
         let signals = signals()?;
         let options = bpf::Options {
             strlen: self.options.strlen,
             map_size: self.options.map_size,
             ring_size: self.options.ring_size,
+            max_steps: self.options.max_steps,
         };
         let files = Files::new(self.program, self.world);
         let loaded = BpfEngine::load(self.program, &options, &|id| files.by_id(self.program, id));
@@ -107,7 +116,7 @@ impl Session<'_> {
         };
         let mut running = Running {
             engine,
-            printer,
+            output,
             session: &self,
             targets: Targets::new(self.program, self.world),
             files,
@@ -118,9 +127,12 @@ impl Session<'_> {
             stopped_runs: 0,
             dropped_updates: 0,
             inodes_compared: false,
+            failed: false,
+            boot: machine::clock(ClockId::CLOCK_REALTIME).wrapping_sub(machine::clock(ClockId::CLOCK_MONOTONIC)),
         };
         let done = running.trace(&signals);
         let code = match done {
+            Ok(()) if running.failed => report::EXIT_DIAGNOSTICS,
             Ok(()) => 0,
             Err(failure) => self.engine_failed(&failure),
         };
@@ -145,15 +157,15 @@ impl Session<'_> {
 /// A session at work.
 struct Running<'s> {
     engine: BpfEngine,
-    printer: Printer,
+    output: Output,
     session: &'s Session<'s>,
     targets: Targets<'s>,
     files: Files,
     /// Events printed.
     written: u64,
-    /// Events that could not be printed because writing failed.
     /// Whether a run with `exit()` was seen: what came after it is not shown.
     ended: bool,
+    /// Events that could not be printed because writing failed.
     unwritten: u64,
     write_error: Option<std::io::Error>,
     /// Runs of `begin`, `end` or `every` that a fault stopped.
@@ -162,6 +174,10 @@ struct Running<'s> {
     dropped_updates: u64,
     /// Whether it was asked which inodes the containers execute.
     inodes_compared: bool,
+    /// Whether the program called `error()`.
+    failed: bool,
+    /// ns from 1970 to the beginning of the monotonic clock.
+    boot: i64,
 }
 
 impl Running<'_> {
@@ -182,10 +198,10 @@ impl Running<'_> {
             self.engine.tell_host(&container::target::host_view)?;
             self.engine.attach(&|file| self.files.open(file))?;
             attached = Instant::now();
-            self.say_attached();
             if !privileges::drop_others() && self.session.options.verbose {
                 report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
             }
+            self.say_attached();
             self.events(signals, attached)?;
             self.say_other_inodes();
         }
@@ -198,9 +214,20 @@ impl Running<'_> {
             }
         }
         self.unread_globals()?;
-        self.flush();
         let counters = self.engine.counters()?;
-        self.say_summary(&counters, attached.elapsed());
+        let elapsed = attached.elapsed();
+        let summary = self.output.line(Line::Summary {
+            probes: &program.probes,
+            counters: &counters,
+            written: self.written,
+            unwritten: self.unwritten,
+            stopped: self.stopped_runs,
+            dropped: self.dropped_updates,
+            seconds: elapsed.as_secs_f64(),
+        });
+        self.note_write(summary);
+        self.flush();
+        self.say_summary(&counters, elapsed);
         Ok(())
     }
 
@@ -253,7 +280,7 @@ impl Running<'_> {
                 self.say_other_inodes();
                 let follow = self.session.options.follow;
                 let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world, follow)?;
-                said.lines.iter().for_each(|line| report::notice(line));
+                said.lines.iter().for_each(|line| self.say(line));
                 if said.all_gone && timers.next().is_none() {
                     return Ok(());
                 }
@@ -288,35 +315,75 @@ impl Running<'_> {
             self.unwritten += 1;
             return;
         }
+        let program = self.session.program;
+        let origin = Origin {
+            time: self.boot.wrapping_add(event.time.cast_signed()),
+            probe: program.probes.get(event.probe.0 as usize).map_or("", |probe| &probe.point),
+            task: Some(Task {
+                container: program.container(event.container).map_or("", |container| container.display_name()),
+                pid: event.pid,
+                tid: event.tid,
+                nspid: event.nspid,
+                cpu: event.cpu,
+            }),
+        };
         for printed in event.prints {
-            let Some(print) = self.engine.print(printed.print) else { continue };
-            let done = self.printer.print(print, printed.values, self.session.program);
-            self.note_write(done);
+            let Some(print) = self.engine.print(printed.print).cloned() else { continue };
+            self.print(&print, printed.values, origin);
         }
         self.written += 1;
     }
 
+    /// Writes one output statement; what `error()` says goes to standard error too, and makes the run one that failed.
+    fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>) {
+        let program = self.session.program;
+        let done = match print.kind {
+            PrintKind::Text | PrintKind::Event(_) => self.output.print(print, values, program, origin),
+            PrintKind::Error => {
+                let mut text = Vec::new();
+                write_print(&mut text, print, &values, program);
+                self.failed = true;
+                report::error(&text);
+                self.output.line(Line::Error { text: &text, origin })
+            }
+        };
+        self.note_write(done);
+    }
+
+    /// Says something on standard error, and as a JSON line.
+    fn say(&mut self, text: &str) {
+        report::notice(text);
+        let done = self.output.line(Line::Notice(text));
+        self.note_write(done);
+    }
+
     /// Runs a handler of `begin`, `end` or `every`.
     fn handler(&mut self, probe: &Probe, handler: &Handler) -> Result<Next, Box<engine::Failure>> {
+        let program = self.session.program;
+        // What is deleted whole is taken out of the kernel's hands first: nothing is lost between reading and deleting.
+        let doomed = deleted_whole(program, handler);
+        doomed.iter().try_for_each(|global| self.engine.close(*global))?;
         let mut machine = OverEngine {
             engine: &mut self.engine,
-            program: self.session.program,
+            program,
             point: &probe.point,
             string_limit: self.session.options.strlen as usize,
+            max_steps: self.session.options.max_steps.into(),
             failure: None,
             dropped: 0,
         };
-        let ran = interpret::run(self.session.program, handler, &mut machine);
+        let ran = interpret::run(program, handler, &mut machine);
         let (failure, dropped) = (machine.failure.take(), machine.dropped);
         self.dropped_updates += dropped;
         if let Some(failure) = failure {
             return Err(failure);
         }
+        doomed.iter().try_for_each(|global| self.engine.open(*global))?;
         match ran {
             Ok(run) => {
+                let origin = Origin { time: machine::clock(ClockId::CLOCK_REALTIME), probe: &probe.point, task: None };
                 for (print, values) in run.prints {
-                    let done = self.printer.print(print, values, self.session.program);
-                    self.note_write(done);
+                    self.print(print, values, origin);
                 }
                 Ok(if run.exit { Next::End } else { Next::On })
             }
@@ -334,25 +401,26 @@ impl Running<'_> {
                 continue;
             }
             let entries = match &global.kind {
-                GlobalKind::Stats { .. } => Vec::new(),
+                GlobalKind::Stats { keys, shape, .. } if keys.is_empty() => {
+                    let stats = self.engine.stats(index, &[])?.unwrap_or_else(|| Stats::new(shape));
+                    vec![(Vec::new(), Value::Stats(Box::new(stats)))]
+                }
                 GlobalKind::Scalar { .. } => vec![(Vec::new(), self.engine.get(index, &[])?)],
-                GlobalKind::Map { .. } => {
+                GlobalKind::Map { .. } | GlobalKind::Stats { .. } => {
                     let mut entries = self.engine.entries(index)?;
                     sort_entries(&mut entries);
                     entries
                 }
             };
-            for (key, value) in &entries {
-                let done = self.printer.global(&global.name, key, value);
-                self.note_write(done);
-            }
+            let done = self.output.global(index, &entries, self.session.program);
+            self.note_write(done);
         }
         Ok(())
     }
 
     fn flush(&mut self) {
         if self.write_error.is_none() {
-            let done = self.printer.flush();
+            let done = self.output.flush();
             self.note_write(done);
         }
     }
@@ -363,11 +431,20 @@ impl Running<'_> {
         }
     }
 
-    fn say_attached(&self) {
-        for point in &self.session.program.unmatched {
-            report::notice(&format!("{point} matches nothing here"));
+    fn say_attached(&mut self) {
+        let program = self.session.program;
+        for point in &program.unmatched {
+            self.say(&format!("{point} matches nothing here"));
         }
-        let points = self.session.program.sites().count() as u64;
+        let points = program.sites().count() as u64;
+        let containers: Vec<_> = program
+            .containers
+            .iter()
+            .map(|container| (container.display_name().to_owned(), container.id.clone()))
+            .collect();
+        let milliseconds = self.session.options.started.elapsed().as_millis();
+        let done = self.output.line(Line::Attached { points, containers: &containers, milliseconds });
+        self.note_write(done);
         if self.session.options.quiet || points == 0 {
             return;
         }
@@ -375,7 +452,7 @@ impl Running<'_> {
             "attached {} in {} in {} ms",
             summary::counted(points, "point"),
             self.targets.described(),
-            self.session.options.started.elapsed().as_millis()
+            milliseconds
         ));
     }
 
@@ -391,7 +468,7 @@ impl Running<'_> {
             else {
                 continue;
             };
-            report::notice(&format!(
+            self.say(&format!(
                 "{} in {} was changed while it runs: process {} still executes the old copy, in which nothing is probed; \
                  restart the container to trace it",
                 file.path,
@@ -410,13 +487,41 @@ impl Running<'_> {
         }
         if self.stopped_runs > 0 {
             let runs = summary::counted(self.stopped_runs, "run");
-            report::notice(&format!("{runs} of begin, every or end stopped by a division by zero"));
+            report::notice(&format!(
+                "{runs} of begin, every or end stopped by a division by zero, an aggregate of nothing or the step limit"
+            ));
         }
         if self.dropped_updates > 0 {
             let updates = summary::counted(self.dropped_updates, "update");
             report::notice(&format!("{updates} by begin, every or end dropped by a full map"));
         }
     }
+}
+
+/// The globals that a handler deletes whole, itself or in the functions that it calls.
+fn deleted_whole(program: &Program, handler: &Handler) -> Vec<GlobalIndex> {
+    let mut found = Vec::new();
+    let mut seen = Vec::new();
+    let mut bodies: Vec<&[Stmt]> = vec![&handler.body];
+    while let Some(body) = bodies.pop() {
+        visit_statements(body, &mut |stmt| {
+            if let Stmt::Delete { global, keys, .. } = stmt
+                && keys.is_empty()
+                && !found.contains(global)
+            {
+                found.push(*global);
+            }
+        });
+        visit_expressions(body, &mut |expr| {
+            if let ExprKind::Call(function, _) = &expr.kind
+                && !seen.contains(function)
+            {
+                seen.push(*function);
+                bodies.extend(program.functions.get(function.0 as usize).map(|function| function.body.as_slice()));
+            }
+        });
+    }
+    found
 }
 
 /// SIGINT, SIGTERM and SIGHUP as a descriptor: they end the run in order.

@@ -30,9 +30,8 @@ pub(super) fn lines(
     for (probe, counters) in program.probes.iter().zip(counters) {
         lines.extend(troubles(counters).map(|troubles| format!("{}: {troubles}", named(program, sources, probe))));
     }
-    if hits == 0 {
-        lines.extend(program.probes.iter().filter_map(why_no_hits));
-    }
+    let silent = program.probes.iter().zip(counters).filter(|(_, counters)| counters.hits() == 0);
+    lines.extend(silent.filter_map(|(probe, _)| why_no_hits(probe)));
     lines
 }
 

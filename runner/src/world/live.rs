@@ -208,7 +208,9 @@ pub fn root_of(found: &Found) -> Result<Root, OpenError> {
         Runtime::Docker | Runtime::Podman | Runtime::Containerd | Runtime::CriO => true,
         Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => false,
     };
-    if has_own && root.is_our_own() {
+    // The root that engines start from: the host's. A container beside which ctp runs may well share ctp's own.
+    let hosts = target::hosts_first();
+    if has_own && hosts.is_some_and(|first| root.is_that_of(first)) {
         return Err(OpenError::Other("the container is still being started".to_owned()));
     }
     Ok(root)

@@ -4,6 +4,8 @@ global t, s = ""
 probe container("web"):/app/kinds.fn("order") {
     println(user_string($item), user_string($item, 4), user_buffer($item, 2))
     println(image(), pod(), runtime(), exe(), walltime(), caller(), ustack(), ustack(4))
+    println($itm)                                #~ E0105 `order` has no parameter or variable `itm`
+    #~ help: did you mean `item`?
     println(user_string())                       #~ E0203 `user_string` takes 1 or 2 arguments, not 0
     println(user_buffer($item))                  #~ E0203 `user_buffer` takes 2 arguments, not 1
     #~ help: user_buffer(address, bytes)

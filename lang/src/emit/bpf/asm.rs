@@ -44,6 +44,11 @@ impl Asm {
         }
     }
 
+    /// How many instructions there are so far.
+    pub(super) fn length(&self) -> usize {
+        self.insns.len()
+    }
+
     pub(super) fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() - 1)
@@ -98,8 +103,9 @@ impl Asm {
         self.push(ALU32 | X | Alu::Mov as u8, reg, reg.0, 0, 0);
     }
 
-    pub(super) fn big_endian64(&mut self, reg: Reg) {
-        self.push(TO_BE, reg, 0, 0, 64);
+    /// The lowest `bits` bits (16, 32, 64) from or to network byte order; the others become 0.
+    pub(super) fn big_endian(&mut self, reg: Reg, bits: i32) {
+        self.push(TO_BE, reg, 0, 0, bits);
     }
 
     pub(super) fn load(&mut self, width: Width, dst: Reg, base: Reg, off: i16) {
@@ -155,6 +161,12 @@ impl Asm {
         self.push(JMP | cond as u8, left, 0, 0, right);
     }
 
+    /// Marks a loop's head: the kernel follows the loop without end, and jumps when it has lasted too long.
+    pub(super) fn may_goto(&mut self, label: Label) {
+        self.jumps.push((self.insns.len(), label));
+        self.push(MAY_GOTO, Reg(0), 0, 0, 0);
+    }
+
     pub(super) fn exit(&mut self) {
         self.imm(R0, 0);
         self.push(EXIT, Reg(0), 0, 0, 0);
@@ -188,7 +200,8 @@ impl Asm {
         Ok(reached)
     }
 
-    /// Resolves the jumps, and leaves out what cannot run.
+    /// Resolves the jumps, and leaves out what cannot run. A conditional jump that 16 bits do not reach goes to a `gotol`
+    /// behind it.
     pub(super) fn finish(self) -> Result<Assembled, TooFar> {
         let mut targets = vec![None; self.insns.len()];
         for (at, label) in &self.jumps {
@@ -198,34 +211,64 @@ impl Asm {
             }
         }
         let reached = self.reachable(&targets)?;
-        // The new position of each instruction, and of the end.
-        let mut moved = Vec::with_capacity(reached.len() + 1);
-        let mut kept = 0usize;
-        for reached in &reached {
+        let alive = |at: usize| reached.get(at) == Some(&true);
+        let signed = |n: usize| i64::try_from(n).map_err(|_| TooFar);
+        // Conditional jumps that become three instructions; each round may push others out of reach.
+        let mut far = vec![false; self.insns.len()];
+        let moved = loop {
+            // The new position of each instruction, and of the end.
+            let mut moved = Vec::with_capacity(reached.len() + 1);
+            let mut kept = 0usize;
+            for (reached, far) in reached.iter().zip(&far) {
+                moved.push(kept);
+                kept += if !*reached {
+                    0
+                } else if *far {
+                    3
+                } else {
+                    1
+                };
+            }
             moved.push(kept);
-            kept += usize::from(*reached);
-        }
-        moved.push(kept);
-        let new = |at: usize| moved.get(at).copied().ok_or(TooFar);
-        let mut insns = Vec::with_capacity(kept);
-        for (at, insn) in self.insns.iter().enumerate().filter(|(at, _)| reached.get(*at) == Some(&true)) {
-            let mut insn = *insn;
-            if let Some(target) = targets.get(at).copied().flatten() {
-                let signed = |n: usize| i64::try_from(n).map_err(|_| TooFar);
-                let distance = signed(new(target)?)? - signed(new(at)?)? - 1;
-                match i16::try_from(distance) {
-                    Ok(near) => insn.off = near,
-                    // `gotol` of the fourth instruction set (kernel 6.6): BPF_JMP32 | BPF_JA, distance in `imm`.
-                    Err(_) if insn.code == JA => {
-                        insn.code = 0x06;
-                        insn.imm = i32::try_from(distance).map_err(|_| TooFar)?;
-                    }
-                    Err(_) => return Err(TooFar),
+            let mut more = false;
+            for (at, target) in targets.iter().enumerate().filter(|(at, _)| alive(*at)) {
+                let (Some(target), Some(is_far)) = (target, far.get_mut(at)) else { continue };
+                let (from, to) = (moved.get(at).ok_or(TooFar)?, moved.get(*target).ok_or(TooFar)?);
+                let near = i16::try_from(signed(*to)? - signed(*from)? - 1).is_ok();
+                if !near && !*is_far && self.insns.get(at).is_some_and(|insn| insn.code != JA) {
+                    *is_far = true;
+                    more = true;
                 }
+            }
+            if !more {
+                break moved;
+            }
+        };
+        let new = |at: usize| moved.get(at).copied().ok_or(TooFar);
+        let mut insns = Vec::with_capacity(moved.last().copied().unwrap_or(0));
+        for (at, insn) in self.insns.iter().enumerate().filter(|(at, _)| alive(*at)) {
+            let mut insn = *insn;
+            let Some(target) = targets.get(at).copied().flatten() else {
+                insns.push(insn);
+                continue;
+            };
+            if far.get(at) == Some(&true) {
+                insns.push(Insn { off: 1, ..insn });
+                insns.push(Insn { code: JA, dst: 0, src: 0, off: 1, imm: 0 });
+                insn = Insn { code: JA, dst: 0, src: 0, off: 0, imm: 0 };
+            }
+            let distance = signed(new(target)?)? - signed(insns.len())? - 1;
+            match i16::try_from(distance) {
+                Ok(near) => insn.off = near,
+                // `gotol` of the fourth instruction set (kernel 6.6): BPF_JMP32 | BPF_JA, distance in `imm`.
+                Err(_) if insn.code == JA => {
+                    insn.code = 0x06;
+                    insn.imm = i32::try_from(distance).map_err(|_| TooFar)?;
+                }
+                Err(_) => return Err(TooFar),
             }
             insns.push(insn);
         }
-        let alive = |at: usize| reached.get(at) == Some(&true);
         let maps = self.maps.iter().filter(|(at, _)| alive(*at));
         let maps = maps.map(|(at, map)| Ok((new(*at)?, *map))).collect::<Result<_, TooFar>>()?;
         let spans = self.spans.iter().map(|(at, span)| Ok((new(*at)?, *span))).collect::<Result<_, TooFar>>()?;
@@ -275,6 +318,21 @@ mod tests {
         let insns = asm.finish().unwrap().insns;
         assert_eq!(insns[0].off, 2);
         assert_eq!(insns.len(), 5);
+    }
+
+    #[test]
+    fn a_far_conditional_jump_goes_by_a_long_one() {
+        let mut asm = Asm::default();
+        let end = asm.label();
+        asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        for _ in 0..40_000 {
+            asm.imm(R1, 1);
+        }
+        asm.place(end);
+        asm.exit();
+        let insns = asm.finish().unwrap().insns;
+        assert_eq!((insns[0].off, insns[1].code, insns[1].off), (1, JA, 1));
+        assert_eq!((insns[2].code, insns[2].imm), (0x06, 40_000));
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(super) fn map() -> MapSpec {
         value_size: 16,
         max_entries: 1,
         initial: Vec::new(),
+        generations: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::env::Table;
 use super::expr::PROGRAM_COUNTER;
+use super::frame::Slot;
 use super::handler::{Gen, Refused};
 use super::insn::*;
 use crate::codes::Code;
@@ -34,7 +35,9 @@ impl Gen<'_> {
             Context::NsTid => self.namespace_id(false, span)?,
             Context::Elapsed => self.elapsed(span)?,
             Context::Walltime => {
-                return Err(self.contradiction(span, "a value that was let through"));
+                self.asm.call(Helper::KtimeGetTaiNs);
+                self.asm.imm(R1, self.env.kernel.tai_offset);
+                self.asm.alu(Alu::Sub, R0, R1);
             }
             Context::Image
             | Context::Pod
@@ -92,6 +95,39 @@ impl Gen<'_> {
         self.kernel_read(level, R0, at.pid_numbers, 4);
         self.load(R0, level);
         self.frame.release(mark);
+        Ok(())
+    }
+
+    /// The file name of what the task executes; empty for a task that executes nothing.
+    pub(super) fn executable(&mut self, dst: Slot, span: Span) -> Result<(), Refused> {
+        let Some(at) = self.env.kernel.exe else {
+            return Err(Box::new(
+                Diagnostic::new(
+                    Code::E0402,
+                    span,
+                    "the kernel's BTF lacks the members that lead to a task's executable",
+                )
+                .help("`comm()` gives the thread's name"),
+            ));
+        };
+        let mark = self.frame;
+        let pointer = self.temporary()?;
+        self.zero_text(dst);
+        self.asm.call(Helper::GetCurrentTask);
+        for offset in [at.task_mm, at.mm_exe_file, at.file_dentry, at.dentry_name] {
+            self.kernel_read(pointer, R0, offset, 8);
+            self.load(R0, pointer);
+        }
+        self.frame.release(mark);
+        let end = self.asm.label();
+        self.asm.mov(R3, R0);
+        self.address(R1, dst.plus(8));
+        self.asm.imm(R2, i64::from(self.env.text.text()));
+        self.asm.call(Helper::ProbeReadKernelStr);
+        self.asm.jump_if_imm(Jump::SLe, R0, 0, end);
+        self.asm.alu_imm(Alu::Add, R0, -1);
+        self.finish_text(dst);
+        self.asm.place(end);
         Ok(())
     }
 

@@ -73,10 +73,12 @@ fn line(insn: &Insn) -> String {
         CALL => format!("call {}", Helper::name(imm)),
         EXIT => "exit".to_owned(),
         JA => format!("goto {off:+}"),
+        MAY_GOTO => format!("may_goto {off:+}"),
         0x06 => format!("gotol {imm:+}"),
         TO_BE => format!("r{dst} = be{imm} r{dst}"),
         ATOMIC64 => match imm {
             ATOMIC_ADD => format!("lock {} += r{src}", memory(dst)),
+            ATOMIC_CMPXCHG => format!("r0 = atomic64_cmpxchg({}, r0, r{src})", memory(dst)),
             ATOMIC_XCHG => format!("r{src} = atomic64_xchg({}, r{src})", memory(dst)),
             _ => format!("r{src} = atomic64_fetch_add({}, r{src})", memory(dst)),
         },

@@ -57,7 +57,7 @@ impl Gen<'_> {
     }
 
     /// `left` in r0 and `right` in r1, in that order.
-    fn operands(&mut self, left: &Expr, right: &Expr) -> Result<(), Refused> {
+    pub(super) fn operands(&mut self, left: &Expr, right: &Expr) -> Result<(), Refused> {
         self.int(left)?;
         if self.is_simple(right) {
             return self.int_into(R1, right);
@@ -82,10 +82,7 @@ impl Gen<'_> {
         match &expr.kind {
             ExprKind::Int(value) => self.asm.imm(dst, *value),
             ExprKind::Local(local) => {
-                let slot = *self
-                    .locals
-                    .get(local.0 as usize)
-                    .ok_or_else(|| self.contradiction(expr.span, "a local that is not there"))?;
+                let slot = self.local(*local, expr.span)?;
                 self.load(dst, slot);
             }
             ExprKind::Register(register) => {
@@ -138,9 +135,20 @@ impl Gen<'_> {
             | ExprKind::Format(_) => {
                 return Err(self.contradiction(expr.span, "a string where a number is meant"));
             }
-            ExprKind::Stat { .. } | ExprKind::SetLocal { .. } | ExprKind::Call(..) | ExprKind::Library(..) => {
-                return Err(self.contradiction(expr.span, "an expression that was let through"));
+            ExprKind::SetLocal { local, value, before } => {
+                let slot = self.local(*local, expr.span)?;
+                self.int(value)?;
+                if *before {
+                    self.load(R1, slot);
+                    self.store(slot, R0);
+                    self.asm.mov(R0, R1);
+                } else {
+                    self.store(slot, R0);
+                }
             }
+            ExprKind::Call(function, arguments) => self.call_function(*function, arguments, None, expr.span)?,
+            ExprKind::Library(function, arguments) => self.library_number(*function, arguments, expr.span)?,
+            ExprKind::Stat { global, keys, op } => self.stat(*global, keys, *op, expr.span)?,
             ExprKind::Entry(index) => self.kept_number(*index, expr.span)?,
             ExprKind::Returned(register) => self.returned(*register, expr.span)?,
         }
@@ -153,6 +161,7 @@ impl Gen<'_> {
             (ExprKind::Update { global, keys, op, value, .. }, _) => {
                 self.update(*global, keys, *op, value, None, expr.span)
             }
+            (ExprKind::Call(function, arguments), _) => self.call_function(*function, arguments, None, expr.span),
             (_, Ty::Int) => self.int(expr),
             (_, Ty::Str) => {
                 let mark = self.frame;

@@ -4,10 +4,13 @@
 
 use super::insn::{FP, Reg, SCRATCH};
 
-/// The stack of a program (`MAX_BPF_STACK`).
-const STACK: i32 = 512;
-/// The most scratch memory of a task: offsets are 16 bits wide.
-const MOST_SCRATCH: i32 = 32 * 1024 - 8;
+/// What of the stack of a program (`MAX_BPF_STACK`, 512 bytes) is used: the kernel itself takes up to 16 bytes for loops.
+const STACK: i32 = 488;
+/// The most scratch memory of a task: what a task storage holds (`BPF_LOCAL_STORAGE_MAX_VALUE_SIZE`, a little less than
+/// 64 KiB).
+const MOST_SCRATCH: i32 = 65_000;
+/// How far into the scratch memory its register points: offsets are 16 bits wide and have a sign.
+pub(super) const SCRATCH_BIAS: i32 = 32 * 1024;
 
 /// A place in memory that stays where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +36,16 @@ pub(super) struct Frame {
     scratch: i32,
     /// The most scratch ever in use.
     most: i32,
+    /// Whether the stack stays as it is: memory that the verifier does not follow lets the states of a loop's rounds
+    /// be the same.
+    only_scratch: bool,
 }
 
 impl Frame {
     /// Bytes on the stack, a multiple of 8; in scratch where the stack is full.
     pub(super) fn take(&mut self, bytes: u32) -> Result<Slot, TooLarge> {
         let size = i32::try_from(bytes.next_multiple_of(8)).map_err(|_| TooLarge)?;
-        if self.stack.saturating_add(size) > STACK {
+        if self.only_scratch || self.stack.saturating_add(size) > STACK {
             return self.take_scratch(bytes);
         }
         self.stack += size;
@@ -55,7 +61,12 @@ impl Frame {
         }
         self.scratch += size;
         self.most = self.most.max(self.scratch);
-        Ok(Slot { base: SCRATCH, off: i16::try_from(off).map_err(|_| TooLarge)? })
+        Ok(Slot { base: SCRATCH, off: i16::try_from(off - SCRATCH_BIAS).map_err(|_| TooLarge)? })
+    }
+
+    /// From now on everything is in scratch.
+    pub(super) fn leave_stack(&mut self) {
+        self.only_scratch = true;
     }
 
     /// Releases everything taken since `mark` was copied from here.

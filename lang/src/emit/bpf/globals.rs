@@ -11,19 +11,19 @@ use crate::source::Span;
 /// `BPF_ANY`
 const ANY: i64 = 0;
 /// `BPF_NOEXIST`
-const NO_EXIST: i64 = 1;
+pub(super) const NO_EXIST: i64 = 1;
 /// `-EEXIST`
-const EXISTS: i32 = -17;
+pub(super) const EXISTS: i32 = -17;
 
 impl Gen<'_> {
-    fn layout(&self, global: GlobalIndex, span: Span) -> Result<GlobalLayout, Refused> {
+    pub(super) fn layout(&self, global: GlobalIndex, span: Span) -> Result<GlobalLayout, Refused> {
         layout(self.env.globals, global).cloned().ok_or_else(|| self.contradiction(span, "a global that is not there"))
     }
 
     fn map_layout(&self, global: GlobalIndex, span: Span) -> Result<(MapId, Vec<KeyPart>, Ty), Refused> {
         match self.layout(global, span)? {
             GlobalLayout::Map { map, keys, value } => Ok((map, keys, value)),
-            GlobalLayout::Number { .. } | GlobalLayout::Text { .. } => {
+            GlobalLayout::Number { .. } | GlobalLayout::Text { .. } | GlobalLayout::Stats { .. } => {
                 Err(self.contradiction(span, "a scalar where a map is meant"))
             }
         }
@@ -31,19 +31,19 @@ impl Gen<'_> {
 
     pub(super) fn global_number(&mut self, global: GlobalIndex, span: Span) -> Result<(), Refused> {
         match self.layout(global, span)? {
-            GlobalLayout::Number { offset } => {
+            GlobalLayout::Number { offset, .. } => {
                 self.asm.map_value(R1, SCALARS, offset);
                 self.asm.load(Width::D, R0, R1, 0);
                 Ok(())
             }
-            GlobalLayout::Text { .. } | GlobalLayout::Map { .. } => {
+            GlobalLayout::Text { .. } | GlobalLayout::Map { .. } | GlobalLayout::Stats { .. } => {
                 Err(self.contradiction(span, "a string or map where a number is meant"))
             }
         }
     }
 
     pub(super) fn global_text(&mut self, global: GlobalIndex, dst: Slot, span: Span) -> Result<(), Refused> {
-        let GlobalLayout::Text { map, index } = self.layout(global, span)? else {
+        let GlobalLayout::Text { map, index, .. } = self.layout(global, span)? else {
             return Err(self.contradiction(span, "a number or map where a string is meant"));
         };
         let mark = self.frame;
@@ -67,15 +67,30 @@ impl Gen<'_> {
         self.asm.place(end);
     }
 
-    /// The address of the value in r0, or 0.
-    fn look_up(&mut self, map: MapId, key: Slot) {
+    /// The map of a global in r1: for one with generations, the one of this moment. Clobbers r0–r5.
+    pub(super) fn map_in_r1(&mut self, map: MapId) {
+        if !self.env.has_generations(map) {
+            self.asm.map(R1, map);
+            return;
+        }
+        let key = self.shared.counter_key;
+        self.asm.store_imm(Width::W, key.base, key.off, 0);
         self.asm.map(R1, map);
+        self.address(R2, key);
+        self.asm.call(Helper::MapLookupElem);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, self.lost);
+        self.asm.mov(R1, R0);
+    }
+
+    /// The address of the value in r0, or 0.
+    pub(super) fn look_up(&mut self, map: MapId, key: Slot) {
+        self.map_in_r1(map);
         self.address(R2, key);
         self.asm.call(Helper::MapLookupElem);
     }
 
     /// Computes a key.
-    fn key(&mut self, parts: &[KeyPart], keys: &[Expr], span: Span) -> Result<Slot, Refused> {
+    pub(super) fn key(&mut self, parts: &[KeyPart], keys: &[Expr], span: Span) -> Result<Slot, Refused> {
         if parts.len() != keys.len() {
             return Err(self.contradiction(span, "a key of another length"));
         }
@@ -118,7 +133,11 @@ impl Gen<'_> {
     }
 
     pub(super) fn map_has(&mut self, global: GlobalIndex, keys: &[Expr], span: Span) -> Result<(), Refused> {
-        let (map, parts, _) = self.map_layout(global, span)?;
+        let (GlobalLayout::Map { map, keys: parts, .. } | GlobalLayout::Stats { map, keys: parts, .. }) =
+            self.layout(global, span)?
+        else {
+            return Err(self.contradiction(span, "a scalar where a map is meant"));
+        };
         let mark = self.frame;
         let key = self.key(&parts, keys, span)?;
         self.look_up(map, key);
@@ -163,7 +182,7 @@ impl Gen<'_> {
             return self.set_text(global, keys, value, None, span);
         }
         match self.layout(global, span)? {
-            GlobalLayout::Number { offset } => {
+            GlobalLayout::Number { offset, .. } => {
                 self.int(value)?;
                 self.asm.mov(R2, R0);
                 self.asm.map_value(R1, SCALARS, offset);
@@ -196,7 +215,9 @@ impl Gen<'_> {
                 self.frame.release(mark);
                 Ok(())
             }
-            GlobalLayout::Text { .. } => Err(self.contradiction(span, "a number set to a string")),
+            GlobalLayout::Text { .. } | GlobalLayout::Stats { .. } => {
+                Err(self.contradiction(span, "a number set to a string"))
+            }
         }
     }
 
@@ -254,7 +275,7 @@ impl Gen<'_> {
 
     /// `bpf_map_update_elem`; its answer is in r0.
     fn put(&mut self, map: MapId, key: Slot, value: Slot, flags: i64) {
-        self.asm.map(R1, map);
+        self.map_in_r1(map);
         self.address(R2, key);
         self.address(R3, value);
         self.asm.imm(R4, flags);
@@ -282,13 +303,15 @@ impl Gen<'_> {
     ) -> Result<(), Refused> {
         let mark = self.frame;
         let (map, key) = match self.layout(global, span)? {
-            GlobalLayout::Text { map, index } => {
+            GlobalLayout::Text { map, index, .. } => {
                 let key = self.temporary()?;
                 self.asm.store_imm(Width::W, key.base, key.off, index.cast_signed());
                 (map, key)
             }
             GlobalLayout::Map { map, keys: parts, .. } => (map, self.key(&parts, keys, span)?),
-            GlobalLayout::Number { .. } => return Err(self.contradiction(span, "a number set to a string")),
+            GlobalLayout::Number { .. } | GlobalLayout::Stats { .. } => {
+                return Err(self.contradiction(span, "a number set to a string"));
+            }
         };
         let slot = self.text_slot()?;
         self.text(value, slot)?;

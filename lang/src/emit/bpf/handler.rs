@@ -1,17 +1,18 @@
-//! Owns turning one handler into instructions: its statements, its ends, and what is counted at each. Expressions,
-//! strings, globals and output are in files of their own.
+//! Owns turning one handler into instructions: its memory, its ends, and what is counted at each. Statements,
+//! expressions, strings, globals and output are in files of their own.
 
+use super::Category;
 use super::asm::{Asm, Label};
 use super::env::{Env, Rodata};
-use super::frame::{Frame, Slot, TooLarge};
+use super::frame::{Frame, SCRATCH_BIAS, Slot, TooLarge};
 use super::insn::*;
 use super::map::{COUNTERS, SCALARS};
 use super::output::Recorder;
+use super::reach::Reach;
 use super::returns::{self, Ending};
-use super::{Category, PrintLayout};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{self, Handler, ProbeIndex, Stmt, Ty, Variant};
+use crate::ir::{self, ProbeIndex, Stmt, Variant};
 use crate::source::Span;
 
 /// Why a handler cannot be compiled.
@@ -22,8 +23,8 @@ pub(super) type Refused = Box<Diagnostic>;
 pub(super) struct Shared {
     /// Counts `CONTAINER` (a byte offset) for probe `SITE`, and ends.
     pub(super) count: Label,
-    /// 16 bytes: the key of the filter, later of the counters.
-    pub(super) key: Slot,
+    /// 4 bytes: the key of the counters, for what is counted besides the hit.
+    pub(super) counter_key: Slot,
     /// 8 bytes: the container's pid level.
     pub(super) pid_level: Slot,
 }
@@ -37,19 +38,32 @@ pub(super) struct Gen<'a> {
     pub(super) probe: ProbeIndex,
     pub(super) span: Span,
     pub(super) variant: &'a Variant,
-    /// Prints of this handler, in the order of the source, with the index of the first.
-    pub(super) prints: &'a [PrintLayout],
-    pub(super) first_print: usize,
     pub(super) frame: Frame,
+    /// Locals of the handler, or of the function whose body is being written.
     pub(super) locals: Vec<Slot>,
+    /// Where the loops around what is being written go on, and where they end.
+    pub(super) loops: Vec<(Label, Label)>,
+    /// The function whose body is being written.
+    pub(super) function: Option<Returning>,
     pub(super) recorder: Recorder,
+    /// 8 bytes that count the rounds of all loops, where there are any.
+    pub(super) steps: Option<Slot>,
     /// Where a value that cannot be read leads.
     pub(super) fault: Label,
     pub(super) lost: Label,
     /// The call that ends here, at returns.
     pub(super) call: Option<returns::Call>,
-    done: Label,
-    exit: Label,
+    /// Where a loop that is too long leads.
+    pub(super) step_limit: Label,
+    pub(super) done: Label,
+    pub(super) exit: Label,
+}
+
+/// Where `return` leads, and where its value goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Returning {
+    pub(super) end: Label,
+    pub(super) value: Option<Slot>,
 }
 
 /// A handler's instructions were written; how much scratch they use.
@@ -84,8 +98,6 @@ pub(super) struct Input<'a> {
     pub(super) probe: ProbeIndex,
     pub(super) span: Span,
     pub(super) variant: &'a Variant,
-    pub(super) prints: &'a [PrintLayout],
-    pub(super) first_print: usize,
     /// What of the stack is taken by the program.
     pub(super) frame: Frame,
     /// Whether the task's scratch memory is fetched (a handler that turns out to need it is written again).
@@ -96,7 +108,7 @@ pub(super) struct Input<'a> {
 
 /// What compiles code of a handler that has no output.
 pub(super) fn bare<'a>(env: &'a Env<'a>, asm: &'a mut Asm, rodata: &'a mut Rodata, input: &Input<'a>) -> Gen<'a> {
-    let (fault, lost, done, exit) = (asm.label(), asm.label(), asm.label(), asm.label());
+    let [fault, lost, step_limit, done, exit] = std::array::from_fn(|_| asm.label());
     Gen {
         env,
         asm,
@@ -105,14 +117,16 @@ pub(super) fn bare<'a>(env: &'a Env<'a>, asm: &'a mut Asm, rodata: &'a mut Rodat
         probe: input.probe,
         span: input.span,
         variant: input.variant,
-        prints: input.prints,
-        first_print: input.first_print,
         frame: input.frame,
         locals: Vec::new(),
+        loops: Vec::new(),
+        function: None,
         recorder: Recorder::None,
+        steps: None,
         fault,
         lost,
         call: None,
+        step_limit,
         done,
         exit,
     }
@@ -121,19 +135,27 @@ pub(super) fn bare<'a>(env: &'a Env<'a>, asm: &'a mut Asm, rodata: &'a mut Rodat
 /// Writes a handler behind the program's dispatch.
 pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>) -> Result<Written, Refused> {
     let mut it = bare(env, asm, rodata, input);
-    let (fault, lost, done, exit) = (it.fault, it.lost, it.done, it.exit);
+    let (fault, lost, step_limit, done, exit) = (it.fault, it.lost, it.step_limit, it.done, it.exit);
     let filtered = it.asm.label();
-    it.recorder = Recorder::plan(&mut it.frame, env, input).map_err(|_| too_large(input.span))?;
+    let handler = &input.variant.handler;
+    let reach = Reach::of(env.program, handler);
+    if reach.loops {
+        it.leave_stack()?;
+        it.steps = Some(it.temporary()?);
+    }
+    it.recorder = Recorder::plan(&mut it.frame, env, handler, &reach).map_err(|_| too_large(input.span))?;
     it.asm.at(input.span);
     if input.scratch {
         it.fetch_scratch();
     }
+    if let Some(steps) = it.steps {
+        it.asm.store_imm(Width::D, steps.base, steps.off, 0);
+    }
     if let Some(ending) = input.ending {
         it.find_call(ending)?;
     }
-    let handler = &input.variant.handler;
-    it.zero_locals(handler)?;
-    it.begin_record()?;
+    it.locals = it.declare(&handler.locals)?;
+    it.begin_record(&reach.once)?;
     if let Some(condition) = &handler.condition {
         it.branch(condition, false, filtered)?;
     }
@@ -142,13 +164,16 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
     it.asm.place(done);
     it.finish(false)?;
     it.asm.place(exit);
-    if exits(&handler.body) {
+    let functions = reach.functions.iter().filter_map(|index| env.function(*index));
+    if exits(&handler.body) || functions.into_iter().any(|function| exits(&function.body)) {
         it.finish(true)?;
     }
     it.asm.place(filtered);
     it.end(Category::Filtered);
     it.asm.place(fault);
     it.end(Category::ReadFaults);
+    it.asm.place(step_limit);
+    it.end(Category::StepLimit);
     it.asm.place(lost);
     it.end(Category::Lost);
     if let Some(ending) = input.ending {
@@ -161,11 +186,19 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
 pub(super) fn too_large(span: Span) -> Refused {
     Box::new(
         Diagnostic::new(Code::E0303, span, "this handler needs more memory than a program in the kernel can have")
-            .help("use fewer or shorter strings: a smaller --strlen, fewer strings in one statement"),
+            .help("use fewer or shorter strings: a smaller --strlen, fewer of them in one expression, a smaller value"),
     )
 }
 
 impl Gen<'_> {
+    /// From now on everything is in scratch: the verifier does not follow what is there, and so finds the same state in
+    /// every round of a loop.
+    pub(super) fn leave_stack(&mut self) -> Result<(), Refused> {
+        self.frame.leave_stack();
+        self.shared.counter_key = self.temporary()?;
+        Ok(())
+    }
+
     pub(super) fn too_large(&self, _: TooLarge) -> Refused {
         too_large(self.span)
     }
@@ -208,97 +241,7 @@ impl Gen<'_> {
         self.asm.call(Helper::TaskStorageGet);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, self.lost);
         self.asm.mov(SCRATCH, R0);
-    }
-
-    fn zero_locals(&mut self, handler: &Handler) -> Result<(), Refused> {
-        for ir::Local { ty, .. } in &handler.locals {
-            let slot = match ty {
-                Ty::Int => {
-                    let slot = self.temporary()?;
-                    self.asm.store_imm(Width::D, slot.base, slot.off, 0);
-                    slot
-                }
-                Ty::Str => {
-                    let slot = self.text_slot()?;
-                    self.zero_text(slot);
-                    slot
-                }
-            };
-            self.locals.push(slot);
-        }
-        Ok(())
-    }
-
-    fn statements(&mut self, body: &[Stmt]) -> Result<(), Refused> {
-        body.iter().try_for_each(|stmt| self.statement(stmt))
-    }
-
-    fn statement(&mut self, stmt: &Stmt) -> Result<(), Refused> {
-        match stmt {
-            Stmt::SetLocal(local, value) => {
-                self.asm.at(value.span);
-                let slot = *self
-                    .locals
-                    .get(local.0 as usize)
-                    .ok_or_else(|| self.contradiction(value.span, "a local that is not there"))?;
-                match value.ty {
-                    Ty::Int => {
-                        self.int(value)?;
-                        self.store(slot, R0);
-                    }
-                    Ty::Str => {
-                        // The value may contain the local itself.
-                        let mark = self.frame;
-                        let computed = self.text_slot()?;
-                        self.text(value, computed)?;
-                        self.copy_slot(slot, computed);
-                        self.frame.release(mark);
-                    }
-                }
-                Ok(())
-            }
-            Stmt::Effect(value) => {
-                self.asm.at(value.span);
-                self.effect(value)
-            }
-            Stmt::If { condition, then, otherwise } => {
-                self.asm.at(condition.span);
-                let (no, end) = (self.asm.label(), self.asm.label());
-                self.branch(condition, false, no)?;
-                self.forget_offset();
-                self.statements(then)?;
-                self.forget_offset();
-                if !otherwise.is_empty() {
-                    self.asm.jump(end);
-                }
-                self.asm.place(no);
-                self.statements(otherwise)?;
-                self.forget_offset();
-                self.asm.place(end);
-                Ok(())
-            }
-            Stmt::Print(print) => {
-                self.asm.at(print.span);
-                self.print(print)
-            }
-            Stmt::Next => {
-                self.forget_offset();
-                self.asm.jump(self.done);
-                Ok(())
-            }
-            Stmt::Exit => {
-                self.forget_offset();
-                self.asm.jump(self.exit);
-                Ok(())
-            }
-            Stmt::While { .. }
-            | Stmt::Foreach(_)
-            | Stmt::Break
-            | Stmt::Continue
-            | Stmt::Return(_)
-            | Stmt::Delete { .. }
-            | Stmt::Aggregate { .. } => Err(self.contradiction(self.span, "a statement that was let through")),
-        }
+        self.asm.alu_imm(Alu::Add, SCRATCH, SCRATCH_BIAS);
     }
 
     /// Ends the run: its record is written, and it is counted.
@@ -336,7 +279,7 @@ impl Gen<'_> {
     /// Counts something besides the hit; clobbers r0–r5.
     pub(super) fn bump(&mut self, category: Category) {
         let absent = self.asm.label();
-        let key = self.shared.key;
+        let key = self.shared.counter_key;
         self.asm.imm(R1, i64::from(self.probe.0));
         self.asm.store(Width::W, key.base, key.off, R1);
         self.asm.map(R1, COUNTERS);

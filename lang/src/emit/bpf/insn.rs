@@ -16,6 +16,11 @@ pub struct Insn {
 }
 
 impl Insn {
+    /// Whether it heads a loop (kernel 6.9).
+    pub fn is_loop(&self) -> bool {
+        self.code == MAY_GOTO
+    }
+
     /// As the kernel reads it (`struct bpf_insn`, little-endian).
     pub fn to_bytes(self) -> [u8; 8] {
         let [o0, o1] = self.off.to_le_bytes();
@@ -33,6 +38,7 @@ pub(super) const R1: Reg = Reg(1);
 pub(super) const R2: Reg = Reg(2);
 pub(super) const R3: Reg = Reg(3);
 pub(super) const R4: Reg = Reg(4);
+pub(super) const R5: Reg = Reg(5);
 /// The program's context (`struct pt_regs`).
 pub(super) const CTX: Reg = Reg(6);
 /// The site id.
@@ -58,6 +64,10 @@ pub(super) const ATOMIC64: u8 = 0xdb;
 pub(super) const ATOMIC_ADD: i32 = 0x00;
 pub(super) const ATOMIC_FETCH: i32 = 0x01;
 pub(super) const ATOMIC_XCHG: i32 = 0xe1;
+/// Compares with r0; the old value comes back in r0.
+pub(super) const ATOMIC_CMPXCHG: i32 = 0xf1;
+/// `BPF_JMP | BPF_JCOND`, source `BPF_MAY_GOTO` (0): jumps when the kernel wants the loop ended (kernel 6.9).
+pub(super) const MAY_GOTO: u8 = 0xe5;
 /// `BPF_ALU | BPF_END | BPF_TO_BE`
 pub(super) const TO_BE: u8 = 0xdc;
 
@@ -145,6 +155,7 @@ pub(super) enum Helper {
     MapUpdateElem = 2,
     MapDeleteElem = 3,
     KtimeGetNs = 5,
+    GetPrandomU32 = 7,
     GetSmpProcessorId = 8,
     GetCurrentPidTgid = 14,
     GetCurrentUidGid = 15,
@@ -152,19 +163,23 @@ pub(super) enum Helper {
     GetCurrentTask = 35,
     ProbeReadKernel = 113,
     ProbeReadUserStr = 114,
+    ProbeReadKernelStr = 115,
     GetCurrentAncestorCgroupId = 123,
     SeqWrite = 127,
     RingbufOutput = 130,
     CopyFromUser = 148,
     TaskStorageGet = 156,
     GetCurrentTaskBtf = 158,
+    Snprintf = 165,
     GetAttachCookie = 174,
+    MapLookupPercpuElem = 195,
+    KtimeGetTaiNs = 208,
 }
 
 impl Helper {
     /// The name of a function by its number.
     pub(super) fn name(number: i32) -> String {
-        const ALL: [(Helper, &str); 18] = [
+        const ALL: [(Helper, &str); 23] = [
             (Helper::MapLookupElem, "bpf_map_lookup_elem"),
             (Helper::MapUpdateElem, "bpf_map_update_elem"),
             (Helper::MapDeleteElem, "bpf_map_delete_elem"),
@@ -182,6 +197,11 @@ impl Helper {
             (Helper::CopyFromUser, "bpf_copy_from_user"),
             (Helper::TaskStorageGet, "bpf_task_storage_get"),
             (Helper::GetCurrentTaskBtf, "bpf_get_current_task_btf"),
+            (Helper::GetPrandomU32, "bpf_get_prandom_u32"),
+            (Helper::ProbeReadKernelStr, "bpf_probe_read_kernel_str"),
+            (Helper::Snprintf, "bpf_snprintf"),
+            (Helper::MapLookupPercpuElem, "bpf_map_lookup_percpu_elem"),
+            (Helper::KtimeGetTaiNs, "bpf_ktime_get_tai_ns"),
             (Helper::GetAttachCookie, "bpf_get_attach_cookie"),
         ];
         let known = ALL.iter().find(|(helper, _)| *helper as i32 == number);

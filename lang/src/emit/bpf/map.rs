@@ -1,6 +1,7 @@
 //! Owns which maps a program uses and how their keys and values are laid out in memory.
 
-use crate::ir::{GlobalIndex, Ty};
+use crate::ir::{GlobalIndex, StatsShape, Ty};
+use crate::stats::{LOG_BUCKETS, Stats};
 use crate::value::Value;
 
 /// Index into [`super::Compiled::maps`].
@@ -31,6 +32,8 @@ pub enum MapKind {
     Constant,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
     PerCpuArray,
+    /// `BPF_MAP_TYPE_PERCPU_HASH`, its elements allocated beforehand.
+    PerCpuHash,
     /// `BPF_MAP_TYPE_RINGBUF`; `max_entries` is its size in bytes.
     Ring,
     /// `BPF_MAP_TYPE_TASK_STORAGE`
@@ -52,6 +55,9 @@ pub struct MapSpec {
     pub max_entries: u32,
     /// Values of the entries 0, 1, … to begin with.
     pub initial: Vec<Vec<u8>>,
+    /// Whether the map is the only element of an array of maps (`BPF_MAP_TYPE_ARRAY_OF_MAPS`), which programs go
+    /// through: the runner puts an empty one into its place to delete all entries.
+    pub generations: bool,
 }
 
 /// Key of [`FILTER`]: who counts at the links of a group.
@@ -203,6 +209,8 @@ pub enum GlobalLayout {
     Number {
         /// Byte offset there.
         offset: u32,
+        /// What it is at first.
+        initial: i64,
     },
     /// One element of an array of strings.
     Text {
@@ -210,6 +218,8 @@ pub enum GlobalLayout {
         map: MapId,
         /// Index of the element.
         index: u32,
+        /// What it is at first.
+        initial: Vec<u8>,
     },
     /// A hash map.
     Map {
@@ -220,6 +230,69 @@ pub enum GlobalLayout {
         /// Type of the values: 8 bytes, or a string's slot.
         value: Ty,
     },
+    /// An aggregate, or a map of them.
+    Stats {
+        /// The map; for a single aggregate an array of one element.
+        map: MapId,
+        /// Parts of the key, one behind the other; none for a single aggregate.
+        keys: Vec<KeyPart>,
+        /// How an aggregate lies in memory.
+        stats: StatsLayout,
+        /// Whether each cpu has its own.
+        per_cpu: bool,
+    },
+}
+
+/// How an aggregate lies in memory: zeros are an aggregate of nothing. 8 bytes each: count; sum; the greatest, its sign
+/// turned so that greater is greater as an unsigned number; the least, the same with all bits turned; then the buckets of
+/// the histogram of powers of two, where there is one; then those of each linear one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsLayout {
+    /// What is kept.
+    pub shape: StatsShape,
+}
+
+impl StatsLayout {
+    /// Where the buckets begin.
+    pub(super) const BUCKETS: u32 = 32;
+
+    /// Bytes of an aggregate.
+    pub fn size(&self) -> u32 {
+        let log = if self.shape.log { LOG_BUCKETS } else { 0 };
+        let buckets: usize = self.shape.linear.iter().map(|linear| linear.buckets()).sum();
+        u32::try_from((log + buckets) * 8).unwrap_or(u32::MAX).saturating_add(StatsLayout::BUCKETS)
+    }
+
+    /// An aggregate from its bytes; of more bytes than one takes, all that are there together (each cpu's).
+    pub fn decode(&self, bytes: &[u8]) -> Stats {
+        let mut all = Stats::new(&self.shape);
+        for one in bytes.chunks_exact(self.size() as usize) {
+            let mut words = one.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
+            let mut next = || words.next().unwrap_or(0);
+            let mut stats = Stats { count: next(), sum: next().cast_signed(), ..Stats::new(&self.shape) };
+            (stats.max, stats.min) = (StatsLayout::ordered(next()), StatsLayout::ordered(!next()));
+            stats.log.iter_mut().chain(stats.linear.iter_mut().flatten()).for_each(|bucket| *bucket = next());
+            all.merge(&stats);
+        }
+        all
+    }
+
+    /// One aggregate as the kernel holds it.
+    pub fn encode(&self, stats: &Stats) -> Vec<u8> {
+        if stats.count == 0 {
+            return vec![0; self.size() as usize];
+        }
+        let (max, min) = (stats.max.cast_unsigned() ^ (1 << 63), !(stats.min.cast_unsigned() ^ (1 << 63)));
+        let head = [stats.count, stats.sum.cast_unsigned(), max, min];
+        let buckets = stats.log.iter().chain(stats.linear.iter().flatten());
+        let mut bytes: Vec<u8> = head.iter().chain(buckets).flat_map(|word| word.to_le_bytes()).collect();
+        bytes.resize(self.size() as usize, 0);
+        bytes
+    }
+
+    fn ordered(word: u64) -> i64 {
+        (word ^ (1 << 63)).cast_signed()
+    }
 }
 
 impl GlobalLayout {

@@ -6,40 +6,49 @@
 //! [`output`] (one record per run). What it leaves: a [`record`] in the ring, changed globals ([`store`]), and exactly
 //! one counter ([`Category`]) raised by one.
 
+mod aggregate;
 mod asm;
+mod bytes;
 pub mod cgroups;
 mod context;
+mod control;
 mod disassembly;
 mod env;
 mod expr;
+mod fields;
 mod filter;
 mod frame;
 mod globals;
 mod handler;
 pub mod identity;
 mod insn;
+mod layout;
+mod library;
 pub mod map;
 mod output;
 mod program;
+mod reach;
 pub mod record;
 mod returns;
 pub mod store;
 pub mod tasks;
 mod text;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::gate::{Construct, refuse};
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
-    Constant, ContainerIndex, Context, Expr, ExprKind, FileIndex, GlobalKind, Handler, ProbeIndex, ProbeKind, Program,
-    Ty, Variant,
+    ContainerIndex, Context, Expr, ExprKind, FileIndex, Function, FunctionIndex, Handler, Print, ProbeIndex, ProbeKind,
+    Program, Stmt, Variant,
 };
 use crate::source::Span;
-use crate::world::TargetKind;
+use crate::world::{Container, TargetKind};
 use env::{Env, Rodata};
 pub use insn::Insn;
-use map::{FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, TextLayout};
+use layout::{lay_out_globals, standard_maps};
+use map::{GlobalLayout, MapId, MapKind, MapSpec, TextLayout};
 use program::Entry;
 pub use record::{PrintLayout, Record};
 
@@ -52,11 +61,13 @@ pub struct Options {
     pub map_size: u32,
     /// Bytes of the ring buffer (`--ring-size`): a power of two, at least a page.
     pub ring_size: u32,
+    /// How many rounds all loops of a run may go together (`--max-steps`), at most a billion.
+    pub max_steps: u32,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { strlen: 256, map_size: 4096, ring_size: 4 << 20 }
+        Options { strlen: 256, map_size: 4096, ring_size: 4 << 20, max_steps: 10_000 }
     }
 }
 
@@ -69,6 +80,11 @@ pub struct KernelFacts {
     pub pids: Option<PidOffsets>,
     /// Where it holds what a task descends from.
     pub lineage: Option<LineageOffsets>,
+    /// Where the kernel holds the file that a task executes.
+    pub exe: Option<ExeOffsets>,
+    /// What the kernel's TAI clock is ahead of its real-time clock, in ns: 0 where nobody told it of leap seconds. It
+    /// follows settings of the real-time clock.
+    pub tai_offset: i64,
 }
 
 /// Byte offsets of members of `task_struct`.
@@ -82,6 +98,19 @@ pub struct LineageOffsets {
     pub start: u32,
     /// `real_parent`
     pub parent: u32,
+}
+
+/// Byte offsets of members in the kernel's structures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExeOffsets {
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `mm_struct.exe_file`
+    pub mm_exe_file: u32,
+    /// `file.f_path.dentry`
+    pub file_dentry: u32,
+    /// `dentry.d_name.name`
+    pub dentry_name: u32,
 }
 
 /// Byte offsets of members in the kernel's structures.
@@ -108,6 +137,8 @@ pub struct Needs {
     pub pids: bool,
     /// [`KernelFacts::lineage`]
     pub lineage: bool,
+    /// [`KernelFacts::exe`]
+    pub exe: bool,
 }
 
 /// Index into [`Compiled::sites`]: the lower half of a link's cookies.
@@ -138,6 +169,8 @@ pub struct CompiledSite {
 pub struct BpfProgram {
     /// Files whose sites it serves.
     pub files: Vec<FileIndex>,
+    /// The variants whose sites it serves there.
+    pub variants: Vec<usize>,
     /// Instructions; those in `maps` still lack their map.
     pub insns: Vec<Insn>,
     /// Index of an instruction, and the map whose descriptor belongs into its immediate.
@@ -211,8 +244,22 @@ pub struct Compiled {
     pub levels: Vec<u32>,
     /// Whether tasks of the host count: then new cgroups are to be watched ([`cgroups`]) with the map of their number.
     pub watches_cgroups: Option<MapId>,
-    /// Name and id of each container.
-    containers: Vec<(String, String)>,
+    /// What is known of each container.
+    containers: Vec<ContainerNames>,
+    /// The point of each probe as written.
+    points: Vec<String>,
+    /// How values are shown: of the program no more than that.
+    shown: Program,
+}
+
+/// What handlers can ask of a container.
+#[derive(Clone, Debug)]
+pub(super) struct ContainerNames {
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) image: String,
+    pub(super) pod: String,
+    pub(super) runtime: String,
 }
 
 impl Compiled {
@@ -221,17 +268,23 @@ impl Compiled {
         self.sites.get(id.0 as usize)
     }
 
-    fn container_name(&self, index: ContainerIndex) -> Option<&str> {
-        self.containers.get(index.0 as usize).map(|(name, _)| name.as_str())
-    }
-
-    fn container_id(&self, index: ContainerIndex) -> Option<&str> {
-        self.containers.get(index.0 as usize).map(|(_, id)| id.as_str())
+    fn container(&self, index: ContainerIndex) -> Option<&ContainerNames> {
+        self.containers.get(index.0 as usize)
     }
 }
 
-/// Room for containers that come later, restarts included.
-const SPARE_CONTAINERS: u32 = 256;
+impl ContainerNames {
+    pub(super) fn of(container: &Container) -> ContainerNames {
+        let pod = container.pod.as_ref();
+        ContainerNames {
+            name: container.display_name().to_owned(),
+            id: container.id.clone(),
+            image: container.image.clone().unwrap_or_default(),
+            pod: pod.map_or_else(String::new, |pod| format!("{}/{}", pod.namespace, pod.name)),
+            runtime: container.runtime.as_str().to_owned(),
+        }
+    }
+}
 
 /// Calls `visit` on all expressions of a handler, operands included.
 fn visit_handler<'a>(handler: &'a Handler, visit: &mut dyn FnMut(&'a Expr)) {
@@ -244,30 +297,28 @@ fn visit_handler<'a>(handler: &'a Handler, visit: &mut dyn FnMut(&'a Expr)) {
 /// Whether this engine can do a construct; what it cannot, in words.
 fn can(construct: Construct) -> Result<(), &'static str> {
     match construct {
-        Construct::Loop => Err("the embedded engine cannot run loops yet"),
-        Construct::Foreach => Err("the embedded engine cannot go over a map yet"),
-        Construct::Delete => Err("the embedded engine cannot delete from maps yet"),
-        Construct::Aggregate | Construct::Stat => Err("the embedded engine cannot aggregate yet"),
-        Construct::Event => Err("the embedded engine cannot emit structured events yet"),
-        Construct::Error => Err("the embedded engine cannot run `error()` yet"),
-        Construct::Table => Err("the embedded engine cannot print whole maps and histograms yet"),
-        Construct::Call => Err("the embedded engine cannot call functions of the program yet"),
-        Construct::Library(_) => Err("the embedded engine cannot call this function of the library yet"),
-        Construct::Format => Err("the embedded engine cannot run `sprintf` yet"),
-        Construct::SetLocal => Err("the embedded engine cannot use the value of an assignment to a local yet"),
-        Construct::UserText | Construct::UserBytes => Err("the embedded engine cannot read text of a given length yet"),
-        Construct::Whole => Err("the embedded engine cannot show whole values yet"),
-        Construct::Float => Err("the embedded engine cannot show floating-point numbers yet"),
+        Construct::Foreach => Err("the embedded engine goes over a map in `begin`, `end` and `every` only"),
+        Construct::Table => {
+            Err("the embedded engine prints whole maps and histograms in `begin`, `end` and `every` only")
+        }
         Construct::Return => Ok(()),
         Construct::Semaphore => Err("the embedded engine cannot raise the semaphore of a mark yet"),
+        Construct::Loop
+        | Construct::Delete
+        | Construct::Aggregate
+        | Construct::Stat
+        | Construct::Event
+        | Construct::Error
+        | Construct::Call
+        | Construct::Library(_)
+        | Construct::Format
+        | Construct::SetLocal
+        | Construct::UserText
+        | Construct::UserBytes
+        | Construct::Whole
+        | Construct::Float => Ok(()),
         Construct::Context(context) => match context {
-            Context::Image
-            | Context::Pod
-            | Context::Runtime
-            | Context::Exe
-            | Context::Walltime
-            | Context::Stack(_)
-            | Context::Caller => Err("the embedded engine cannot give this value yet"),
+            Context::Stack(_) | Context::Caller => Err("the embedded engine cannot give this value yet"),
             Context::Pid
             | Context::Tid
             | Context::NsPid
@@ -275,6 +326,11 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::Comm
             | Context::Container
             | Context::ContainerId
+            | Context::Image
+            | Context::Pod
+            | Context::Runtime
+            | Context::Exe
+            | Context::Walltime
             | Context::Now
             | Context::Elapsed
             | Context::Uid
@@ -305,14 +361,18 @@ fn saved(program: &Program) -> impl Iterator<Item = &Expr> {
 pub fn needs(program: &Program) -> Needs {
     let lineage = program.containers.iter().any(|container| container.kind == TargetKind::Process);
     let mut needs = Needs { lineage, ..Needs::default() };
-    let mut look = |expr: &Expr| {
-        needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_));
+    let mut visit = |expr: &Expr| {
+        needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_) | ExprKind::UserText { .. });
         needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
+        needs.exe |= matches!(expr.kind, ExprKind::Context(Context::Exe));
     };
     for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {
-        visit_handler(handler, &mut |expr| look(expr));
+        visit_handler(handler, &mut visit);
     }
-    saved(program).for_each(|saved| saved.visit(&mut |expr| look(expr)));
+    for function in reached(program) {
+        crate::ir::visit_expressions(&function.body, &mut visit);
+    }
+    saved(program).for_each(|saved| saved.visit(&mut visit));
     needs
 }
 
@@ -321,7 +381,14 @@ pub fn needs(program: &Program) -> Needs {
 /// # Errors
 /// What this engine cannot do, each with its place.
 pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Compiled, Vec<Diagnostic>> {
-    let in_kernel = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| handler);
+    // Functions, and what returns keep, are looked at as handlers of their own: only those that run in the kernel matter.
+    let functions: Vec<Handler> = reached(program)
+        .into_iter()
+        .map(|function| function.body.clone())
+        .chain([saved(program).cloned().map(Stmt::Effect).collect()])
+        .map(|body| Handler { body, ..Handler::default() })
+        .collect();
+    let in_kernel = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| handler).chain(&functions);
     let refused =
         refuse(program, in_kernel, false, &can, "another engine may: `ctp build --emit stap` emits a SystemTap script");
     if !refused.is_empty() {
@@ -329,7 +396,9 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     }
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
-    let globals = lay_out_globals(program, options, text, &mut maps);
+    let globals = lay_out_globals(program, options, text, &mut maps)?;
+    let generations: Vec<MapId> =
+        (0u32..).map(MapId).zip(&maps).filter(|(_, spec)| spec.generations).map(|(id, _)| id).collect();
     let (calls, first_calls) = (returns::maps(program, text), maps.len());
     maps.extend(calls.iter().cloned());
     let calls_of = |variant: &Variant| {
@@ -340,19 +409,20 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
     let tasks = filter::tasks(program, kernel)?;
-    let env = Env { program, kernel: *kernel, text, globals: &globals, sites: &sites, scratch, constants };
-
-    let mut prints: Vec<PrintLayout> = Vec::new();
-    let mut first_prints = Vec::new();
-    for (probe, variant, _) in variants(program) {
-        first_prints.push(prints.len());
-        let point = program.probes.get(probe.0 as usize).map_or("", |probe| &probe.point);
-        prints.extend(
-            output::prints(&variant.handler.body)
-                .into_iter()
-                .map(|print| PrintLayout { print: print.clone(), fields: output::fields(print, point) }),
-        );
-    }
+    let (prints, print_numbers) = number_prints(program);
+    let env = Env {
+        program,
+        kernel: *kernel,
+        text,
+        globals: &globals,
+        sites: &sites,
+        max_steps: options.max_steps.min(1_000_000_000),
+        prints: &prints,
+        print_numbers: &print_numbers,
+        generations: &generations,
+        scratch,
+        constants,
+    };
 
     let mut rodata = Rodata::default();
     let mut programs = Vec::new();
@@ -360,26 +430,18 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let mut scratch_size = 0;
     for (files, wanted) in program_sets(program) {
         let entries: Vec<Entry<'_>> = variants(program)
-            .zip(&first_prints)
             .enumerate()
             .filter(|(index, _)| wanted.contains(index))
-            .filter_map(|(index, ((probe, variant, first_site), first_print))| {
-                let end = first_prints.get(index + 1).copied().unwrap_or(prints.len());
-                Some(Entry {
-                    probe,
-                    span: program.probes.get(probe.0 as usize)?.span,
-                    variant,
-                    first_site,
-                    prints: prints.get(*first_print..end)?,
-                    first_print: *first_print,
-                    returns: calls_of(variant).map(|calls| (index, calls, returns::beginnings(variant))),
-                })
+            .filter_map(|(number, (probe, variant, first_site))| {
+                let span = program.probes.get(probe.0 as usize)?.span;
+                let returns = calls_of(variant).map(|calls| (calls, returns::beginnings(variant)));
+                Some(Entry { number, probe, span, variant, first_site, returns })
             })
             .collect();
-        match program::write(&env, &mut rodata, &tasks, &entries) {
+        match program::write_all(&env, &mut rodata, &tasks, &files, &entries) {
             Ok((done, used)) => {
                 scratch_size = scratch_size.max(used);
-                programs.push(BpfProgram { files, insns: done.insns, maps: done.maps, spans: done.spans });
+                programs.extend(done);
             }
             Err(refused) => errors.push(*refused),
         }
@@ -394,6 +456,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         value_size: scratch_size,
         max_entries: 0,
         initial: Vec::new(),
+        generations: false,
     });
     maps.push(MapSpec {
         name: "ctp_constants".to_owned(),
@@ -402,14 +465,51 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         value_size: u32::try_from(rodata.bytes.len()).unwrap_or(u32::MAX),
         max_entries: 1,
         initial: vec![rodata.bytes],
+        generations: false,
     });
     let watches_cgroups = tasks.host.then(|| {
         maps.push(cgroups::map());
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
     });
-    let containers = program.containers.iter().map(|one| (one.display_name().to_owned(), one.id.clone())).collect();
-    let levels = tasks.levels;
-    Ok(Compiled { maps, programs, sites, prints, globals, text, levels, watches_cgroups, containers })
+    Ok(Compiled {
+        maps,
+        programs,
+        sites,
+        prints,
+        globals,
+        text,
+        levels: tasks.levels,
+        watches_cgroups,
+        containers: program.containers.iter().map(ContainerNames::of).collect(),
+        points: program.probes.iter().map(|probe| probe.point.clone()).collect(),
+        shown: Program { enums: program.enums.clone(), layouts: program.layouts.clone(), ..Program::default() },
+    })
+}
+
+/// The functions that run in the kernel.
+fn reached(program: &Program) -> Vec<&Function> {
+    let mut reached: Vec<FunctionIndex> = Vec::new();
+    for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {
+        reached.extend(reach::Reach::of(program, handler).functions);
+    }
+    for kept in saved(program) {
+        reached.extend(reach::Reach::of_value(program, kept).functions);
+    }
+    reached.sort_unstable();
+    reached.dedup();
+    reached.into_iter().filter_map(|index| program.functions.get(index.0 as usize)).collect()
+}
+
+/// The output statements that run in the kernel, and the number of each by its place in memory.
+fn number_prints(program: &Program) -> (Vec<PrintLayout>, HashMap<*const Print, usize>) {
+    let bodies = variants(program).map(|(_, variant, _)| &variant.handler.body);
+    let bodies = bodies.chain(reached(program).into_iter().map(|function| &function.body));
+    let (mut prints, mut numbers) = (Vec::new(), HashMap::new());
+    for print in bodies.flat_map(|body| reach::prints(body)) {
+        numbers.insert(std::ptr::from_ref(print), prints.len());
+        prints.push(PrintLayout { print: print.clone(), fields: fields::fields(print) });
+    }
+    (prints, numbers)
 }
 
 /// All variants in order: probe, variant, id of its first site.
@@ -473,139 +573,4 @@ fn program_sets(program: &Program) -> Vec<(Vec<FileIndex>, Vec<usize>)> {
         }
     }
     sets
-}
-
-fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec> {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
-    let map = |name: &str, kind, key_size, value_size, max_entries| MapSpec {
-        name: name.to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        initial: Vec::new(),
-    };
-    let numbers = program.globals.iter().filter(|g| matches!(g.kind, GlobalKind::Scalar { ty: Ty::Int, .. })).count();
-    // A container can belong to as many groups as there are sets of containers, hardly ever more than a few.
-    let sets: std::collections::BTreeSet<&[ContainerIndex]> =
-        program.sites().map(|(_, site)| &*site.containers).collect();
-    let members: usize = sets.iter().map(|set| set.len()).sum();
-    let mut filter = count(members).saturating_mul(2).saturating_add(SPARE_CONTAINERS);
-    if program.containers.iter().any(|container| container.kind == TargetKind::Host) {
-        filter = filter.saturating_add(cgroups::MOST);
-    }
-    let counters = count(Category::ALL.len()) * 8;
-    vec![
-        map("ctp_filter", MapKind::Hash, FilterKey::SIZE, FilterValue::SIZE, filter),
-        map("ctp_ring", MapKind::Ring, 0, 0, options.ring_size.max(4096).next_power_of_two()),
-        map("ctp_counters", MapKind::PerCpuArray, 4, counters, count(program.probes.len())),
-        map("ctp_scalars", MapKind::SharedArray, 4, 8 + 8 * u32::try_from(numbers).unwrap_or(0), 1),
-    ]
-}
-
-fn lay_out_globals(
-    program: &Program,
-    options: &Options,
-    text: TextLayout,
-    maps: &mut Vec<MapSpec>,
-) -> Vec<GlobalLayout> {
-    let mut number = 8u32;
-    let mut numbers = vec![0u8; 8];
-    let mut texts: Vec<Vec<u8>> = Vec::new();
-    let texts_map = MapId(u32::try_from(maps.len()).unwrap_or(u32::MAX));
-    let any_text = program.globals.iter().any(|g| matches!(g.kind, GlobalKind::Scalar { ty: Ty::Str, .. }));
-    let mut next = texts_map.0 + u32::from(any_text);
-    let mut hashes = Vec::new();
-    let mut layouts = Vec::new();
-    for (index, global) in program.globals.iter().enumerate() {
-        layouts.push(match &global.kind {
-            GlobalKind::Scalar { ty: Ty::Int, initial } => {
-                let offset = number;
-                number += 8;
-                let value = match initial {
-                    Constant::Int(value) => *value,
-                    Constant::Str(_) => 0,
-                };
-                numbers.extend_from_slice(&value.to_le_bytes());
-                GlobalLayout::Number { offset }
-            }
-            GlobalKind::Scalar { ty: Ty::Str, initial } => {
-                let bytes = match initial {
-                    Constant::Str(bytes) => bytes.as_slice(),
-                    Constant::Int(_) => &[],
-                };
-                texts.push(text.to_bytes(bytes, false));
-                GlobalLayout::Text { map: texts_map, index: u32::try_from(texts.len() - 1).unwrap_or(u32::MAX) }
-            }
-            GlobalKind::Map { keys, value, size } => {
-                let keys = key_parts(program, index, keys);
-                hashes.push(MapSpec {
-                    name: global.name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(15).collect(),
-                    kind: MapKind::Hash,
-                    key_size: GlobalLayout::key_size(&keys, text),
-                    value_size: match value {
-                        Ty::Int => 8,
-                        Ty::Str => text.slot(),
-                    },
-                    max_entries: size.unwrap_or(options.map_size).max(1),
-                    initial: Vec::new(),
-                });
-                next += 1;
-                GlobalLayout::Map { map: MapId(next - 1), keys, value: *value }
-            }
-            // Refused before anything is laid out.
-            GlobalKind::Stats { .. } => GlobalLayout::Number { offset: 0 },
-        });
-    }
-    if let Some(scalars) = maps.get_mut(map::SCALARS.0 as usize) {
-        scalars.initial = vec![numbers];
-    }
-    if any_text {
-        maps.push(MapSpec {
-            name: "ctp_strings".to_owned(),
-            kind: MapKind::Array,
-            key_size: 4,
-            value_size: text.slot(),
-            max_entries: u32::try_from(texts.len()).unwrap_or(u32::MAX),
-            initial: texts,
-        });
-    }
-    maps.append(&mut hashes);
-    layouts
-}
-
-/// How the parts of a map's key lie in memory. A part that the kernel only ever fills with `container()`, and that
-/// nothing else fills, is the container's index: 8 bytes instead of a string.
-fn key_parts(program: &Program, global: usize, types: &[Ty]) -> Vec<KeyPart> {
-    let mut used = vec![false; types.len()];
-    let mut other = vec![false; types.len()];
-    let mut look = |in_kernel: bool, expr: &Expr| {
-        let (index, keys, writes) = if let ExprKind::MapGet(index, keys) | ExprKind::MapHas(index, keys) = &expr.kind {
-            (index, keys, false)
-        } else if let ExprKind::Update { global, keys, .. } = &expr.kind {
-            (global, keys, true)
-        } else {
-            return;
-        };
-        if index.0 as usize != global || !(in_kernel || writes) {
-            return;
-        }
-        for ((key, used), other) in keys.iter().zip(&mut used).zip(&mut other) {
-            *used |= globals::is_container(key);
-            *other |= !globals::is_container(key);
-        }
-    };
-    for (in_kernel, handler) in handlers(program) {
-        visit_handler(handler, &mut |expr| look(in_kernel, expr));
-    }
-    saved(program).for_each(|saved| saved.visit(&mut |expr| look(true, expr)));
-    types
-        .iter()
-        .zip(used.into_iter().zip(other))
-        .map(|(ty, (used, other))| match ty {
-            Ty::Int => KeyPart::Int,
-            Ty::Str if used && !other => KeyPart::Container,
-            Ty::Str => KeyPart::Text,
-        })
-        .collect()
 }

@@ -1,6 +1,9 @@
 //! Owns a whole program: whose task it is ([`super::filter`]), which handler its site means (the dispatch), and the
 //! one place where hits are counted.
 
+use super::SiteId;
+use std::collections::BTreeSet;
+
 use super::asm::{Asm, Assembled, Label};
 use super::env::{Env, Rodata};
 use super::filter::{self, Tasks};
@@ -8,29 +11,30 @@ use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
 use super::map::{COUNTERS, MapId};
-use super::{PrintLayout, SiteId, returns};
+use super::{BpfProgram, returns};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{ProbeIndex, Variant};
+use crate::ir::{FileIndex, ProbeIndex, Variant};
 use crate::source::Span;
 
 /// One handler of a program.
+#[derive(Clone)]
 pub(super) struct Entry<'a> {
+    /// The variant's number.
+    pub(super) number: usize,
     pub(super) probe: ProbeIndex,
     pub(super) span: Span,
     pub(super) variant: &'a Variant,
     /// Its first site; its sites follow one another.
     pub(super) first_site: SiteId,
-    pub(super) prints: &'a [PrintLayout],
-    pub(super) first_print: usize,
-    /// For returns: the variant's number, the map of open calls, and where in its sites each piece of code begins.
-    pub(super) returns: Option<(usize, MapId, Vec<usize>)>,
+    /// For returns: the map of open calls, and where in its sites each piece of code begins.
+    pub(super) returns: Option<(MapId, Vec<usize>)>,
 }
 
 impl Entry<'_> {
     /// The first site of each piece of code.
     fn beginnings(&self) -> Vec<u32> {
-        let offsets = self.returns.as_ref().map_or([0].as_slice(), |(_, _, offsets)| offsets);
+        let offsets = self.returns.as_ref().map_or([0].as_slice(), |(_, offsets)| offsets);
         let first = self.first_site.0;
         offsets.iter().map(|offset| first.saturating_add(u32::try_from(*offset).unwrap_or(u32::MAX))).collect()
     }
@@ -44,20 +48,55 @@ impl Entry<'_> {
         input: &Input<'_>,
         labels: &[Label],
     ) -> Result<handler::Written, Refused> {
-        if let Some((number, calls, _)) = &self.returns {
-            return returns::write(env, asm, rodata, input, (*number, *calls), labels);
+        if let Some((calls, _)) = &self.returns {
+            return returns::write(env, asm, rodata, input, (self.number, *calls), labels);
         }
         labels.iter().for_each(|label| asm.place(*label));
         handler::write(env, asm, rodata, input)
     }
 }
 
-/// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
-pub(super) fn write(
-    env: &Env<'_>,
+/// The most maps that a program may use (`MAX_USED_MAPS` of the kernel).
+const MOST_MAPS: usize = 64;
+
+/// Writes the programs of some files: one, or several where one would use too many maps. Returns them with the bytes of
+/// scratch they need.
+pub(super) fn write_all<'a>(
+    env: &'a Env<'a>,
     rodata: &mut Rodata,
     tasks: &Tasks,
-    entries: &[Entry<'_>],
+    files: &[FileIndex],
+    entries: &[Entry<'a>],
+) -> Result<(Vec<BpfProgram>, u32), Refused> {
+    let (done, scratch) = write(env, rodata, tasks, entries)?;
+    let used: BTreeSet<MapId> = done.maps.iter().map(|(_, map)| *map).collect();
+    if used.len() <= MOST_MAPS {
+        let variants = entries.iter().map(|entry| entry.number).collect();
+        let Assembled { insns, maps, spans } = done;
+        return Ok((vec![BpfProgram { files: files.to_vec(), variants, insns, maps, spans }], scratch));
+    }
+    let (low, high) = entries.split_at(entries.len() / 2);
+    if let (Some(entry), true) = (high.first(), low.is_empty()) {
+        return Err(Box::new(
+            Diagnostic::new(Code::E0303, entry.span, "this handler uses too many globals")
+                .note(format!("a program in the kernel may use {MOST_MAPS} maps, this one would use {}", used.len()))
+                .help(
+                    "keep several in one map, with a text or number as the first part of its key, or split the probe",
+                ),
+        ));
+    }
+    let (mut programs, low) = write_all(env, rodata, tasks, files, low)?;
+    let (others, high) = write_all(env, rodata, tasks, files, high)?;
+    programs.extend(others);
+    Ok((programs, low.max(high)))
+}
+
+/// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
+fn write<'a>(
+    env: &'a Env<'a>,
+    rodata: &mut Rodata,
+    tasks: &Tasks,
+    entries: &[Entry<'a>],
 ) -> Result<(Assembled, u32), Refused> {
     let Some(span) = entries.first().map(|entry| entry.span) else {
         return Ok((Assembled { insns: Vec::new(), maps: Vec::new(), spans: Vec::new() }, 0));
@@ -66,7 +105,7 @@ pub(super) fn write(
     let mut frame = Frame::default();
     let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
     let (key, pid_level) = (take(16)?, take(8)?);
-    let shared = Shared { count: asm.label(), key, pid_level };
+    let shared = Shared { count: asm.label(), counter_key: key, pid_level };
     let chain = if tasks.processes { Some((take(8)?, take(8)?)) } else { None };
     filter::write(&mut asm, tasks, env.kernel.lineage, &filter::Slots { key, pid_level, chain })
         .ok_or_else(|| too_large(span))?;
@@ -82,8 +121,6 @@ pub(super) fn write(
             probe: entry.probe,
             span: entry.span,
             variant: entry.variant,
-            prints: entry.prints,
-            first_print: entry.first_print,
             frame,
             scratch: false,
             ending: None,

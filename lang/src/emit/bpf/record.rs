@@ -2,24 +2,26 @@
 //! again. Records are read defensively: whatever the bytes are, reading ends and never panics.
 //!
 //! ```text
-//! u64 time   u32 site   u32 container   u64 pid<<32|tid   u32 flags   u32 run
+//! u64 time   u32 site   u32 container   u64 pid<<32|tid   u32 flags   u32 part
 //! then items: u32 print+1 (0: did not run)   u32 bytes of the payload (0: not fixed)   payload
 //! ```
 
 use super::map::{TEXT_CUT, TEXT_FAULT, TextLayout, u32_at, u64_at};
 use super::{Compiled, SiteId};
-use crate::ir::{ContainerIndex, Print, ProbeIndex};
-use crate::value::Value;
+use crate::ir::{ContainerIndex, Library, Piece, Print, ProbeIndex};
+use crate::library;
+use crate::value::{Value, write_pieces};
 
 /// Bytes before the first item.
 pub const HEADER: u32 = 32;
 /// Flag: `exit()` ran.
 pub const FLAG_EXIT: u32 = 1;
-/// Flag: the run came to its end; records of one run written before its end lack it.
+/// Flag: the run came to its end. The parts of one run that were written before lack it; they have the same time and
+/// thread, and are numbered from 0 on.
 pub const FLAG_COMMIT: u32 = 2;
 
 /// How a value of an output lies in a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Field {
     /// 8 bytes.
     Int,
@@ -35,8 +37,22 @@ pub enum Field {
     Container,
     /// Nothing: the id of the header's container.
     ContainerId,
+    /// Nothing: the image of the header's container.
+    Image,
+    /// Nothing: the pod of the header's container.
+    Pod,
+    /// Nothing: the engine of the header's container.
+    Runtime,
     /// Nothing: the function of the header's site.
     Function,
+    /// Nothing: the probe point of the header's site.
+    Point,
+    /// 8 bytes, 0 or (could not be read) 1, then that many bytes, padded to a multiple of 8.
+    Block(u32),
+    /// The arguments, from which the value is computed when the record is read.
+    Library(Library, Vec<Field>),
+    /// The values of these pieces, which are written when the record is read.
+    Format(Vec<Piece>, Vec<Field>),
 }
 
 impl Field {
@@ -47,7 +63,18 @@ impl Field {
             Field::IntOrFault | Field::Comm => 16,
             // One byte more is read than the limit, and a NUL.
             Field::Text => text.slot(),
-            Field::Constant(_) | Field::Container | Field::ContainerId | Field::Function => 0,
+            Field::Block(size) => size.saturating_add(7) / 8 * 8 + 8,
+            Field::Library(_, fields) | Field::Format(_, fields) => {
+                fields.iter().fold(0, |sum, field| sum.saturating_add(field.most(text)))
+            }
+            Field::Constant(_)
+            | Field::Container
+            | Field::ContainerId
+            | Field::Image
+            | Field::Pod
+            | Field::Runtime
+            | Field::Function
+            | Field::Point => 0,
         }
     }
 
@@ -55,13 +82,19 @@ impl Field {
     pub(super) fn is_fixed(&self) -> bool {
         match self {
             Field::Text => false,
+            Field::Library(_, fields) | Field::Format(_, fields) => fields.iter().all(Field::is_fixed),
             Field::Int
             | Field::IntOrFault
             | Field::Comm
             | Field::Constant(_)
             | Field::Container
             | Field::ContainerId
-            | Field::Function => true,
+            | Field::Image
+            | Field::Pod
+            | Field::Runtime
+            | Field::Function
+            | Field::Point
+            | Field::Block(_) => true,
         }
     }
 }
@@ -94,6 +127,10 @@ pub struct Record {
     pub prints: Vec<(usize, Vec<Value>)>,
     /// Whether the run ended with `exit()`.
     pub exit: bool,
+    /// Whether the run came to its end.
+    pub committed: bool,
+    /// How many parts of this run were written before.
+    pub part: u32,
 }
 
 /// The bytes are no record of this program.
@@ -124,15 +161,13 @@ impl Compiled {
             };
             let print = print as usize;
             let layout = self.prints.get(print).ok_or(Malformed)?;
-            let mut values = Vec::with_capacity(layout.fields.len());
-            for field in &layout.fields {
-                values.push(self.field(field, site, container, bytes, &mut at)?);
-            }
-            prints.push((print, values));
+            prints.push((print, self.fields(&layout.fields, site, container, bytes, &mut at)?));
         }
         #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number are wanted")]
         let (pid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
-        Ok(Record { time, site, probe, container, pid, tid, prints, exit: flags & FLAG_EXIT != 0 })
+        let part = u32_at(bytes, 28).ok_or(Malformed)?;
+        let (exit, committed) = (flags & FLAG_EXIT != 0, flags & FLAG_COMMIT != 0);
+        Ok(Record { time, site, probe, container, pid, tid, prints, exit, committed, part })
     }
 
     fn field(
@@ -149,6 +184,7 @@ impl Compiled {
             *at = end;
             Ok(taken)
         };
+        let names = || self.container(container);
         Ok(match field {
             Field::Int => Value::Int(u64_at(take(8)?, 0).ok_or(Malformed)?.cast_signed()),
             Field::IntOrFault => {
@@ -170,10 +206,83 @@ impl Compiled {
                     _ => Value::Fault,
                 }
             }
+            Field::Block(size) => {
+                let size = *size as usize;
+                let head = u64_at(take(8)?, 0).ok_or(Malformed)?;
+                let block = take(size.checked_next_multiple_of(8).ok_or(Malformed)?)?;
+                match head {
+                    0 => Value::str(block.get(..size).ok_or(Malformed)?),
+                    _ => Value::Fault,
+                }
+            }
+            Field::Library(function, fields) => {
+                let arguments = self.fields(fields, site, container, bytes, at)?;
+                match arguments.contains(&Value::Fault) {
+                    true => Value::Fault,
+                    false => self.outside(*function, &arguments),
+                }
+            }
+            Field::Format(pieces, fields) => {
+                let values = self.fields(fields, site, container, bytes, at)?;
+                self.format(pieces, &values)
+            }
             Field::Constant(text) => Value::str(text.as_slice()),
-            Field::Container => Value::str(self.container_name(container).unwrap_or_default()),
-            Field::ContainerId => Value::str(self.container_id(container).unwrap_or_default()),
+            Field::Container => Value::str(names().map_or("", |known| &known.name)),
+            Field::ContainerId => Value::str(names().map_or("", |known| &known.id)),
+            Field::Image => Value::str(names().map_or("", |known| &known.image)),
+            Field::Pod => Value::str(names().map_or("", |known| &known.pod)),
+            Field::Runtime => Value::str(names().map_or("", |known| &known.runtime)),
             Field::Function => Value::str(self.site(site).ok_or(Malformed)?.function.as_bytes()),
+            Field::Point => {
+                let probe = self.site(site).ok_or(Malformed)?.probe;
+                Value::str(self.points.get(probe.0 as usize).map_or("", String::as_str))
+            }
         })
+    }
+
+    fn fields(
+        &self,
+        fields: &[Field],
+        site: SiteId,
+        container: ContainerIndex,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> Result<Vec<Value>, Malformed> {
+        fields.iter().map(|field| self.field(field, site, container, bytes, at)).collect()
+    }
+
+    /// What a function of the library gives.
+    fn outside(&self, function: Library, arguments: &[Value]) -> Value {
+        match library::call(function, arguments) {
+            Some(Value::Str { bytes, truncated }) => self.cut(bytes, truncated),
+            Some(other) => other,
+            None => Value::Fault,
+        }
+    }
+
+    /// A string of at most as many bytes as one may hold.
+    fn cut(&self, mut bytes: Vec<u8>, truncated: bool) -> Value {
+        let limit = self.text.strlen as usize;
+        let truncated = truncated || bytes.len() > limit;
+        bytes.truncate(limit);
+        Value::Str { bytes, truncated }
+    }
+
+    /// What `sprintf` gives: a value that is not only shown and cannot be read makes it one that cannot be read.
+    fn format(&self, pieces: &[Piece], values: &[Value]) -> Value {
+        let mut rest = values;
+        for piece in pieces {
+            let Some((own, others)) = rest.split_at_checked(piece.values()) else { return Value::Fault };
+            rest = others;
+            if let Piece::Value(shown) = piece
+                && !shown.fault_is_shown
+                && own.contains(&Value::Fault)
+            {
+                return Value::Fault;
+            }
+        }
+        let mut text = Vec::new();
+        write_pieces(&mut text, pieces, values, &self.shown);
+        self.cut(text, false)
     }
 }

@@ -17,6 +17,7 @@ use super::frame::Slot;
 use super::handler::{self, Gen, Input, Refused, Written, too_large};
 use super::insn::*;
 use super::map::{MapId, MapKind, MapSpec, TextLayout};
+use super::reach::Reach;
 use super::{Category, CompiledSite};
 use crate::debuginfo::facts::Register;
 use crate::ir::{EntryIndex, Exits, Expr, ProbeIndex, Program, Returns, Site, Ty, Variant};
@@ -114,6 +115,7 @@ pub(super) fn maps(program: &Program, text: TextLayout) -> Vec<MapSpec> {
         value_size,
         max_entries: CALLS,
         initial: Vec::new(),
+        generations: false,
     };
     sizes.into_iter().map(map).collect()
 }
@@ -217,6 +219,12 @@ fn enter(
     if input.scratch {
         it.fetch_scratch();
     }
+    if returns.saved.iter().any(|saved| Reach::of_value(env.program, saved).loops) {
+        it.leave_stack()?;
+        let steps = it.temporary()?;
+        it.asm.store_imm(Width::D, steps.base, steps.off, 0);
+        it.steps = Some(steps);
+    }
     let key = it.frame.take(KEY).map_err(|e| it.too_large(e))?;
     let size = value_size(returns, env.text);
     let value = if size <= MOST_ON_STACK { it.frame.take(size) } else { it.frame.take_scratch(size) };
@@ -247,10 +255,9 @@ fn enter(
     it.bump(Category::MapFull);
     it.asm.jump(kept);
     // Without the frame's name nothing can be kept: the return will count as unmatched.
-    let (fault, lost) = (it.fault, it.lost);
-    it.asm.place(fault);
-    it.asm.place(lost);
-    it.asm.place(kept);
+    for nothing_kept in [it.fault, it.lost, it.step_limit, kept] {
+        it.asm.place(nothing_kept);
+    }
     Ok(it.frame.scratch_used())
 }
 
@@ -260,10 +267,11 @@ fn leaves(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>, 
     if input.scratch {
         it.fetch_scratch();
     }
-    let (leaves, fault, lost) = (it.asm.label(), it.fault, it.lost);
+    let leaves = it.asm.label();
     it.branch(when, true, leaves)?;
-    it.asm.place(fault);
-    it.asm.place(lost);
+    for stays in [it.fault, it.lost, it.step_limit] {
+        it.asm.place(stays);
+    }
     it.asm.exit();
     it.asm.place(leaves);
     Ok(it.frame.scratch_used())

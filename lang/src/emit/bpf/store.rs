@@ -20,7 +20,7 @@ impl Compiled {
                 (KeyPart::Text, Value::Str { bytes, truncated }) => vec![self.text.to_bytes(bytes, *truncated)],
                 (KeyPart::Container, Value::Str { bytes, .. }) => (0u64..)
                     .zip(&self.containers)
-                    .filter(|(_, (name, _))| name.as_bytes() == bytes.as_slice())
+                    .filter(|(_, known)| known.name.as_bytes() == bytes.as_slice())
                     .map(|(index, _)| index.to_le_bytes().to_vec())
                     .collect(),
                 (KeyPart::Int, Value::Str { .. } | Value::Fault)
@@ -50,7 +50,7 @@ impl Compiled {
                 KeyPart::Text => self.text.from_bytes(head),
                 KeyPart::Container => {
                     let index = u32::try_from(u64::from_le_bytes(head.try_into().ok()?)).ok()?;
-                    Value::str(self.container_name(ContainerIndex(index))?)
+                    Value::str(self.container(ContainerIndex(index))?.name.as_str())
                 }
             });
         }

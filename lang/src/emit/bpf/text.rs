@@ -1,6 +1,7 @@
 //! Owns strings: every expression of type str is computed into a slot of the task's scratch memory, zeros behind its
 //! end, so that slots can be compared and used as keys whole.
 
+use super::Category;
 use super::asm::Label;
 use super::env::Table;
 use super::frame::Slot;
@@ -9,6 +10,27 @@ use super::insn::*;
 use super::map::TEXT_CUT;
 use crate::ir::{CompareOp, Context, Expr, ExprKind, Ty};
 use crate::source::Span;
+use crate::value::FAULT;
+
+/// What a string is put together from.
+pub(super) enum Part<'a> {
+    /// A string.
+    Text(&'a Expr),
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// A part in whose place `<fault>` stands where it cannot be read.
+    OrFault(Box<Part<'a>>),
+    /// A number as the kernel's `bpf_snprintf` writes it.
+    Number {
+        /// The number.
+        value: &'a Expr,
+        /// One conversion, e.g. `%-5lld`.
+        format: String,
+    },
+}
+
+/// More bytes than this are copied by a call rather than written one word at a time.
+const MOST_BY_WORD: u32 = 128;
 
 /// `BPF_F_PAD_ZEROS` of `bpf_copy_from_user_str`.
 const PAD_ZEROS: i64 = 1;
@@ -22,10 +44,7 @@ impl Gen<'_> {
                 Ok(())
             }
             ExprKind::Local(local) => {
-                let slot = *self
-                    .locals
-                    .get(local.0 as usize)
-                    .ok_or_else(|| self.contradiction(expr.span, "a local that is not there"))?;
+                let slot = self.local(*local, expr.span)?;
                 self.copy_slot(dst, slot);
                 Ok(())
             }
@@ -52,7 +71,30 @@ impl Gen<'_> {
                 self.asm.place(end);
                 Ok(())
             }
-            ExprKind::Concat(parts) => self.concat(parts, dst),
+            ExprKind::Concat(parts) => {
+                let parts: Vec<Part<'_>> = parts.iter().map(Part::Text).collect();
+                self.concat(&parts, dst)
+            }
+            ExprKind::UserText { address, most } => self.user_text(address, most, dst),
+            ExprKind::UserBytes { address, length } => self.user_bytes(address, length, dst),
+            ExprKind::SetLocal { local, value, before } => {
+                let slot = self.local(*local, expr.span)?;
+                let mark = self.frame;
+                let computed = self.text_slot()?;
+                self.text(value, computed)?;
+                if *before {
+                    self.copy_slot(dst, slot);
+                }
+                self.copy_slot(slot, computed);
+                if !*before {
+                    self.copy_slot(dst, computed);
+                }
+                self.frame.release(mark);
+                Ok(())
+            }
+            ExprKind::Call(function, arguments) => self.call_function(*function, arguments, Some(dst), expr.span),
+            ExprKind::Library(function, arguments) => self.library_text(*function, arguments, dst, expr.span),
+            ExprKind::Format(pieces) => self.format(pieces, dst, expr.span),
             ExprKind::Entry(index) => self.kept_text(*index, dst, expr.span),
             ExprKind::Update { global, keys, value, before, .. } => {
                 self.set_text(*global, keys, value, Some((dst, *before)), expr.span)
@@ -67,20 +109,14 @@ impl Gen<'_> {
             | ExprKind::Binary(..)
             | ExprKind::Compare(..)
             | ExprKind::Logic { .. } => Err(self.contradiction(expr.span, "a number where a string is meant")),
-            ExprKind::UserText { .. }
-            | ExprKind::UserBytes { .. }
-            | ExprKind::Block(_)
-            | ExprKind::Stat { .. }
-            | ExprKind::SetLocal { .. }
-            | ExprKind::Call(..)
-            | ExprKind::Library(..)
-            | ExprKind::Format(_)
-            | ExprKind::Returned(_) => Err(self.contradiction(expr.span, "an expression that was let through")),
+            ExprKind::Block(_) | ExprKind::Stat { .. } | ExprKind::Returned(_) => {
+                Err(self.contradiction(expr.span, "an expression that was let through"))
+            }
         }
     }
 
     /// Zeros what lies behind the limit, and only tells whether there was more.
-    fn zero_behind_limit(&mut self, slot: Slot) {
+    pub(super) fn zero_behind_limit(&mut self, slot: Slot) {
         let text = slot.plus(8);
         for byte in self.env.text.strlen..self.env.text.text() {
             let at = text.plus(i16::try_from(byte).unwrap_or(i16::MAX));
@@ -93,7 +129,12 @@ impl Gen<'_> {
         let size = self.env.text.text();
         let (whole, end) = (self.asm.label(), self.asm.label());
         if padded && self.env.kernel.copy_from_user_str.is_none() {
+            let mark = self.frame;
+            let kept = self.frame.take(8).unwrap_or(self.shared.counter_key);
+            self.store(kept, R0);
             self.zero(Slot { base, off: off.saturating_add(8) }, self.env.text.text());
+            self.load(R0, kept);
+            self.frame.release(mark);
         }
         self.asm.mov(R3, R0);
         self.asm.mov(R1, base);
@@ -125,8 +166,13 @@ impl Gen<'_> {
         i32::try_from(self.env.text.strlen).unwrap_or(i32::MAX)
     }
 
-    /// Writes zeros.
+    /// Writes zeros; clobbers r0–r5 where there are many.
     fn zero(&mut self, slot: Slot, bytes: u32) {
+        if bytes > MOST_BY_WORD {
+            let zeros = self.rodata.constant(&vec![0; bytes as usize]);
+            self.asm.map_value(R3, self.env.constants, zeros);
+            return self.copy_from_r3(slot, bytes);
+        }
         for word in 0..i16::try_from(bytes / 8).unwrap_or(i16::MAX) {
             let at = slot.plus(word.saturating_mul(8));
             self.asm.store_imm(Width::D, at.base, at.off, 0);
@@ -138,8 +184,14 @@ impl Gen<'_> {
         self.zero(slot, self.env.text.slot());
     }
 
-    fn constant_text(&mut self, bytes: &[u8], dst: Slot) {
+    /// Makes a slot a constant; clobbers r0–r5.
+    pub(super) fn constant_text(&mut self, bytes: &[u8], dst: Slot) {
         let slot = self.env.text.to_bytes(bytes, false);
+        if self.env.text.slot() > MOST_BY_WORD {
+            let constant = self.rodata.constant(&slot);
+            self.asm.map_value(R3, self.env.constants, constant);
+            return self.copy_from_r3(dst, self.env.text.slot());
+        }
         for (index, word) in (0i16..).zip(slot.chunks_exact(8)) {
             let value = i64::from_le_bytes(word.try_into().unwrap_or_default());
             let at = dst.plus(index.saturating_mul(8));
@@ -185,14 +237,16 @@ impl Gen<'_> {
             }
             Context::Container => self.table_text(Table::ContainerNames, CONTAINER, dst),
             Context::ContainerId => self.table_text(Table::ContainerIds, CONTAINER, dst),
+            Context::Image => self.table_text(Table::Images, CONTAINER, dst),
+            Context::Pod => self.table_text(Table::Pods, CONTAINER, dst),
+            Context::Runtime => self.table_text(Table::Runtimes, CONTAINER, dst),
+            Context::Exe => self.executable(dst, span),
             Context::ProbeFunction => self.table_text(Table::Functions, SITE, dst),
             Context::ProbePoint => {
                 self.constant_text(self.env.point(self.probe).as_bytes(), dst);
                 Ok(())
             }
-            Context::Image | Context::Pod | Context::Runtime | Context::Exe | Context::Stack(_) | Context::Caller => {
-                Err(self.contradiction(span, "a value that was let through"))
-            }
+            Context::Stack(_) | Context::Caller => Err(self.contradiction(span, "a value that was let through")),
             Context::Pid
             | Context::Tid
             | Context::NsPid
@@ -206,14 +260,16 @@ impl Gen<'_> {
         }
     }
 
-    fn table_text(&mut self, table: Table, index: Reg, dst: Slot) -> Result<(), Refused> {
+    /// An entry of a table of texts.
+    pub(super) fn table_text(&mut self, table: Table, index: Reg, dst: Slot) -> Result<(), Refused> {
         self.table_address(table, index)?;
         self.asm.mov(R3, R1);
         self.copy_from_r3(dst, self.env.text.slot());
         Ok(())
     }
 
-    fn concat(&mut self, parts: &[Expr], dst: Slot) -> Result<(), Refused> {
+    /// Strings and numbers one behind the other.
+    pub(super) fn concat(&mut self, parts: &[Part<'_>], dst: Slot) -> Result<(), Refused> {
         let Some((first, rest)) = parts.split_first() else {
             self.zero_text(dst);
             return Ok(());
@@ -222,12 +278,12 @@ impl Gen<'_> {
         let mark = self.frame;
         // Room for the limit and one whole slot behind it.
         let whole = self.frame.take_scratch(8 + text.strlen + text.text()).map_err(|e| self.too_large(e))?;
-        self.text(first, whole)?;
+        self.part(first, whole)?;
         for part in rest {
             let inner = self.frame;
             let slot = self.text_slot()?;
-            self.text(part, slot)?;
-            let (fits, end) = (self.asm.label(), self.asm.label());
+            self.part(part, slot)?;
+            let fits = self.asm.label();
             self.asm.load(Width::W, R1, whole.base, whole.off);
             self.asm.jump_if_imm(Jump::Gt, R1, self.strlen(), self.lost);
             self.asm.alu(Alu::Add, R1, whole.base);
@@ -247,13 +303,36 @@ impl Gen<'_> {
             self.asm.load(Width::W, R1, whole.base, whole.off.saturating_add(4));
             self.asm.alu(Alu::Or, R1, R2);
             self.asm.store(Width::W, whole.base, whole.off.saturating_add(4), R1);
-            self.asm.place(end);
             self.frame.release(inner);
         }
         self.zero_behind_limit(whole);
         self.copy_slot(dst, whole);
         self.frame.release(mark);
         Ok(())
+    }
+
+    fn part(&mut self, part: &Part<'_>, dst: Slot) -> Result<(), Refused> {
+        match part {
+            Part::Text(expr) => self.text(expr, dst),
+            Part::Bytes(bytes) => {
+                self.constant_text(bytes, dst);
+                Ok(())
+            }
+            Part::OrFault(part) => {
+                let (fault, end) = (self.asm.label(), self.asm.label());
+                let outer = std::mem::replace(&mut self.fault, fault);
+                let written = self.part(part, dst);
+                self.fault = outer;
+                written?;
+                self.asm.jump(end);
+                self.asm.place(fault);
+                self.bump(Category::FaultsShown);
+                self.constant_text(FAULT.as_bytes(), dst);
+                self.asm.place(end);
+                Ok(())
+            }
+            Part::Number { value, format } => self.number_text(value, format, dst),
+        }
     }
 
     /// Jumps to `label` where the comparison holds: bytes in order, then length.
@@ -283,8 +362,8 @@ impl Gen<'_> {
         self.asm.load(Width::W, R2, b.base, b.off);
         self.asm.jump(decide);
         self.asm.place(differ);
-        self.asm.big_endian64(R1);
-        self.asm.big_endian64(R2);
+        self.asm.big_endian(R1, 64);
+        self.asm.big_endian(R2, 64);
         self.asm.place(decide);
         let jump = match op {
             CompareOp::Eq => Jump::Eq,

@@ -68,6 +68,9 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
         .filter_map(|want| {
             let cgroup = program.container(want.container)?.cgroup.as_ref()?;
             let (id, level) = (&want.id_parameter, &want.level_parameter);
+            if cgroup.folder.is_empty() {
+                return Some(format!(" {id}={} {level}={}", cgroup.id, cgroup.level));
+            }
             Some(format!(" {id}=$(stat -c %i {}) {level}={}", shell(&cgroup.folder), cgroup.level))
         })
         .collect();

@@ -19,8 +19,10 @@ pub(super) enum Command {
 
 pub(super) const MAP_TYPE_HASH: u32 = 1;
 pub(super) const MAP_TYPE_ARRAY: u32 = 2;
+pub(super) const MAP_TYPE_PERCPU_HASH: u32 = 5;
 pub(super) const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 pub(super) const MAP_TYPE_LRU_HASH: u32 = 9;
+pub(super) const MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 pub(super) const MAP_TYPE_RINGBUF: u32 = 27;
 pub(super) const MAP_TYPE_TASK_STORAGE: u32 = 29;
 

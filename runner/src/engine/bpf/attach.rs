@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue};
-use ctp_lang::emit::bpf::{Compiled, CompiledSite, SiteId};
+use ctp_lang::emit::bpf::{BpfProgram, Compiled, CompiledSite, SiteId};
 use ctp_lang::ir::{ContainerIndex, FileIndex};
 use ctp_lang::world::{Container, TargetKind};
 
@@ -101,10 +101,14 @@ type Place = (usize, FileIndex, u64, usize);
 /// of one handler at one offset of one inode become one, which counts for all their containers.
 pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -> (Vec<Plan>, Groups) {
     let mut groups = Groups::default();
-    let program_of = |file: FileIndex| compiled.programs.iter().position(|program| program.files.contains(&file));
+    let program_of = |site: &CompiledSite| {
+        let serves =
+            |program: &BpfProgram| program.files.contains(&site.file) && program.variants.contains(&site.variant);
+        compiled.programs.iter().position(serves)
+    };
     let mut merged: BTreeMap<Place, (SiteId, Vec<ContainerIndex>)> = BTreeMap::new();
     for (id, site) in (0u32..).map(SiteId).zip(&compiled.sites) {
-        let Some(program) = program_of(site.file) else { continue };
+        let Some(program) = program_of(site) else { continue };
         let key = (program, same(site.file), site.file_offset, site.variant);
         let (_, containers) = merged.entry(key).or_insert_with(|| (id, Vec::new()));
         containers.extend(site.containers.iter().copied());

@@ -26,7 +26,7 @@ pub(super) struct Found {
 pub(super) struct Wanted {
     /// Functions by name.
     pub(super) functions: Vec<&'static str>,
-    /// Direct members of structures.
+    /// Members of structures, those of members without names included.
     pub(super) members: Vec<(&'static str, &'static str)>,
 }
 
@@ -73,11 +73,17 @@ fn section(bytes: &[u8], at: usize) -> io::Result<&[u8]> {
     bytes.get(start..end).ok_or_else(malformed)
 }
 
+/// A member without a name, whose own members count as the structure's: structure, type, place in bits.
+type Anonymous = (&'static str, u32, u32);
+
+/// How deep structures without names may lie in each other.
+const MOST_NESTED: usize = 4;
+
 fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
     if word(bytes, 0)? & 0xffff != 0xeb9f {
         return Err(malformed());
     }
-    let (mut types, strings) = (section(bytes, 8)?, section(bytes, 16)?);
+    let (all, strings) = (section(bytes, 8)?, section(bytes, 16)?);
     let is = |offset: u32, name: &str| {
         let text = strings.get(offset as usize..).and_then(|tail| tail.split_at_checked(name.len()));
         text.is_some_and(|(head, tail)| head == name.as_bytes() && tail.first() == Some(&0))
@@ -87,6 +93,25 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
     structures.sort_unstable();
     structures.dedup();
     let mut found = Found::default();
+    let mut anonymous: Vec<Anonymous> = Vec::new();
+    let look = |types: &[u8], structure: &'static str, base: u32, found: &mut Found, open: &mut Vec<Anonymous>| {
+        let info = word(types, 4)?;
+        // With bit fields among the members, the upper 8 bits of an offset are a size.
+        let mask = if info >> 31 == 0 { u32::MAX } else { 0xff_ffff };
+        for index in 0..(info & 0xffff) as usize {
+            let at = 12 + index * 12;
+            let (name, kind, bits) = (word(types, at)?, word(types, at + 4)?, word(types, at + 8)? & mask);
+            let bits = base.checked_add(bits).ok_or_else(malformed)?;
+            if name == 0 {
+                open.push((structure, kind, bits));
+            }
+            for (_, member) in wanted.members.iter().filter(|(of, member)| *of == structure && is(name, member)) {
+                found.members.entry((structure, *member)).or_insert(bits / 8);
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    let mut types = all;
     let mut id = 0u32;
     while !(types.is_empty() || functions.is_empty() && structures.is_empty()) {
         id += 1;
@@ -99,17 +124,32 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
         } else if kind == KIND_STRUCT
             && let Some(at) = structures.iter().position(|structure| is(name, structure))
         {
-            let structure = structures.swap_remove(at);
-            // With bit fields among the members, the upper 8 bits of an offset are a size.
-            let mask = if info >> 31 == 0 { u32::MAX } else { 0xff_ffff };
-            for index in 0..members {
-                let (name, bits) = (word(types, 12 + index * 12)?, word(types, 12 + index * 12 + 8)?);
-                for (_, member) in wanted.members.iter().filter(|(of, member)| *of == structure && is(name, member)) {
-                    found.members.entry((structure, *member)).or_insert((bits & mask) / 8);
-                }
-            }
+            look(types, structures.swap_remove(at), 0, &mut found, &mut anonymous)?;
         }
         types = types.get(12 + extra(kind, members)?..).ok_or_else(malformed)?;
+    }
+    // Only where something is missing that may lie there: each level takes another pass.
+    for _ in 0..MOST_NESTED {
+        let missing = |structure: &str| {
+            wanted.members.iter().any(|member| member.0 == structure && !found.members.contains_key(member))
+        };
+        anonymous.retain(|(structure, _, _)| missing(structure));
+        if anonymous.is_empty() {
+            break;
+        }
+        let level = std::mem::take(&mut anonymous);
+        let (mut types, mut id) = (all, 0u32);
+        while !types.is_empty() {
+            id += 1;
+            let info = word(types, 4)?;
+            let (kind, members) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
+            if matches!(kind, KIND_STRUCT | KIND_UNION) {
+                for (structure, _, base) in level.iter().filter(|(_, wanted, _)| *wanted == id) {
+                    look(types, structure, *base, &mut found, &mut anonymous)?;
+                }
+            }
+            types = types.get(12 + extra(kind, members)?..).ok_or_else(malformed)?;
+        }
     }
     Ok(found)
 }

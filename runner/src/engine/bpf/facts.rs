@@ -1,6 +1,6 @@
 //! Owns what this kernel can do, as far as programs depend on it.
 
-use ctp_lang::emit::bpf::{KernelFacts, LineageOffsets, Needs, PidOffsets};
+use ctp_lang::emit::bpf::{ExeOffsets, KernelFacts, LineageOffsets, Needs, PidOffsets};
 
 use super::btf::{self, Found, Wanted};
 
@@ -21,6 +21,14 @@ pub(super) const LINEAGE_MEMBERS: [(&str, &str); 4] = [
     ("task_struct", "start_boottime"),
     ("task_struct", "real_parent"),
 ];
+const EXE_MEMBERS: [(&str, &str); 6] = [
+    ("task_struct", "mm"),
+    ("mm_struct", "exe_file"),
+    ("file", "f_path"),
+    ("path", "dentry"),
+    ("dentry", "d_name"),
+    ("qstr", "name"),
+];
 /// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
 const TGID: u32 = 8;
 
@@ -31,6 +39,9 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.pids {
         wanted.members.extend(PID_MEMBERS);
+    }
+    if needs.exe {
+        wanted.members.extend(EXE_MEMBERS);
     }
     if needs.lineage {
         wanted.members.extend(LINEAGE_MEMBERS);
@@ -49,7 +60,33 @@ pub(super) fn facts(found: &Found) -> KernelFacts {
             pid_numbers: member("pid", "numbers")?,
         })
     };
-    KernelFacts { copy_from_user_str: found.functions.get(COPY_STR).copied(), pids: pids(), lineage: lineage(found) }
+    let exe = || {
+        Some(ExeOffsets {
+            task_mm: member("task_struct", "mm")?,
+            mm_exe_file: member("mm_struct", "exe_file")?,
+            file_dentry: member("file", "f_path")?.checked_add(member("path", "dentry")?)?,
+            dentry_name: member("dentry", "d_name")?.checked_add(member("qstr", "name")?)?,
+        })
+    };
+    KernelFacts {
+        copy_from_user_str: found.functions.get(COPY_STR).copied(),
+        pids: pids(),
+        lineage: lineage(found),
+        exe: exe(),
+        tai_offset: tai_offset(),
+    }
+}
+
+/// What the kernel's TAI clock is ahead of its real-time clock, in ns: whole seconds, 0 unless something that keeps the
+/// time told the kernel of leap seconds.
+fn tai_offset() -> i64 {
+    use nix::time::{ClockId, clock_gettime};
+    const SECOND: i64 = 1_000_000_000;
+    let now = |clock| clock_gettime(clock).map(|time| time.tv_sec() * SECOND + time.tv_nsec());
+    match (now(ClockId::CLOCK_TAI), now(ClockId::CLOCK_REALTIME)) {
+        (Ok(tai), Ok(real)) => (tai - real + SECOND / 2).div_euclid(SECOND) * SECOND,
+        (_, _) => 0,
+    }
 }
 
 /// Where tasks hold what they descend from.

@@ -1,11 +1,12 @@
 //! Owns creating maps and loading programs, and saying why the kernel would not.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::BpfProgram;
-use ctp_lang::emit::bpf::map::{MapKind, MapSpec};
+use ctp_lang::emit::bpf::map::{MapId, MapKind, MapSpec};
 
 use super::abi::*;
 use super::facts::kernel_version;
@@ -41,7 +42,8 @@ pub(super) fn create_maps(specs: &[MapSpec]) -> Outcome<Vec<Option<Map>>> {
     specs.iter().map(create_map).collect()
 }
 
-fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
+/// Creates a map; none where it would be empty.
+pub(super) fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
     let fail = |error: io::Error| failure(Code::E0407, &format!("cannot make the map `{}`", spec.name), &error);
     let empty = matches!(spec.kind, MapKind::TaskStorage | MapKind::Constant) && spec.value_size == 0;
     if empty {
@@ -68,8 +70,9 @@ fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
             attr.map_type = MAP_TYPE_ARRAY;
             attr.map_flags = F_RDONLY_PROG;
         }
-        MapKind::PerCpuArray => {
-            attr.map_type = MAP_TYPE_PERCPU_ARRAY;
+        MapKind::PerCpuArray | MapKind::PerCpuHash => {
+            let hash = spec.kind == MapKind::PerCpuHash;
+            attr.map_type = if hash { MAP_TYPE_PERCPU_HASH } else { MAP_TYPE_PERCPU_ARRAY };
             copies = facts::possible_cpus().map_err(fail)?;
         }
         MapKind::Ring => attr.map_type = MAP_TYPE_RINGBUF,
@@ -92,14 +95,35 @@ fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
     Ok(Some(map))
 }
 
+/// An array of maps whose one element is this one.
+pub(super) fn create_outer(inner: &Map) -> io::Result<Map> {
+    let attr = MapCreate {
+        map_type: MAP_TYPE_ARRAY_OF_MAPS,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        inner_map_fd: inner.as_fd().as_raw_fd().cast_unsigned(),
+        map_name: sys::object_name("ctp_generations"),
+        ..MapCreate::default()
+    };
+    let outer = Map::create(attr, 1)?;
+    put_inner(&outer, inner)?;
+    Ok(outer)
+}
+
+/// Makes a map the one that programs find from now on.
+pub(super) fn put_inner(outer: &Map, inner: &Map) -> io::Result<()> {
+    outer.set(&0u32.to_le_bytes(), &inner.as_fd().as_raw_fd().to_le_bytes(), ANY)
+}
+
 /// The most of the verifier's log that is kept.
 const LOG: usize = 16 << 20;
 
 /// Loads a program; where the kernel refuses it, once more with a log, which tells the instruction and so the source.
-pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>]) -> Outcome<OwnedFd> {
+pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>], outer: &HashMap<MapId, Map>) -> Outcome<OwnedFd> {
     let mut insns: Vec<_> = program.insns.clone();
     for (at, id) in &program.maps {
-        let map = maps.get(id.0 as usize).and_then(Option::as_ref);
+        let map = outer.get(id).or_else(|| maps.get(id.0 as usize).and_then(Option::as_ref));
         if let (Some(insn), Some(map)) = (insns.get_mut(*at), map) {
             insn.imm = map.as_fd().as_raw_fd();
         }
@@ -116,6 +140,15 @@ pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>]) -> Outcome<OwnedF
                 .note("the eBPF engine attaches all probes of a file with one link, which Linux 6.6 brought")
                 .help("use --engine stap here"),
         ));
+    }
+    if let Some((major, minor)) = kernel_version().filter(|version| *version < (6, 9))
+        && let Some(at) = program.insns.iter().position(ctp_lang::emit::bpf::Insn::is_loop)
+    {
+        let mut failure = Failure::new(Code::E0402, format!("Linux {major}.{minor} cannot run loops in a handler"))
+            .note("the eBPF engine leaves it to the kernel to follow loops (may_goto), which Linux 6.9 brought")
+            .help("use --engine stap here, or write what the loop does without one");
+        failure.span = program.span(at);
+        return Err(Box::new(failure));
     }
     if matches!(error.raw_os_error(), Some(libc::EPERM)) {
         return Err(failure(Code::E0403, "the kernel would not load the program", &error));

@@ -7,15 +7,18 @@ mod attach;
 mod btf;
 mod cgroups;
 mod facts;
+mod generations;
 mod globals;
 pub mod grace;
 mod identity;
 mod inode;
 mod load;
+mod parts;
 mod ring;
 mod sys;
 pub mod tasks;
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,11 +27,12 @@ use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, RING, SCALARS};
 use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
-use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, Program};
-use ctp_lang::value::Value;
+use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex, Program};
+use ctp_lang::stats::Stats;
+use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, HostView, MapEntry, Outcome, Printed};
+use super::{Counters, Engine, Event, Failure, HostView, Outcome};
 use attach::{Groups, Plan};
 pub use facts::kernel_version;
 pub use identity::Warning;
@@ -66,6 +70,10 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Dia
 pub struct BpfEngine {
     compiled: Compiled,
     maps: Vec<Option<Map>>,
+    /// The arrays of maps through which programs reach those that are deleted whole.
+    outer: HashMap<emit::map::MapId, Map>,
+    /// Generations that a handler of the runner works on, while the next one is filled.
+    closed: HashMap<emit::map::MapId, Map>,
     /// The numbers among the globals; before them, whether `exit()` ran.
     scalars: Shared,
     ring: Ring,
@@ -78,6 +86,8 @@ pub struct BpfEngine {
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
+    /// Records of runs that are not over.
+    parts: parts::Parts,
     /// Records that were none: a bug, or another writer.
     malformed: u64,
 }
@@ -121,8 +131,9 @@ impl BpfEngine {
         let scalars_size = size(SCALARS).map_or(0, |spec| spec.value_size as usize);
         let ring = Ring::new(map(RING)?, ring_size).map_err(unshared)?;
         let scalars = map(SCALARS)?.share(scalars_size, 0, true).map_err(unshared)?;
+        let outer = generations::outer(&compiled.maps, &maps)?;
         let programs =
-            compiled.programs.iter().map(|program| load::load(program, &maps)).collect::<Outcome<Vec<_>>>()?;
+            compiled.programs.iter().map(|program| load::load(program, &maps, &outer)).collect::<Outcome<Vec<_>>>()?;
         let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file));
         let cgroups = match compiled.watches_cgroups {
             Some(counts) => Some(cgroups::Watch::start(&maps, counts)?),
@@ -133,6 +144,8 @@ impl BpfEngine {
         }
         Ok(BpfEngine {
             maps,
+            outer,
+            closed: HashMap::new(),
             scalars,
             ring,
             groups,
@@ -141,6 +154,7 @@ impl BpfEngine {
             plans: plans.into_iter().map(|plan| (plan, None)).collect(),
             probes: program.probes.len(),
             pause: BUSY,
+            parts: parts::Parts::default(),
             malformed: 0,
             compiled,
         })
@@ -163,18 +177,14 @@ impl BpfEngine {
 
     /// Hands over what is in the ring; returns how many records there were.
     fn drain(&mut self, event: &mut dyn FnMut(Event)) -> Outcome<usize> {
-        let (compiled, malformed) = (&self.compiled, &mut self.malformed);
+        let (compiled, malformed, parts) = (&self.compiled, &mut self.malformed, &mut self.parts);
         self.ring
             .drain(BATCH, &mut |bytes| match compiled.decode(bytes) {
-                Ok(record) => event(Event {
-                    probe: record.probe,
-                    container: record.container,
-                    time: record.time,
-                    pid: record.pid,
-                    tid: record.tid,
-                    prints: record.prints.into_iter().map(|(print, values)| Printed { print, values }).collect(),
-                    exit: record.exit,
-                }),
+                Ok(record) => {
+                    if let Some(complete) = parts.take(record) {
+                        event(complete);
+                    }
+                }
                 Err(emit::record::Malformed) => *malformed += 1,
             })
             .map_err(|error| failure(Code::E0405, "cannot read the ring buffer", &error))
@@ -263,14 +273,15 @@ impl Engine for BpfEngine {
                         .filter_map(|cpu| Some(u64::from_le_bytes(cpu.get(at..at + 8)?.try_into().ok()?)))
                         .sum()
                 };
+                let dropped = self.parts.dropped(ProbeIndex(probe));
                 Ok(Counters {
-                    records: sum(Category::Records),
+                    records: sum(Category::Records).saturating_sub(dropped),
                     aggregated: sum(Category::Aggregated),
                     filtered: sum(Category::Filtered),
                     read_faults: sum(Category::ReadFaults),
                     step_limit: sum(Category::StepLimit),
                     unmatched: sum(Category::Unmatched),
-                    lost: sum(Category::Lost),
+                    lost: sum(Category::Lost).saturating_add(dropped),
                     faults_shown: sum(Category::FaultsShown),
                     map_full: sum(Category::MapFull),
                 })
@@ -329,6 +340,26 @@ impl Engine for BpfEngine {
 
     fn entries(&self, global: GlobalIndex) -> Outcome<Vec<MapEntry>> {
         self.all_entries(global)
+    }
+
+    fn delete(&mut self, global: GlobalIndex, key: &[Value]) -> Outcome<()> {
+        self.delete_global(global, key)
+    }
+
+    fn feed(&mut self, global: GlobalIndex, key: &[Value], value: i64) -> Outcome<bool> {
+        BpfEngine::feed(self, global, key, value)
+    }
+
+    fn stats(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Option<Stats>> {
+        self.read_stats(global, key)
+    }
+
+    fn close(&mut self, global: GlobalIndex) -> Outcome<()> {
+        self.close_generation(global)
+    }
+
+    fn open(&mut self, global: GlobalIndex) -> Outcome<()> {
+        self.open_generation(global)
     }
 }
 

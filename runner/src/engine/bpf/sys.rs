@@ -89,6 +89,11 @@ impl Map {
         Ok(Map { fd, key_size, value_size })
     }
 
+    /// Bytes of a value as user space sees it.
+    pub(super) fn value_size(&self) -> usize {
+        self.value_size
+    }
+
     fn check(&self, key: &[u8]) -> io::Result<()> {
         if key.len() == self.key_size { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }

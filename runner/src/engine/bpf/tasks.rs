@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use ctp_lang::emit::bpf::Insn;
 use ctp_lang::emit::bpf::tasks::{LEVELS, TASK_SIZE, TaskOffsets, task_iterator};
@@ -40,38 +40,59 @@ pub struct Task {
 /// # Errors
 /// As loading or reading the iterator fails; `Unsupported` where the kernel does not describe itself.
 pub fn of(pid: u32) -> io::Result<Option<Task>> {
-    let mut wanted = btf::Wanted { functions: vec![ITERATOR], ..btf::Wanted::default() };
-    wanted.members.extend(MEMBERS);
-    wanted.members.extend(facts::LINEAGE_MEMBERS);
-    let found = facts::look(&wanted);
-    let member = |at: usize| MEMBERS.get(at).and_then(|member| found.members.get(member)).copied();
-    let offsets = || {
-        Some(TaskOffsets {
-            lineage: facts::lineage(&found)?,
-            pid: member(0)?,
-            pid_level: member(1)?,
-            cgroups: member(2)?,
-            cgroup: member(3)?,
-            level: member(4)?,
-            ancestors: member(5)?,
-            node: member(6)?,
-            node_id: member(7)?,
-        })
-    };
-    let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
-    let insns = offsets().and_then(|offsets| task_iterator(&offsets)).ok_or_else(unsupported)?;
-    let function = found.functions.get(ITERATOR).copied().ok_or_else(unsupported)?;
-    let insns: Vec<[u8; 8]> = insns.into_iter().map(Insn::to_bytes).collect();
-    let program = sys::load_program(Kind::Iterator(function), "ctp_tasks", &insns, None)?;
-    let mut bytes = Vec::new();
-    let iterator = match sys::open_iterator(program.as_fd(), pid) {
-        Ok(iterator) => iterator,
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    File::from(iterator).read_to_end(&mut bytes)?;
-    // A thread each: all of a process say the same of it.
-    Ok(bytes.chunks_exact(TASK_SIZE).find_map(task))
+    Tasks::load()?.of(pid)
+}
+
+/// The iterator, loaded: for many questions.
+#[derive(Debug)]
+pub struct Tasks(OwnedFd);
+
+impl Tasks {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// As loading fails; `Unsupported` where the kernel does not describe itself.
+    pub fn load() -> io::Result<Tasks> {
+        let mut wanted = btf::Wanted { functions: vec![ITERATOR], ..btf::Wanted::default() };
+        wanted.members.extend(MEMBERS);
+        wanted.members.extend(facts::LINEAGE_MEMBERS);
+        let found = facts::look(&wanted);
+        let member = |at: usize| MEMBERS.get(at).and_then(|member| found.members.get(member)).copied();
+        let offsets = || {
+            Some(TaskOffsets {
+                lineage: facts::lineage(&found)?,
+                pid: member(0)?,
+                pid_level: member(1)?,
+                cgroups: member(2)?,
+                cgroup: member(3)?,
+                level: member(4)?,
+                ancestors: member(5)?,
+                node: member(6)?,
+                node_id: member(7)?,
+            })
+        };
+        let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
+        let insns = offsets().and_then(|offsets| task_iterator(&offsets)).ok_or_else(unsupported)?;
+        let function = found.functions.get(ITERATOR).copied().ok_or_else(unsupported)?;
+        let insns: Vec<[u8; 8]> = insns.into_iter().map(Insn::to_bytes).collect();
+        Ok(Tasks(sys::load_program(Kind::Iterator(function), "ctp_tasks", &insns, None)?))
+    }
+
+    /// As [`of`].
+    ///
+    /// # Errors
+    /// As reading the iterator fails.
+    pub fn of(&self, pid: u32) -> io::Result<Option<Task>> {
+        let mut bytes = Vec::new();
+        let iterator = match sys::open_iterator(self.0.as_fd(), pid) {
+            Ok(iterator) => iterator,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        File::from(iterator).read_to_end(&mut bytes)?;
+        // A thread each: all of a process say the same of it.
+        Ok(bytes.chunks_exact(TASK_SIZE).find_map(task))
+    }
 }
 
 fn task(bytes: &[u8]) -> Option<Task> {

@@ -1,0 +1,257 @@
+//! Owns the JSON lines of a run (`--output jsonl`): which objects there are and what is in each. `docs/jsonl.md` describes
+//! them, `docs/jsonl.schema.json` is what tests hold them to.
+
+use std::io;
+
+use ctp_lang::ir::{GlobalIndex, Piece, Print, PrintKind, Probe, Program};
+use ctp_lang::value::{MapEntry, Value, name, with_values, write_piece};
+
+use super::Origin;
+use super::escape::acts_on_terminal;
+use super::json::{self, Json, object};
+use super::sink::Sink;
+use crate::engine::Counters;
+
+/// The version of the form, in the first line.
+pub const VERSION: u64 = 1;
+
+/// What ctp says of the run.
+#[derive(Clone, Copy, Debug)]
+pub enum Line<'a> {
+    /// Probes are attached: from here on hits are seen.
+    Attached {
+        /// How many places are probed.
+        points: u64,
+        /// Name and id of each container.
+        containers: &'a [(String, String)],
+        /// Milliseconds since ctp was started.
+        milliseconds: u128,
+    },
+    /// What ctp says on standard error: a container that ended or came back, a probe that matches nothing.
+    Notice(&'a str),
+    /// What `error("…")` says.
+    Error {
+        /// The text.
+        text: &'a [u8],
+        /// Where it ran.
+        origin: Origin<'a>,
+    },
+    /// What became of every hit; the last line, with a line for each probe that lost records before it.
+    Summary {
+        /// The probes.
+        probes: &'a [Probe],
+        /// Their counters.
+        counters: &'a [Counters],
+        /// Records that were written.
+        written: u64,
+        /// Records that could not be written.
+        unwritten: u64,
+        /// Runs of `begin`, `end` and `every` that were stopped.
+        stopped: u64,
+        /// Updates of those that a full map dropped.
+        dropped: u64,
+        /// How long it traced.
+        seconds: f64,
+    },
+}
+
+/// Writes JSON lines.
+pub struct Jsonl {
+    sink: Sink,
+    first: bool,
+}
+
+impl Jsonl {
+    pub(super) fn new(sink: Sink) -> Jsonl {
+        Jsonl { sink, first: true }
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
+    fn write(&mut self, kind: &str, members: Vec<(String, Json)>) -> io::Result<()> {
+        let mut all = vec![("type".to_owned(), Json::text(kind))];
+        if std::mem::take(&mut self.first) {
+            all.push(("v".to_owned(), Json::Unsigned(VERSION)));
+        }
+        all.extend(members);
+        let line = serde_json::to_string(&Json::Object(all))?;
+        self.sink.buffer.extend_from_slice(safe(&line).as_bytes());
+        self.sink.buffer.push(b'\n');
+        self.sink.flush_if_full()
+    }
+
+    /// An output statement: an event, or text, with tables and histograms in objects of their own.
+    pub(super) fn print(
+        &mut self,
+        print: &Print,
+        values: &[Value],
+        program: &Program,
+        origin: Origin<'_>,
+    ) -> io::Result<()> {
+        if let PrintKind::Event(names) = &print.kind {
+            let fields = names.iter().zip(with_values(&print.pieces, values));
+            let fields = fields.map(|(name, (piece, values))| (name.clone(), json::field(piece, values, program)));
+            let fields = Json::Object(fields.collect());
+            return self.write("event", with(from(origin), [("fields", fields)]));
+        }
+        let mut text = Vec::new();
+        let mut tables = false;
+        for (piece, values) in with_values(&print.pieces, values) {
+            let table = match values {
+                [Value::Table(table)] => table.as_slice(),
+                _ => &[],
+            };
+            match piece {
+                Piece::Table(global) => {
+                    self.text(&mut text, origin, tables)?;
+                    let members = [
+                        ("name", Json::text(name(program, *global))),
+                        ("entries", json::entries(*global, table, program)),
+                    ];
+                    self.write("map", with(from(origin), members))?;
+                    tables = true;
+                }
+                Piece::Histogram { global, linear, .. } => {
+                    self.text(&mut text, origin, tables)?;
+                    let members = [
+                        ("name", Json::text(name(program, *global))),
+                        ("entries", json::histogram(*global, *linear, table, program)),
+                    ];
+                    self.write("histogram", with(from(origin), members))?;
+                    tables = true;
+                }
+                Piece::Text(_) | Piece::Value(_) | Piece::Unavailable { .. } | Piece::Whole(_) => {
+                    write_piece(&mut text, piece, values, program);
+                }
+            }
+        }
+        self.text(&mut text, origin, tables)
+    }
+
+    /// The text gathered so far; blanks between tables are none.
+    fn text(&mut self, text: &mut Vec<u8>, origin: Origin<'_>, tables: bool) -> io::Result<()> {
+        let text = std::mem::take(text);
+        if text.is_empty() || (tables && text.iter().all(u8::is_ascii_whitespace)) {
+            return Ok(());
+        }
+        let mut members = from(origin);
+        members.extend(texts(&text));
+        self.write("print", members)
+    }
+
+    /// A global that nothing in the program prints.
+    pub(super) fn global(&mut self, global: GlobalIndex, entries: &[MapEntry], program: &Program) -> io::Result<()> {
+        let members =
+            [("name", Json::text(name(program, global))), ("entries", json::entries(global, entries, program))];
+        self.write("map", with(Vec::new(), members))
+    }
+
+    pub(super) fn line(&mut self, line: Line<'_>) -> io::Result<()> {
+        match line {
+            Line::Attached { points, containers, milliseconds } => {
+                let one = |(name, id): &(String, String)| {
+                    object([("name", Json::text(name.as_str())), ("id", Json::text(id.as_str()))])
+                };
+                let containers = Json::List(containers.iter().map(one).collect());
+                let milliseconds = Json::Unsigned(u64::try_from(milliseconds).unwrap_or(u64::MAX));
+                let members = [("points", Json::Unsigned(points)), ("containers", containers), ("ms", milliseconds)];
+                self.write("attached", with(Vec::new(), members))
+            }
+            Line::Notice(text) => self.write("notice", with(Vec::new(), [("text", Json::text(text))])),
+            Line::Error { text, origin } => {
+                let mut members = from(origin);
+                members.extend(texts(text));
+                self.write("error", members)
+            }
+            Line::Summary { probes, counters, written, unwritten, stopped, dropped, seconds } => {
+                for (probe, counters) in probes.iter().zip(counters).filter(|(_, counters)| counters.lost > 0) {
+                    let members = [("probe", Json::text(&*probe.point)), ("count", Json::Unsigned(counters.lost))];
+                    self.write("lost", with(Vec::new(), members))?;
+                }
+                let total = |count: fn(&Counters) -> u64| Json::Unsigned(counters.iter().map(count).sum());
+                let each = probes
+                    .iter()
+                    .zip(counters)
+                    .filter(|(probe, _)| matches!(probe.kind, ctp_lang::ir::ProbeKind::Sites(_)));
+                let members = [
+                    ("seconds", Json::Double(seconds)),
+                    ("hits", total(Counters::hits)),
+                    ("records", Json::Unsigned(written)),
+                    ("unwritten", Json::Unsigned(unwritten)),
+                    ("lost", total(|counters| counters.lost)),
+                    ("faults", total(|counters| counters.read_faults + counters.faults_shown)),
+                    ("stopped_runs", Json::Unsigned(stopped)),
+                    ("dropped_updates", Json::Unsigned(dropped)),
+                    ("probes", Json::List(each.map(|(probe, counters)| accounts(probe, counters)).collect())),
+                ];
+                self.write("summary", with(Vec::new(), members))
+            }
+        }
+    }
+}
+
+/// What became of the hits of one probe.
+fn accounts(probe: &Probe, counters: &Counters) -> Json {
+    let Counters { records, aggregated, filtered, read_faults, step_limit, unmatched, lost, faults_shown, map_full } =
+        *counters;
+    let numbers = [
+        ("hits", counters.hits()),
+        ("records", records),
+        ("aggregated", aggregated),
+        ("filtered", filtered),
+        ("read_faults", read_faults),
+        ("step_limit", step_limit),
+        ("unmatched", unmatched),
+        ("lost", lost),
+        ("faults_shown", faults_shown),
+        ("map_full", map_full),
+    ];
+    let numbers = numbers.into_iter().map(|(name, number)| (name.to_owned(), Json::Unsigned(number)));
+    Json::Object([("probe".to_owned(), Json::text(&*probe.point))].into_iter().chain(numbers).collect())
+}
+
+/// Where and when it ran.
+fn from(origin: Origin<'_>) -> Vec<(String, Json)> {
+    let mut members = with(Vec::new(), [("ts", Json::Signed(origin.time)), ("probe", Json::text(origin.probe))]);
+    if let Some(task) = origin.task {
+        let known = [
+            ("container", Json::text(task.container)),
+            ("pid", Json::Unsigned(task.pid.into())),
+            ("tid", Json::Unsigned(task.tid.into())),
+        ];
+        members = with(members, known);
+        let more = [("nspid", task.nspid), ("cpu", task.cpu)];
+        let more =
+            more.into_iter().filter_map(|(name, number)| Some((name.to_owned(), Json::Unsigned(number?.into()))));
+        members.extend(more);
+    }
+    members
+}
+
+fn with<const N: usize>(mut members: Vec<(String, Json)>, more: [(&str, Json); N]) -> Vec<(String, Json)> {
+    members.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    members
+}
+
+/// `text`, and `bytes` where it is not UTF-8.
+fn texts(text: &[u8]) -> Vec<(String, Json)> {
+    match json::text(text, false) {
+        Json::Object(members) => members,
+        text => vec![("text".to_owned(), text)],
+    }
+}
+
+/// Writes what a terminal would act upon as escapes of JSON: the value stays the same.
+fn safe(line: &str) -> String {
+    let mut safe = String::with_capacity(line.len());
+    for character in line.chars() {
+        if acts_on_terminal(character) {
+            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}

@@ -1,0 +1,284 @@
+//! Pods through containerd's CRI plugin, as a kubelet makes them: found and named by pod, each traced by itself, and
+//! followed when the kubelet starts a container anew. The host's network, since no CNI plugin is needed then.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::ctp::{PATIENCE, Running, ctp};
+use ctp_tests::docker::{Image, docker};
+use ctp_tests::process::{attempt, run};
+use ctp_tests::unique::{Scratch, name};
+
+/// A containerd of this test's own. Its state lies where that of k3s does: one of the places ctp knows.
+struct Containerd {
+    folder: Scratch,
+    daemon: Child,
+    image: String,
+    _image: Image,
+}
+
+const STATE: &str = "/run/k3s/containerd";
+
+impl Containerd {
+    fn start() -> Containerd {
+        let folder = Scratch::new();
+        let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app");
+        let reference = format!("docker.io/library/{}:latest", image.name());
+        let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
+        // The program waits where nobody drives it: it serves as the pods' sandbox too.
+        let config = format!(
+            "version = 2\nroot = \"{root}\"\nstate = \"{STATE}\"\n\
+             [grpc]\naddress = \"{socket}\"\n[ttrpc]\naddress = \"{socket}.ttrpc\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{reference}\"\n\
+             restrict_oom_score_adj = true\ndisable_apparmor = true\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
+            root = path("root"),
+            socket = path("socket"),
+        );
+        let config = folder.write("config.toml", &config);
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let daemon = Command::new("containerd")
+            .args(["--config", &config])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let tar = path("image.tar");
+        docker(&["save", "--output", &tar, image.name()]);
+        let containerd = Containerd { folder, daemon, image: reference, _image: image };
+        let deadline = Instant::now() + PATIENCE;
+        while attempt(&mut containerd.ctr(&["plugins", "ls"])).code != Some(0) {
+            assert!(Instant::now() < deadline, "containerd does not answer: {}", containerd.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        run(&mut containerd.ctr(&["images", "import", &tar]));
+        containerd
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn ctr(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(args);
+        command
+    }
+
+    /// A call of the CRI's RuntimeService and the first field of its answer.
+    fn call(&self, method: &str, message: &[u8]) -> String {
+        let answer = grpc(&self.socket(), &format!("/runtime.v1.RuntimeService/{method}"), message);
+        let answer = answer.unwrap_or_else(|why| panic!("{method}: {why}\n{}", self.log()));
+        // Field 1, a text shorter than 128 bytes; nothing for an empty answer.
+        answer.get(2..).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn pid(&self, container: &str) -> u32 {
+        let listed = run(&mut self.ctr(&["task", "ls"])).stdout;
+        let line = listed.lines().find(|line| line.starts_with(container)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        // Empty, since the pods were removed before.
+        let _ = std::fs::remove_dir_all(STATE);
+    }
+}
+
+/// A pod with one container, `app`; removed when dropped.
+struct Pod<'c> {
+    containerd: &'c Containerd,
+    config: Vec<u8>,
+    id: String,
+    container: String,
+    attempt: u64,
+}
+
+impl<'c> Pod<'c> {
+    /// Makes one as a kubelet does (runtime.v1, api.proto of cri-api): messages by the numbers of their fields.
+    fn start(containerd: &'c Containerd, namespace: &str, name: &str) -> Pod<'c> {
+        let metadata = [text(1, name), text(2, &format!("uid-{name}")), text(3, namespace)].concat();
+        // NamespaceMode NODE is 2: network of the node.
+        let options = number(1, 2);
+        let linux = field(2, &field(1, &options));
+        let config = [field(1, &metadata), field(8, &linux)].concat();
+        let id = containerd.call("RunPodSandbox", &field(1, &config));
+        let mut pod = Pod { containerd, config, id, container: String::new(), attempt: 0 };
+        pod.run();
+        pod
+    }
+
+    /// Creates and starts its container, a further attempt where there was one before.
+    fn run(&mut self) {
+        let metadata = [text(1, "app"), number(2, self.attempt)].concat();
+        let config = [
+            field(1, &metadata),
+            field(2, &text(1, &self.containerd.image)),
+            text(3, "/app/test_app"),
+            text(4, "5000"),
+        ];
+        let request = [text(1, &self.id), field(2, &config.concat()), field(3, &self.config)].concat();
+        self.container = self.containerd.call("CreateContainer", &request);
+        self.containerd.call("StartContainer", &text(1, &self.container));
+    }
+
+    fn restart(&mut self) {
+        self.containerd.call("StopContainer", &text(1, &self.container));
+        self.containerd.call("RemoveContainer", &text(1, &self.container));
+        self.attempt += 1;
+        self.run();
+    }
+
+    fn pid(&self) -> u32 {
+        self.containerd.pid(&self.container)
+    }
+}
+
+impl Drop for Pod<'_> {
+    fn drop(&mut self) {
+        self.containerd.call("StopPodSandbox", &text(1, &self.id));
+        self.containerd.call("RemovePodSandbox", &text(1, &self.id));
+    }
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 127 {
+        bytes.push(value.to_le_bytes()[0] | 128);
+        value >>= 7;
+    }
+    bytes.push(value.to_le_bytes()[0]);
+    bytes
+}
+
+/// A field of bytes or of a message (protobuf's wire type 2).
+fn field(number: u64, value: &[u8]) -> Vec<u8> {
+    [varint(number << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
+}
+
+fn text(number: u64, value: &str) -> Vec<u8> {
+    field(number, value.as_bytes())
+}
+
+/// A field of a number (wire type 0).
+fn number(number: u64, value: u64) -> Vec<u8> {
+    [varint(number << 3), varint(value)].concat()
+}
+
+/// One call of gRPC: HTTP/2 (RFC 9113) with header fields as literals (RFC 7541), a message each way.
+fn grpc(socket: &std::path::Path, path: &str, message: &[u8]) -> Result<Vec<u8>, String> {
+    let mut stream = UnixStream::connect(socket).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let frame = |kind: u8, flags: u8, stream: u32, body: &[u8]| {
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), body].concat()
+    };
+    let string = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    // :method POST, :scheme http; then literals under names of the static table: :path, :authority, content-type.
+    let headers = [
+        vec![0x83, 0x86, 0x04],
+        string(path),
+        vec![0x01],
+        string("localhost"),
+        vec![0x0f, 0x10],
+        string("application/grpc"),
+        vec![0x00],
+        string("te"),
+        string("trailers"),
+    ]
+    .concat();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let body = [&[0][..], &length, message].concat();
+    let (data, header, settings, ping) = (0, 1, 4, 6);
+    let request = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(settings, 0, 0, &[]),
+        frame(header, 4, 1, &headers), // END_HEADERS
+        frame(data, 1, 1, &body),      // END_STREAM
+    ];
+    stream.write_all(&request.concat()).map_err(|e| e.to_string())?;
+    let mut answer = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).map_err(|e| format!("no answer: {e}"))?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut body = vec![0; length as usize];
+        stream.read_exact(&mut body).map_err(|e| e.to_string())?;
+        let (kind, flags) = (head[3], head[4]);
+        if kind == settings && flags & 1 == 0 {
+            stream.write_all(&frame(settings, 1, 0, &[])).map_err(|e| e.to_string())?;
+        } else if kind == ping && flags & 1 == 0 {
+            stream.write_all(&frame(ping, 1, 0, &body)).map_err(|e| e.to_string())?;
+        } else if kind == data {
+            answer.extend_from_slice(&body);
+        }
+        if (kind == data || kind == header) && flags & 1 == 1 {
+            // A call that fails answers with header fields alone.
+            return answer
+                .get(5..)
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| "it failed; containerd's log tells why".to_owned());
+        }
+    }
+}
+
+#[test]
+fn pods_of_a_kubelet() {
+    let containerd = Containerd::start();
+    let namespace = name();
+    let mut web = Pod::start(&containerd, &namespace, "web-0");
+    let other = Pod::start(&containerd, &namespace, "web-1");
+    let (pid, others) = (web.pid(), other.pid());
+
+    let listed: serde_json::Value = serde_json::from_str(&ctp(&["ps", "--format", "json"]).stdout).unwrap();
+    let entry = listed["containers"].as_array().unwrap().iter().find(|one| one["id"] == web.container.as_str());
+    let entry = entry.unwrap_or_else(|| panic!("{} is not in {listed}", web.container));
+    assert_eq!((&entry["name"], &entry["runtime"]), (&"app".into(), &"containerd".into()));
+    let pod = serde_json::json!({"namespace": namespace, "name": "web-0", "container": "app"});
+    assert_eq!((&entry["pod"], &entry["pid"], &entry["image"]), (&pod, &pid.into(), &containerd.image.clone().into()));
+
+    // Containers of many pods bear one name: each is named with its pod.
+    let script = |who: &str| format!(r#"probe {who}:exe.fn("my_function") {{ printf("%d\n", pid()) }}"#);
+    let both = ctp(&["check", "-e", &script("container(\"app\")")]);
+    let way_out = format!("pod(\"{namespace}/web-0\", container=\"app\")");
+    assert!(both.code == Some(1) && both.stdout.contains("E0102") && both.stdout.contains(&way_out), "{}", both.stdout);
+
+    let pids = |running: &mut Running, count: usize| -> Vec<u32> {
+        (0..count).map(|_| running.wait_for_stdout(|_| true).parse().unwrap()).collect()
+    };
+    let mut running = Running::attached(&script(&format!("pod(\"{namespace}/web-*\")")));
+    let mut seen = pids(&mut running, 40);
+    running.interrupt();
+    seen.sort_unstable();
+    seen.dedup();
+    let mut expected = [pid, others];
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+
+    let mut running = Running::attached(&script(&way_out));
+    assert!(pids(&mut running, 20).iter().all(|seen| *seen == pid));
+    // The kubelet starts a container anew under a new id: its name and pod are the same.
+    web.restart();
+    running.wait_for_stderr("ctp: app restarted");
+    let again = web.pid();
+    let mut tries = 0;
+    while pids(&mut running, 1)[0] != again {
+        tries += 1;
+        assert!(tries < 10_000, "nothing of the new process {again} is reported");
+    }
+    let output = running.interrupt();
+    assert!(!output.lines().iter().any(|line| *line == others.to_string()), "{}", output.stderr);
+}
