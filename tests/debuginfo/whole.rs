@@ -290,12 +290,22 @@ fn size(module: &Module, ty: Option<TypeId>) -> u64 {
     }
 }
 
+/// gdb writes `long` for `long int`, and so on.
+fn spelled(name: &str) -> String {
+    let mut words: Vec<&str> = name.split_whitespace().collect();
+    if words.contains(&"long") || words.contains(&"short") {
+        words.retain(|word| *word != "int");
+    }
+    words.sort_unstable();
+    words.join("-")
+}
+
 /// Kind, size, name and members of a type; of what a pointer leads to as well, one level.
 fn shape(module: &Module, ty: Option<TypeId>, depth: u32) -> String {
     let all = size(module, ty);
     match plain(module, ty) {
         None => "void".to_owned(),
-        Some(Type::Base { name, .. }) => format!("base {} {all}", name.replace(' ', "-")),
+        Some(Type::Base { name, .. }) => format!("base {} {all}", spelled(&name)),
         Some(Type::Enum { name, enumerators, .. }) => {
             format!("enum {} {all} {}", name.unwrap_or_default(), enumerators.len())
         }
@@ -320,6 +330,10 @@ const GDB: &str = r#"
 import gdb
 K = {getattr(gdb, n): n for n in dir(gdb) if n.startswith("TYPE_CODE_")}
 def plain(t): return t.strip_typedefs().unqualified()
+def spelled(name):
+    words = name.split()
+    if "long" in words or "short" in words: words = [w for w in words if w != "int"]
+    return "-".join(sorted(words))
 def size(t):
     t = plain(t)
     if K[t.code] in ("TYPE_CODE_VOID", "TYPE_CODE_FUNC"): return 1
@@ -332,7 +346,7 @@ def shape(t, depth):
     code = K[t.code]
     if code == "TYPE_CODE_VOID": return "void"
     if code in ("TYPE_CODE_INT", "TYPE_CODE_CHAR", "TYPE_CODE_BOOL", "TYPE_CODE_FLT"):
-        return "base %s %d" % (t.name.replace(" ", "-"), size(t))
+        return "base %s %d" % (spelled(t.name), size(t))
     if code == "TYPE_CODE_ENUM": return "enum %s %d %d" % (t.tag or "", size(t), len(t.fields()))
     if code == "TYPE_CODE_PTR":
         return "pointer %d to %s" % (size(t), shape(t.target(), 1)) if depth == 0 else "pointer %d" % size(t)
@@ -344,7 +358,8 @@ def shape(t, depth):
     return code
 for address in ADDRESSES:
     block = gdb.block_for_pc(address)
-    while block is not None and block.function is None: block = block.superblock
+    # Out of what is inlined at the entry, up to the function itself.
+    while block and (block.function is None or not block.superblock.is_static): block = block.superblock
     print("FUNCTION %x %s" % (address, block.function.name if block else "?"))
     if block:
         for s in block:
