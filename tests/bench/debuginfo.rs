@@ -1,7 +1,7 @@
 //! Owns the comparison of ctp with stap, gdb and drgn in finding one function with its parameters in a file: time and
 //! peak memory, in turns. Each reading is a process of its own, so that none finds what another left in memory.
 //!
-//! `cargo bench --package ctp-tests --bench debuginfo [ROUNDS] [FILE FUNCTION]...`; without files, python3.11-dbg.
+//! `cargo bench --package ctp-tests --bench find-function [ROUNDS] [FILE FUNCTION]...`; without files, python3.11-dbg.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a measurement fails")]
 

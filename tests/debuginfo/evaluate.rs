@@ -1,7 +1,7 @@
 //! Evaluates location expressions as llvm-dwarfdump prints them, and what ctp made of the same, in one machine whose
 //! registers and memory hold made-up numbers: two that describe one place give one result there.
 
-use ctp_lang::debuginfo::facts::{BinaryOp, Compute, Location, UnaryOp};
+use ctp_lang::debuginfo::facts::{BinaryOp, Compute, Location, UnaryOp, Unavailable};
 
 /// The DWARF numbers of the general registers (psABI figure 3.36).
 const NAMES: [&str; 16] =
@@ -200,6 +200,8 @@ pub(crate) fn places(location: &Location) -> Option<Vec<Place>> {
             }
             all
         }
+        // Which one, ctp does not say: it reads none of them.
+        Location::Unavailable(Unavailable::VectorRegister) => vec![Place::Vector],
         Location::ImplicitPointer { .. } | Location::Unavailable(_) => return None,
     })
 }

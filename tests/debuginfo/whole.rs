@@ -114,7 +114,7 @@ fn dump(path: &Path) -> HashMap<u64, Subprogram> {
                             !trimmed.contains('(') || trimmed.matches('(').count() < trimmed.matches(')').count() - 1;
                         let expression =
                             if last { expression.strip_suffix(')').unwrap_or(expression) } else { expression };
-                        let high = high.trim_end_matches(')');
+                        let high = high.trim_end_matches([')', ':']);
                         parameter.locations.push((hex(low).unwrap(), hex(high).unwrap(), expression.to_owned()));
                     } else if let Some((_, expression)) = trimmed.split_once("\t(")
                         && !expression.starts_with("0x")
@@ -143,10 +143,8 @@ fn dump(path: &Path) -> HashMap<u64, Subprogram> {
         }
     }
     let mut by_entry = HashMap::new();
-    for (index, subprogram) in found.into_iter().enumerate() {
-        let entries = subprogram.entries.clone();
-        let _ = index;
-        if let Some(entry) = entries.first() {
+    for subprogram in found {
+        if let Some(entry) = subprogram.entries.first() {
             by_entry.insert(*entry, subprogram);
         }
     }
@@ -223,11 +221,7 @@ fn compare(path: &Path, functions: &[Function]) -> Counts {
                                 Unavailable::Unsupported(why) => why.clone(),
                                 Unavailable::OptimizedOut { .. } => "optimized out".to_owned(),
                             };
-                            let vector = matches!(theirs.as_slice(), [Place::Vector]);
-                            let why = if vector && why == "vector register" { continue_same(&mut counts) } else { why };
-                            if !why.is_empty() {
-                                *counts.withheld.entry(why).or_default() += 1;
-                            }
+                            *counts.withheld.entry(why).or_default() += 1;
                         } else {
                             counts.different.push(format!("{place}: {theirs:?} in the dump, {ours:?}"));
                         }
@@ -241,11 +235,6 @@ fn compare(path: &Path, functions: &[Function]) -> Counts {
     counts
 }
 
-fn continue_same(counts: &mut Counts) -> String {
-    counts.same += 1;
-    String::new()
-}
-
 #[test]
 fn every_parameter_of_python_is_where_dwarfdump_says() {
     let path = Path::new(PYTHON);
@@ -253,7 +242,7 @@ fn every_parameter_of_python_is_where_dwarfdump_says() {
     let functions = module.functions("*").unwrap();
     let counts = compare(path, &functions);
     println!("{counts:#?}");
-    assert!(counts.same > 15_000, "{counts:#?}");
+    assert!(counts.same > 24_000, "{counts:#?}");
     assert!(counts.different.is_empty(), "{:#?}", counts.different.iter().take(20).collect::<Vec<_>>());
     assert!(counts.not_read * 1000 < counts.same, "{counts:#?}");
     assert!(counts.withheld.values().sum::<usize>() * 100 < counts.same, "{counts:#?}");
@@ -267,7 +256,7 @@ fn every_parameter_of_a_rust_program_is_where_dwarfdump_says() {
         let functions = module.functions("*").unwrap();
         let counts = compare(&path, &functions);
         println!("{flags:?} {counts:#?}");
-        assert!(counts.same > 20, "{counts:#?}");
+        assert!(counts.same > 15, "{counts:#?}");
         assert!(counts.different.is_empty(), "{flags:?}: {:#?}", counts.different);
     }
 }
@@ -301,12 +290,22 @@ fn size(module: &Module, ty: Option<TypeId>) -> u64 {
     }
 }
 
+/// gdb writes `long` for `long int`, and so on.
+fn spelled(name: &str) -> String {
+    let mut words: Vec<&str> = name.split_whitespace().collect();
+    if words.contains(&"long") || words.contains(&"short") {
+        words.retain(|word| *word != "int");
+    }
+    words.sort_unstable();
+    words.join("-")
+}
+
 /// Kind, size, name and members of a type; of what a pointer leads to as well, one level.
 fn shape(module: &Module, ty: Option<TypeId>, depth: u32) -> String {
     let all = size(module, ty);
     match plain(module, ty) {
         None => "void".to_owned(),
-        Some(Type::Base { name, .. }) => format!("base {} {all}", name.replace(' ', "-")),
+        Some(Type::Base { name, .. }) => format!("base {} {all}", spelled(&name)),
         Some(Type::Enum { name, enumerators, .. }) => {
             format!("enum {} {all} {}", name.unwrap_or_default(), enumerators.len())
         }
@@ -331,6 +330,10 @@ const GDB: &str = r#"
 import gdb
 K = {getattr(gdb, n): n for n in dir(gdb) if n.startswith("TYPE_CODE_")}
 def plain(t): return t.strip_typedefs().unqualified()
+def spelled(name):
+    words = name.split()
+    if "long" in words or "short" in words: words = [w for w in words if w != "int"]
+    return "-".join(sorted(words))
 def size(t):
     t = plain(t)
     if K[t.code] in ("TYPE_CODE_VOID", "TYPE_CODE_FUNC"): return 1
@@ -343,7 +346,7 @@ def shape(t, depth):
     code = K[t.code]
     if code == "TYPE_CODE_VOID": return "void"
     if code in ("TYPE_CODE_INT", "TYPE_CODE_CHAR", "TYPE_CODE_BOOL", "TYPE_CODE_FLT"):
-        return "base %s %d" % (t.name.replace(" ", "-"), size(t))
+        return "base %s %d" % (spelled(t.name), size(t))
     if code == "TYPE_CODE_ENUM": return "enum %s %d %d" % (t.tag or "", size(t), len(t.fields()))
     if code == "TYPE_CODE_PTR":
         return "pointer %d to %s" % (size(t), shape(t.target(), 1)) if depth == 0 else "pointer %d" % size(t)
@@ -355,7 +358,8 @@ def shape(t, depth):
     return code
 for address in ADDRESSES:
     block = gdb.block_for_pc(address)
-    while block is not None and block.function is None: block = block.superblock
+    # Out of what is inlined at the entry, up to the function itself.
+    while block and (block.function is None or not block.superblock.is_static): block = block.superblock
     print("FUNCTION %x %s" % (address, block.function.name if block else "?"))
     if block:
         for s in block:

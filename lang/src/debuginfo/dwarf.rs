@@ -64,12 +64,15 @@ pub(super) enum Role {
     Package,
 }
 
+/// Parts of a section, and the unit (its index) that each belongs to.
+pub(super) type Parts = Vec<(Range<u64>, usize)>;
+
 /// One of the files.
 pub(super) struct DwarfFile {
     pub(super) role: Role,
     sections: Vec<(SectionId, Stored)>,
     /// Which unit a place in `.debug_str_offsets` belongs to.
-    pub(super) strings_of_units: OnceLock<Result<Vec<(Range<u64>, usize)>, DebugError>>,
+    pub(super) strings_of_units: OnceLock<Result<Parts, DebugError>>,
 }
 
 /// Where a split unit belongs.

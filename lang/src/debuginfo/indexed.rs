@@ -1,17 +1,15 @@
 //! Owns which units a place in `.debug_str_offsets` belongs to. Looks up no string.
 
-use std::ops::Range;
-
 use gimli::SectionId;
 
-use super::dwarf::{Role, file_of};
+use super::dwarf::{Parts, Role, file_of};
 use super::facts::DebugError;
 use super::search::in_batches;
 use super::units::Debug;
 
 /// The parts of `.debug_str_offsets` of a file by the unit (its index in [`Debug::spans`]) that they belong to. Parts
 /// of several units may be the same.
-pub(super) fn parts(debug: &Debug<'_>, file: usize) -> Result<Vec<(Range<u64>, usize)>, DebugError> {
+pub(super) fn parts(debug: &Debug<'_>, file: usize) -> Result<Parts, DebugError> {
     let Some(opened) = debug.files.files.get(file) else { return Ok(Vec::new()) };
     let size = opened.stored(SectionId::DebugStrOffsets).map_or(0, |table| table.size());
     let units = || debug.spans.iter().enumerate().filter(|(_, span)| file_of(span.start) == file);

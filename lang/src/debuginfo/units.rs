@@ -114,7 +114,9 @@ impl<'a> Debug<'a> {
             Some(Role::Main) => {
                 if let Some(alternate) = self.files.alternate {
                     let load = |id: SectionId| Ok::<_, gimli::Error>(self.pages.section(alternate, id));
-                    sections.sup = Some(Arc::new(gimli::Dwarf::load(load)?));
+                    #[expect(clippy::arc_with_non_send_sync, reason = "gimli asks for an Arc")]
+                    let alternate = Arc::new(gimli::Dwarf::load(load)?);
+                    sections.sup = Some(alternate);
                 }
             }
             Some(Role::Split) if file != 0 => {

@@ -25,7 +25,7 @@ const LARGEST: u64 = 4 << 30;
 /// Bytes of the file system that the cache leaves free.
 const LEFT_FREE: u64 = 1 << 30;
 /// A file being written that is older than this was left behind by a process that died.
-const STALE: std::time::Duration = std::time::Duration::from_hours(1);
+const STALE: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// The cache's folder, if it can be used.
 #[derive(Clone, Debug)]

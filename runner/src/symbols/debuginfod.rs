@@ -12,7 +12,7 @@ use super::host::HostFile;
 const FIRST_BYTES: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for the whole file.
-const WHOLE: Duration = Duration::from_mins(10);
+const WHOLE: Duration = Duration::from_secs(600);
 /// Largest file taken.
 const LARGEST: u64 = 3 << 30;
 
