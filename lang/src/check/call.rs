@@ -118,10 +118,7 @@ impl Checker<'_> {
                 Some(Typed::new(Ty::Str, ExprKind::Format(pieces), span))
             }
             What::Elapsed => self.elapsed(span, scope),
-            What::Argument => {
-                self.report(unsupported(span, "`arg()`"));
-                None
-            }
+            What::Argument => self.nth_argument(arguments, span, scope),
         }
     }
 

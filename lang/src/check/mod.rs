@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod allow;
+mod argument;
 mod assign;
 mod call;
 mod cast;
@@ -376,7 +377,7 @@ impl<'a> Checker<'a> {
                     kind: site.kind.clone(),
                     rule: site.rule,
                     repeats: site.repeats,
-                    semaphore: None,
+                    semaphore: site.semaphore,
                     exits,
                 };
                 if site.partial {

@@ -3,6 +3,7 @@
 
 mod files;
 mod functions;
+mod places;
 mod pods;
 mod select;
 mod target;
@@ -34,6 +35,8 @@ pub struct Match {
     /// Whether a glob matched it: one of several, of which some may be left out.
     pub glob: bool,
 }
+
+use functions::Wanted;
 
 /// What looking a name up in a file gave.
 type FindResult = Result<Vec<Rc<facts::Function>>, facts::DebugError>;
@@ -96,7 +99,15 @@ impl<'w> Resolver<'w> {
         }
         let mut matches = Vec::new();
         for (file, containers) in by_file {
-            self.functions(file, &containers.into(), &wanted, place_span, &mut matches, &mut problems);
+            let containers = containers.into();
+            match &wanted {
+                Wanted::Function(wanted) => {
+                    self.functions(file, &containers, wanted, place_span, &mut matches, &mut problems);
+                }
+                Wanted::Place(wanted) => {
+                    self.places(file, &containers, wanted, place_span, &mut matches, &mut problems);
+                }
+            }
         }
         if !point.optional {
             diagnostics.extend(problems);
@@ -109,7 +120,7 @@ impl<'w> Resolver<'w> {
 
 /// Whether a code says that something is not there: what `?` behind a point allows.
 fn is_absence(code: Code) -> bool {
-    matches!(code, Code::E0101 | Code::E0103 | Code::E0104 | Code::E0112)
+    matches!(code, Code::E0101 | Code::E0103 | Code::E0104 | Code::E0112 | Code::E0113 | Code::E0114)
 }
 
 /// `a`, `b` and `c` as a list for messages, at most twelve of them.

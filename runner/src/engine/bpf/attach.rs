@@ -92,6 +92,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<FileIndex>,
     pub(super) offsets: Vec<u64>,
     pub(super) cookies: Vec<u64>,
+    /// File offsets of the semaphores of marks; 0 where there is none.
+    pub(super) semaphores: Vec<u64>,
 }
 
 /// Where a handler of a program stands: program, inode, offset, variant.
@@ -120,17 +122,26 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
             known.push(site.file);
         }
     }
+    // Whoever probes an address must name the same semaphore (alloc_uprobe in kernel/events/uprobes.c).
+    let semaphores: BTreeMap<(FileIndex, u64), u64> = compiled
+        .sites
+        .iter()
+        .filter_map(|site| Some(((same(site.file), site.file_offset), site.semaphore?)))
+        .collect();
     let mut plans: Vec<Plan> = Vec::new();
     for ((program, file, offset, _), (site, containers)) in merged {
         let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
+        let semaphore = semaphores.get(&(file, offset)).copied().unwrap_or(0);
         match plans.last_mut() {
             Some(plan) if plan.program == program && plan.file == file => {
                 plan.offsets.push(offset);
                 plan.cookies.push(cookie);
+                plan.semaphores.push(semaphore);
             }
             Some(_) | None => {
                 let files = files.get(&file).cloned().unwrap_or_default();
-                plans.push(Plan { program, file, files, offsets: vec![offset], cookies: vec![cookie] });
+                let (offsets, cookies, semaphores) = (vec![offset], vec![cookie], vec![semaphore]);
+                plans.push(Plan { program, file, files, offsets, cookies, semaphores });
             }
         }
     }
@@ -152,7 +163,7 @@ pub(super) fn attach(
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
     make_resident(file, &plan.offsets);
-    sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies).map_err(|error| {
+    sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies, &plan.semaphores).map_err(|error| {
         if error.raw_os_error() != Some(NOT_PROBEABLE) {
             return failure(Code::E0404, &format!("cannot attach to `{path}`"), &error);
         }
@@ -185,7 +196,7 @@ fn first_refused(plan: &Plan, program: BorrowedFd<'_>, path: &CStr) -> Option<u6
     while offsets.len() > 1 {
         let middle = offsets.len() / 2;
         let ((low, high), (low_cookies, high_cookies)) = (offsets.split_at(middle), cookies.split_at(middle));
-        let refused = sys::link_uprobes(program, path, low, low_cookies).is_err();
+        let refused = sys::link_uprobes(program, path, low, low_cookies, &[]).is_err();
         (offsets, cookies) = if refused { (low, low_cookies) } else { (high, high_cookies) };
     }
     offsets.first().copied()
