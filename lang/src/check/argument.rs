@@ -45,7 +45,8 @@ impl Checker<'_> {
                 1 => "1 argument".to_owned(),
                 count => format!("{count} arguments"),
             };
-            let mut problem = Diagnostic::new(Code::E0105, span, format!("the mark has {has}, none is number {wanted}"));
+            let mut problem =
+                Diagnostic::new(Code::E0105, span, format!("the mark has {has}, none is number {wanted}"));
             if !arguments.is_empty() {
                 let written: Vec<&str> = arguments.iter().map(|argument| argument.written.as_str()).collect();
                 problem = problem.note(format!("they are, as the file has them: {}", written.join(" ").escape_debug()));
@@ -74,8 +75,10 @@ impl Checker<'_> {
                 Diagnostic::new(
                     Code::E0206,
                     span,
-                    format!("`arg()` counts by the calling convention, which holds at the first address of `{}` only",
-                        at.function.name),
+                    format!(
+                        "`arg()` counts by the calling convention, which holds at the first address of `{}` only",
+                        at.function.name
+                    ),
                 )
                 .note("the probe stands behind its beginning")
                 .help("its debug info names the parameters: println($$parms)"),

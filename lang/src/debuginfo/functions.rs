@@ -294,7 +294,12 @@ impl<'a> Builder<'_, 'a> {
         Ok(others.filter(|low| again(*low)).collect())
     }
 
-    pub(super) fn variables(&self, host: &Host<'a>, address: u64, found: &[Found<'a>]) -> Result<Vec<Variable>, DebugError> {
+    pub(super) fn variables(
+        &self,
+        host: &Host<'a>,
+        address: u64,
+        found: &[Found<'a>],
+    ) -> Result<Vec<Variable>, DebugError> {
         let frame = Frame {
             debug: self.debug,
             cfa_at: self.cfa_at,
@@ -327,7 +332,19 @@ impl<'a> Builder<'_, 'a> {
         variables: Vec<Variable>,
     ) -> Option<Site> {
         let file_offset = self.elf.file_offset(address)?;
-        Some(Site { kind, address, file_offset, entry, rule, repeats, partial: false, ranges: Vec::new(), semaphore: None, arguments: Vec::new(), variables })
+        Some(Site {
+            kind,
+            address,
+            file_offset,
+            entry,
+            rule,
+            repeats,
+            partial: false,
+            ranges: Vec::new(),
+            semaphore: None,
+            arguments: Vec::new(),
+            variables,
+        })
     }
 }
 
@@ -369,7 +386,9 @@ pub(super) fn from_symbols<'s>(
             rule: AddressRule::Symbol,
             repeats: false,
             partial: false,
-            ranges: Vec::new(), semaphore: None, arguments: Vec::new(),
+            ranges: Vec::new(),
+            semaphore: None,
+            arguments: Vec::new(),
             variables: Vec::new(),
         });
         if functions.len() > limits::MAX_FUNCTIONS {

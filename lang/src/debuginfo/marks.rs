@@ -36,12 +36,7 @@ pub(super) fn read(file: &ElfFile, symbols: Option<&Symbols>) -> Result<Vec<Mark
     Ok(marks)
 }
 
-fn mark(
-    file: &ElfFile,
-    symbols: Option<&Symbols>,
-    base: Option<u64>,
-    desc: &[u8],
-) -> Result<Option<Mark>, DebugError> {
+fn mark(file: &ElfFile, symbols: Option<&Symbols>, base: Option<u64>, desc: &[u8]) -> Result<Option<Mark>, DebugError> {
     // What prelink moved the file by shows in the section `.stapsdt.base`, whose address the note has as it was.
     let moved = base.map_or(0, |base| base.wrapping_sub(u64_at(desc, 8).unwrap_or(base)));
     let address = u64_at(desc, 0)?.wrapping_add(moved);
@@ -80,9 +75,8 @@ fn argument(written: &str, address_of: &dyn Fn(&str) -> Option<u64>) -> Argument
     let signed = size.starts_with('-');
     let is_float = size.ends_with('f');
     let bytes = size.trim_start_matches('-').trim_end_matches('f').parse().ok().filter(|n| matches!(n, 1 | 2 | 4 | 8));
-    let unreadable = |what: &str| {
-        Location::Unavailable(Unavailable::Unsupported(format!("its place, `{written}`, {what}")))
-    };
+    let unreadable =
+        |what: &str| Location::Unavailable(Unavailable::Unsupported(format!("its place, `{written}`, {what}")));
     let location = match bytes {
         None => unreadable("has a size ctp does not read"),
         Some(_) if is_float && !operand.contains('(') => Location::Unavailable(Unavailable::VectorRegister),

@@ -45,8 +45,8 @@ use elf::{Elf, Kind, Machine};
 use facts::{
     AddressRule, BuildId, DebugError, Exits, Function, Global, Language, Mark, NoExits, Site, SourceLine, Type, TypeId,
 };
-pub use lines::LineQuery;
 use functions::Builder;
+pub use lines::LineQuery;
 use names::{Glob, Nearest};
 use search::Query;
 use stripped::Stripped;
@@ -329,8 +329,10 @@ impl Module {
     fn lines_in(&self, debug: &Debug<'_>, query: &LineQuery, out: &mut Lines) -> Result<(), DebugError> {
         let glob = Glob::new(&query.file);
         let is_wanted = |path: &str| match &glob {
-            Some(glob) => path.match_indices('/').any(|(at, _)| path.get(at + 1..).is_some_and(|end| glob.matches(end)))
-                || glob.matches(path),
+            Some(glob) => {
+                path.match_indices('/').any(|(at, _)| path.get(at + 1..).is_some_and(|end| glob.matches(end)))
+                    || glob.matches(path)
+            }
             None => ends_with(path, &query.file),
         };
         let mut runs = lines::Runs::default();

@@ -4,9 +4,7 @@
 use std::rc::Rc;
 
 use super::code::Code;
-use super::facts::{
-    AddressRule, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, VariableKind,
-};
+use super::facts::{AddressRule, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, VariableKind};
 use super::functions::{Builder, Host};
 use super::lines;
 use super::prologue::{self, Validity};

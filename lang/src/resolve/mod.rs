@@ -95,7 +95,7 @@ impl<'w> Resolver<'w> {
         let selected = self.select(who, &mut problems);
         let mut by_file: BTreeMap<FileId, Vec<ContainerIndex>> = BTreeMap::new();
         if let Some(selected) = &selected {
-            self.open_all(selected, &place, place_span, &mut by_file, &mut problems);
+            self.open_wanted(selected, &place, place_span, &mut by_file, &mut problems);
         }
         let mut matches = Vec::new();
         for (file, containers) in by_file {

@@ -45,8 +45,9 @@ pub(super) fn line(text: &Str, diagnostics: &mut Vec<Diagnostic>) -> Option<Want
     });
     let Some((file, lines)) = lines else {
         diagnostics.push(
-            Diagnostic::new(Code::E0008, text.span, "this names no line")
-                .help("write the file and the line: .line(\"file.c:42\"); also \"file.c:10-20\", \"file.c:*@function\""),
+            Diagnostic::new(Code::E0008, text.span, "this names no line").help(
+                "write the file and the line: .line(\"file.c:42\"); also \"file.c:10-20\", \"file.c:*@function\"",
+            ),
         );
         return None;
     };
@@ -57,9 +58,7 @@ pub(super) fn line(text: &Str, diagnostics: &mut Vec<Diagnostic>) -> Option<Want
 /// Reads an address.
 pub(super) fn address(expr: &Expr, diagnostics: &mut Vec<Diagnostic>) -> Option<WantedPlace> {
     match &expr.kind {
-        ExprKind::Int { value, .. } => {
-            Some(WantedPlace::Address { address: value.cast_unsigned(), span: expr.span })
-        }
+        ExprKind::Int { value, .. } => Some(WantedPlace::Address { address: value.cast_unsigned(), span: expr.span }),
         ExprKind::Broken => None,
         _ => {
             diagnostics.push(
@@ -142,12 +141,7 @@ impl Where<'_> {
         })
     }
 
-    fn lines(
-        &self,
-        query: &LineQuery,
-        function: Option<&str>,
-        span: Span,
-    ) -> Result<Vec<Function>, Box<Diagnostic>> {
+    fn lines(&self, query: &LineQuery, function: Option<&str>, span: Span) -> Result<Vec<Function>, Box<Diagnostic>> {
         let (path, holders) = (self.path, self.holders);
         if !self.module.has_dwarf() {
             let mut problem = Diagnostic::new(

@@ -123,11 +123,8 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
         }
     }
     // Whoever probes an address must name the same semaphore (alloc_uprobe in kernel/events/uprobes.c).
-    let semaphores: BTreeMap<(FileIndex, u64), u64> = compiled
-        .sites
-        .iter()
-        .filter_map(|site| Some(((same(site.file), site.file_offset), site.semaphore?)))
-        .collect();
+    let semaphores: BTreeMap<(FileIndex, u64), u64> =
+        compiled.sites.iter().filter_map(|site| Some(((same(site.file), site.file_offset), site.semaphore?))).collect();
     let mut plans: Vec<Plan> = Vec::new();
     for ((program, file, offset, _), (site, containers)) in merged {
         let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
