@@ -53,6 +53,7 @@ use crate::world::World;
 use function::Signature;
 use infer::{GlobalUse, Locals};
 use nature::Nature;
+pub(crate) use nature::type_name;
 use returns::Moment;
 use scope::{Body, Needs, Scope};
 

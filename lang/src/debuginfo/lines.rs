@@ -151,6 +151,28 @@ pub(super) fn files<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Vec<(u64, Arc<str
         .collect()
 }
 
+/// The line of the row that covers an address.
+pub(super) fn line_at<'a>(debug: &Debug<'a>, unit: &Unit<'a>, address: u64) -> Result<Option<SourceLine>, DebugError> {
+    let Some(program) = unit.unit.line_program.clone() else { return Ok(None) };
+    let mut all = program.rows();
+    let (mut before, mut seen): (Option<(u64, Option<u64>)>, u64) = (None, 0);
+    while let Some((_, row)) = all.next_row()? {
+        seen += 1;
+        if seen > limits::MAX_LINE_ROWS {
+            return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
+        }
+        if row.address() > address
+            && let Some((file, Some(line))) = before
+        {
+            let line = u32::try_from(line).ok();
+            return Ok(file_name(debug, unit, file).zip(line).map(|(file, line)| SourceLine { file, line }));
+        }
+        let covers = !row.end_sequence() && row.address() <= address;
+        before = covers.then(|| (row.file_index(), row.line().map(u64::from)));
+    }
+    Ok(None)
+}
+
 /// The code of the lines that are meant, in a unit's table.
 pub(super) fn runs<'a>(
     unit: &Unit<'a>,
@@ -179,9 +201,8 @@ pub(super) fn runs<'a>(
                 continue;
             }
             run.high = row.address();
-            if run.high > run.low {
-                out.runs.push(*run);
-            }
+            // Where several statements begin at one address, all but the last have no code of their own there.
+            out.runs.push(*run);
             open = None;
         }
         if row.is_stmt() {

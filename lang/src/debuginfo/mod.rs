@@ -326,6 +326,25 @@ impl Module {
         Ok(found.unwrap_or_default())
     }
 
+    /// The source line that an address's code was made of; `None` where the line tables do not say.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn source_line(&self, address: u64) -> Result<Option<facts::SourceLine>, DebugError> {
+        let found = self.with_debug(|debug| {
+            for span in debug.spans.iter().filter(|span| span.signature.is_none()) {
+                let unit = debug.unit(span)?;
+                let root = unit.unit.entry(unit.unit.header.root_offset())?;
+                let ranges = debug.ranges(&unit, &root)?;
+                if ranges.iter().any(|(low, high)| (*low..*high).contains(&address)) {
+                    return lines::line_at(debug, &unit, address);
+                }
+            }
+            Ok(None)
+        })?;
+        Ok(found.flatten())
+    }
+
     fn lines_in(&self, debug: &Debug<'_>, query: &LineQuery, out: &mut Lines) -> Result<(), DebugError> {
         let glob = Glob::new(&query.file);
         let is_wanted = |path: &str| match &glob {

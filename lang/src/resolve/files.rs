@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Resolver, holders, list};
+use super::{Binary, Resolver, holders, list};
 use crate::codes::Code;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::DebugError;
@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::glob::{is_glob, matches_glob};
 use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
-use crate::syntax::ast::{Where, Who, WhoKind};
+use crate::syntax::ast::{self, Where, Who, WhoKind};
 use crate::world::{Container, FileId, OpenError, Opened, Place};
 
 /// What opening gave.
@@ -143,6 +143,46 @@ impl Resolver<'_> {
             }
             problems.push(problem);
         }
+    }
+
+    /// The files of a target that names none: what its first process executes, and what its processes have mapped.
+    pub fn binaries(&mut self, point: &ast::Point, diagnostics: &mut Vec<Diagnostic>) -> Vec<Binary> {
+        let ast::PointKind::Site { who, place: named, .. } = &point.kind else { return Vec::new() };
+        let mut found = Vec::new();
+        let Some(selected) = self.select(who, diagnostics) else { return found };
+        let mut by_file = BTreeMap::new();
+        match named {
+            Some(_) => {
+                let Some((wanted, span)) = place(named.as_ref(), who, diagnostics) else { return found };
+                self.open_wanted(&selected, &wanted, span, &mut by_file, diagnostics);
+            }
+            None => {
+                for index in selected {
+                    let Some(container) = self.container(index).cloned() else { continue };
+                    let exe = self.open(index, &Place::Exe).into_iter();
+                    let mapped = self.world.mapped(&container).into_iter();
+                    let mapped: Vec<_> = mapped.filter_map(|path| self.open(index, &Place::Path(path)).ok()).collect();
+                    for file in exe.chain(mapped) {
+                        let containers: &mut Vec<ContainerIndex> = by_file.entry(file).or_default();
+                        if !containers.contains(&index) {
+                            containers.push(index);
+                        }
+                    }
+                }
+            }
+        }
+        for (file, containers) in by_file {
+            let Some(&index) = self.file_of.get(&file) else { continue };
+            let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
+            let module = self.module(file).map_err(|error| error.to_string());
+            found.extend(containers.into_iter().map(|container| Binary {
+                container,
+                path: path.clone(),
+                module: module.clone(),
+            }));
+        }
+        found.sort_by_key(|binary| binary.container);
+        found
     }
 
     /// Opens the place in every container; what cannot be opened is reported once for all containers alike.

@@ -1,6 +1,7 @@
 //! Owns tree + world → probe sites: which containers a point means, which file in each, which addresses in that.
 //! Reads no types and no handler; reports wrong names, each once, with what would have been right.
 
+pub mod describe;
 mod files;
 mod functions;
 mod places;
@@ -37,6 +38,16 @@ pub struct Match {
 }
 
 use functions::Wanted;
+
+/// A file that a target executes or has mapped.
+pub struct Binary {
+    /// Whose it is.
+    pub container: ContainerIndex,
+    /// The path as the container sees it.
+    pub path: String,
+    /// Its debug info, or why it cannot be read.
+    pub module: Result<Rc<Module>, String>,
+}
 
 /// What looking a name up in a file gave.
 type FindResult = Result<Vec<Rc<facts::Function>>, facts::DebugError>;
