@@ -129,7 +129,8 @@ fn an_address_is_hit_and_one_between_instructions_is_refused() {
 
     let container = Container::driven(&Image::new(&binary, "/app/bin"));
     // The first instructions of `sum` and `main` are longer than a byte, or followed by one that is.
-    let within = (1..16).map(|step| format!("container(\"{}\"):/app/bin.addr({:#x})", container.name(), address + step));
+    let within =
+        (1..16).map(|step| format!("container(\"{}\"):/app/bin.addr({:#x})", container.name(), address + step));
     let refused = within.filter(|point| ctp(&["ls", point]).stdout.is_empty()).count();
     assert!(refused > 3, "{refused}");
 }
@@ -177,4 +178,23 @@ fn functions_are_listed_with_signature_line_and_address() {
     assert!(listed.contains("short int kind;  at 8") && listed.contains("24 bytes"), "{listed}");
     let bare = ctp(&["ls", &format!("container(\"{}\")", container.name())]).stdout;
     assert!(bare.contains("/app/bin  debug info, 5 marks"), "{bare}");
+}
+
+#[test]
+fn of_the_functions_that_a_glob_matches_those_that_cannot_be_probed_are_left_out_by_name() {
+    let binary = Binary::compile("wide.c", Compiler::Gcc, &["-g", "-O2"]);
+    let mut container = Container::driven(&Image::new(&binary, "/app/bin"));
+    let point = |name: &str| format!("probe container(\"{}\"):/app/bin.fn(\"{name}\")", container.name());
+    let one = ctp(&["run", "-e", &format!("{} {{ println(1) }}", point("f_wide"))]);
+    assert_eq!(one.code, Some(2), "{}", one.stderr);
+    assert!(one.stderr.contains("E0404"), "{}", one.stderr);
+    for suffix in ["", ".return"] {
+        let script = format!("{}{suffix} {{ println(probefunc()) }}", point("f_*"));
+        let ctp = Running::attached(&script);
+        container.call(3);
+        let output = ctp.interrupt();
+        assert_eq!(output.lines().len(), 3, "{}", output.stdout);
+        assert!(output.stdout.contains("f_plain") && !output.stdout.contains("f_wide"), "{}", output.stdout);
+        assert!(output.stderr.contains("left out") && output.stderr.contains("f_wide"), "{}", output.stderr);
+    }
 }
