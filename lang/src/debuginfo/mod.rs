@@ -284,7 +284,7 @@ impl Module {
     /// # Errors
     /// [`DebugError`] when the debug info is malformed or over a limit.
     pub fn at_address(&self, address: u64) -> Result<Option<Function>, DebugError> {
-        let wanted = places::Wanted { address, rule: AddressRule::Address, behind_prologue: false };
+        let wanted = places::Wanted { address, rule: AddressRule::Address, behind_prologue: false, line: None };
         Ok(self.places(&[wanted])?.into_iter().next())
     }
 
@@ -301,7 +301,8 @@ impl Module {
     /// # Errors
     /// [`DebugError`] when the debug info is malformed or over a limit, or the mark is in no code.
     pub fn at_mark(&self, mark: &Mark) -> Result<Function, DebugError> {
-        let wanted = places::Wanted { address: mark.address, rule: AddressRule::Mark, behind_prologue: false };
+        let wanted =
+            places::Wanted { address: mark.address, rule: AddressRule::Mark, behind_prologue: false, line: None };
         let known = self.places(&[wanted])?.into_iter().next();
         let outside = || DebugError::Malformed(format!("the mark at {:#x} is in no segment of code", mark.address));
         let file_offset = self.own.elf.file_offset(mark.address).ok_or_else(outside)?;

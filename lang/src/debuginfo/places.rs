@@ -18,6 +18,8 @@ pub(super) struct Wanted {
     pub(super) rule: AddressRule,
     /// Whether a function's own first address means the one behind its prologue.
     pub(super) behind_prologue: bool,
+    /// The line that is meant, where several begin at the address.
+    pub(super) line: Option<u32>,
 }
 
 /// The code an address belongs to: the function, and the inlined instances around it, outermost first.
@@ -65,9 +67,9 @@ impl<'a> Builder<'_, 'a> {
     /// another: where a run of its code begins, and where a jump from another line leads into it.
     pub(super) fn at_lines(&self, runs: &lines::Runs) -> Result<Vec<Function>, DebugError> {
         let mut wanted: Vec<Wanted> = Vec::new();
-        let mut add = |address| {
+        let mut add = |address, line| {
             if !wanted.iter().any(|known| known.address == address) {
-                wanted.push(Wanted { address, rule: AddressRule::Line, behind_prologue: true });
+                wanted.push(Wanted { address, rule: AddressRule::Line, behind_prologue: true, line: Some(line) });
             }
         };
         let mut lines: Vec<u32> = runs.runs.iter().map(|run| run.line).collect();
@@ -76,7 +78,7 @@ impl<'a> Builder<'_, 'a> {
         for line in lines {
             let ranges: Vec<(u64, u64)> =
                 runs.runs.iter().filter(|run| run.line == line).map(|run| (run.low, run.high)).collect();
-            ranges.iter().for_each(|(low, _)| add(*low));
+            ranges.iter().for_each(|(low, _)| add(*low, line));
             let later = runs.rows.iter().filter(|(at, of)| *of == line && !ranges.iter().any(|(low, _)| low == at));
             let later: Vec<u64> = later.map(|(at, _)| *at).collect();
             if later.is_empty() {
@@ -86,7 +88,7 @@ impl<'a> Builder<'_, 'a> {
             parts.sort_unstable();
             parts.dedup();
             let arrivals = Code::read(self.bytes, self.elf, &parts).arrivals(&ranges);
-            later.iter().filter(|at| arrivals.contains(at)).for_each(|at| add(*at));
+            later.iter().filter(|at| arrivals.contains(at)).for_each(|at| add(*at, line));
         }
         Ok(self.at(&wanted)?.0)
     }
@@ -202,7 +204,18 @@ fn around<'a>(
         }
         let ranges = debug.ranges(unit, &die)?;
         let mut any = false;
-        for (_, found) in wanted.iter().zip(&mut found).filter(|(wanted, _)| holds(&ranges, wanted.address)) {
+        // A copy may begin at an address all of whose instructions are others': there its first line counts. The line of
+        // the call is the caller's, though the copy's code begins there.
+        let inlined = die.tag() == gimli::DW_TAG_inlined_subroutine;
+        let entry = if inlined { debug.address(unit, &die, gimli::DW_AT_entry_pc)? } else { None };
+        let call =
+            if inlined { die.attr_value(gimli::DW_AT_call_line).and_then(|line| line.udata_value()) } else { None };
+        let covers = |wanted: &Wanted| {
+            let begins = wanted.line.is_some() && entry == Some(wanted.address);
+            let is_call = wanted.line.is_some() && call == wanted.line.map(u64::from);
+            !is_call && (begins || holds(&ranges, wanted.address))
+        };
+        for (_, found) in wanted.iter().zip(&mut found).filter(|(wanted, _)| covers(wanted)) {
             any = true;
             match found {
                 Some(around) if die.tag() == gimli::DW_TAG_inlined_subroutine => around.inlined.push(die.clone()),
