@@ -1,6 +1,8 @@
 //! Owns `arg(n)`: the arguments of a mark, and those of a function by the calling convention where its debug info does
 //! not name them.
 
+use std::rc::Rc;
+
 use super::nature::Nature;
 use super::returns::Moment;
 use super::{AtSite, Checker, Missing, Scope, Typed, place};
@@ -55,11 +57,11 @@ impl Checker<'_> {
             return None;
         };
         let nature = Nature::Number { bytes: argument.size, signed: argument.signed };
-        Some(match place::scalar(&argument.location, argument.size, argument.signed, span) {
-            Ok(value) => Typed { value, nature, missing: None },
+        Some(match place::bits(&argument.location, 0, argument.size * 8, argument.signed, span) {
+            Ok(value) => Typed { value, nature, missing: None, object: None },
             Err(why) => {
-                let missing = Some(Missing { name: format!("arg({wanted})"), why });
-                Typed { value: Expr::int(0, span), nature, missing }
+                let missing = Some(Missing { name: format!("arg({wanted})"), why, module: Rc::clone(at.module) });
+                Typed { value: Expr::int(0, span), nature, missing, object: None }
             }
         })
     }
@@ -95,7 +97,7 @@ impl Checker<'_> {
                 Location::Memory(Compute::Binary(BinaryOp::Add, stack, Box::new(Compute::Const(offset))))
             }
         };
-        let value = place::scalar(&location, 8, true, span).ok()?;
-        Some(Typed { value: Expr { ty: Ty::Int, ..value }, nature: Nature::Int, missing: None })
+        let value = place::bits(&location, 0, 64, true, span).ok()?;
+        Some(Typed { value: Expr { ty: Ty::Int, ..value }, nature: Nature::Int, missing: None, object: None })
     }
 }

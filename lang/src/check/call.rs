@@ -9,7 +9,6 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::interpret;
 use crate::ir::{Constant, Context, Expr, ExprKind, Library, Ty};
-use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::value::Value;

@@ -53,9 +53,9 @@ use crate::world::World;
 use function::Signature;
 use infer::{GlobalUse, Locals};
 use nature::Nature;
-pub(crate) use nature::type_name;
 use returns::Moment;
 use scope::{Body, Needs, Scope};
+pub(crate) use shape::type_name;
 
 /// The shortest period of `every`, in nanoseconds.
 const SHORTEST_PERIOD: i64 = 1_000_000;
