@@ -58,6 +58,8 @@ codes! {
     E0110 = "no debug info",
     E0111 = "containers cannot be listed",
     E0112 = "no place to probe",
+    E0113 = "no such line or address",
+    E0114 = "no such mark",
     E0115 = "imported file cannot be read",
     E0120 = "no such member",
     E0121 = "no such type or enumerator",

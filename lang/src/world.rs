@@ -357,6 +357,12 @@ pub trait World {
         Err(TargetError::Unusable(ListError { reason: format!("{what} are not known here"), help: None }))
     }
 
+    /// Paths of the files that a container's processes have mapped as code, as the container sees them, sorted.
+    fn mapped(&self, container: &Container) -> Vec<String> {
+        let _ = container;
+        Vec::new()
+    }
+
     /// Opens a file of a container, inside its root.
     ///
     /// # Errors

@@ -74,5 +74,8 @@ fn rule(rule: AddressRule) -> &'static str {
         AddressRule::InlineEntry => "the entry of the inlined code",
         AddressRule::InlineBody => "where every pass through the inlined code begins",
         AddressRule::Symbol => "the symbol's address",
+        AddressRule::Address => "the address that was asked for",
+        AddressRule::Line => "where control comes to the line",
+        AddressRule::Mark => "where the mark stands",
     }
 }

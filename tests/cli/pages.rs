@@ -13,7 +13,7 @@ use ctp_tests::world::Machine;
 
 /// Codes whose example is no program: it takes a machine, a kernel or an engine in a certain state, a file
 /// beside it, or a text that is too long for a page. The tests of that part hold them.
-const NO_PROGRAM: [Code; 23] = [
+const NO_PROGRAM: [Code; 24] = [
     Code::E0005,
     Code::E0009,
     Code::E0102,
@@ -23,6 +23,7 @@ const NO_PROGRAM: [Code; 23] = [
     Code::E0112,
     Code::E0115,
     Code::E0205,
+    Code::E0301,
     Code::E0302,
     Code::E0303,
     Code::E0401,

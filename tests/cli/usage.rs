@@ -3,7 +3,7 @@
 use ctp_tests::ctp::ctp;
 use ctp_tests::unique::Scratch;
 
-const SUBCOMMANDS: [&str; 9] = ["run", "check", "build", "ps", "fmt", "explain", "doctor", "completions", "man"];
+const SUBCOMMANDS: [&str; 10] = ["run", "check", "build", "ps", "ls", "fmt", "explain", "doctor", "completions", "man"];
 
 #[test]
 fn help_names_every_subcommand_and_each_has_its_own() {

@@ -12,6 +12,7 @@ mod maps;
 mod nodebug;
 mod options;
 mod pages;
+mod places;
 mod returns;
 mod select;
 mod symbols;

@@ -9,7 +9,6 @@ use crate::codes::Code;
 use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::interpret;
 use crate::ir::{Constant, Context, Expr, ExprKind, Library, Ty};
-use crate::resolve::unsupported;
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::value::Value;
@@ -118,10 +117,7 @@ impl Checker<'_> {
                 Some(Typed::new(Ty::Str, ExprKind::Format(pieces), span))
             }
             What::Elapsed => self.elapsed(span, scope),
-            What::Argument => {
-                self.report(unsupported(span, "`arg()`"));
-                None
-            }
+            What::Argument => self.nth_argument(arguments, span, scope),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod allow;
+mod argument;
 mod assign;
 mod call;
 mod cast;
@@ -54,6 +55,7 @@ use infer::{GlobalUse, Locals};
 use nature::Nature;
 use returns::Moment;
 use scope::{Body, Needs, Scope};
+pub(crate) use shape::type_name;
 
 /// The shortest period of `every`, in nanoseconds.
 const SHORTEST_PERIOD: i64 = 1_000_000;
@@ -376,7 +378,7 @@ impl<'a> Checker<'a> {
                     kind: site.kind.clone(),
                     rule: site.rule,
                     repeats: site.repeats,
-                    semaphore: None,
+                    semaphore: site.semaphore,
                     exits,
                 };
                 if site.partial {

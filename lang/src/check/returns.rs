@@ -147,7 +147,7 @@ impl Checker<'_> {
     }
 
     /// Keeps what was lowered for the entry.
-    fn keep(&mut self, typed: Typed, span: Span) -> Option<Typed> {
+    pub(super) fn keep(&mut self, typed: Typed, span: Span) -> Option<Typed> {
         if typed.missing.is_some() {
             return Some(typed);
         }

@@ -188,6 +188,11 @@ fn dimensions(counts: &[Option<u64>]) -> String {
     counts.iter().map(|count| count.map_or("[]".to_owned(), |count| format!("[{count}]"))).collect()
 }
 
+/// A type as the program would write it.
+pub(crate) fn type_name(module: &Module, ty: Option<TypeId>) -> String {
+    spelled(module, ty, 0)
+}
+
 /// A type as the program would write it, for messages: `unsigned int`, `struct request *`. What in a name could control
 /// a terminal is escaped.
 fn spelled(module: &Module, ty: Option<TypeId>, depth: usize) -> String {

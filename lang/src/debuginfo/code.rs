@@ -64,6 +64,12 @@ impl Code {
         self.starts.binary_search(&address).is_ok()
     }
 
+    /// Where jumps that stand outside these ranges lead to inside of them.
+    pub(super) fn arrivals(&self, ranges: &[(u64, u64)]) -> Vec<u64> {
+        let inside = |address: &u64| ranges.iter().any(|(low, high)| (*low..*high).contains(address));
+        self.branches.iter().filter(|(from, to)| !inside(from) && inside(to)).map(|(_, to)| *to).collect()
+    }
+
     /// Whether every path from `entry` comes to `address`: what lies between never leaves it. (A jump over part of it,
     /// as around the saving of vector registers in a variadic function, stays inside.)
     pub(super) fn always_reaches(&self, entry: u64, address: u64) -> bool {

@@ -109,6 +109,14 @@ impl Elf {
         self.sections.iter().find(|section| section.name == name && section.kind != elf::SHT_NOBITS.0)
     }
 
+    /// Where a link-time address of code or data lies in the file; `None` where no segment has it.
+    pub(super) fn data_offset(&self, address: u64) -> Option<u64> {
+        self.segments.iter().find_map(|segment| {
+            let into = address.checked_sub(segment.address)?;
+            (into < segment.file_size).then(|| segment.offset.checked_add(into)).flatten()
+        })
+    }
+
     /// Where a link-time address lies in the file; `None` outside executable, file-backed segments.
     pub(super) fn file_offset(&self, address: u64) -> Option<u64> {
         self.segments.iter().filter(|segment| segment.executable).find_map(|segment| {

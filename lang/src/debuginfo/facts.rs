@@ -384,6 +384,12 @@ pub enum AddressRule {
     InlineBody,
     /// The symbol's address.
     Symbol,
+    /// The address that was asked for.
+    Address,
+    /// Where the line table says that a statement of the line begins.
+    Line,
+    /// Where the mark stands.
+    Mark,
 }
 
 /// One address to probe for a function, with the values that are known there.
@@ -409,6 +415,10 @@ pub struct Site {
     /// The code of the function, all its parts (half-open ranges of link-time addresses); empty where debug info does not
     /// say, and for inlined instances.
     pub ranges: Vec<(u64, u64)>,
+    /// For a mark: the file offset of its semaphore, where it has one.
+    pub semaphore: Option<u64>,
+    /// For a mark: its arguments.
+    pub arguments: Vec<Argument>,
     /// Parameters in order, then the locals in scope at `address`.
     pub variables: Vec<Variable>,
 }
@@ -426,6 +436,34 @@ pub struct Function {
     pub returns: Option<TypeId>,
     /// Sites: out of line first, then inlined instances by address.
     pub sites: Vec<Site>,
+}
+
+/// An argument of a mark (USDT).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// As the note has it: `-4@-20(%rbp)`.
+    pub written: String,
+    /// Bytes: 1, 2, 4 or 8.
+    pub size: u8,
+    /// Whether it is signed.
+    pub signed: bool,
+    /// Where it is.
+    pub location: Location,
+}
+
+/// A mark of a module: a place its makers named (USDT).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Who defined it.
+    pub provider: String,
+    /// Its name.
+    pub name: String,
+    /// Link-time address, as the file is now (after prelink).
+    pub address: u64,
+    /// File offset of its semaphore, where it has one.
+    pub semaphore: Option<u64>,
+    /// Its arguments.
+    pub arguments: Vec<Argument>,
 }
 
 /// Where the calls of a function end.

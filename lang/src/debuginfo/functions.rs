@@ -29,13 +29,13 @@ pub(super) struct Builder<'b, 'a> {
 }
 
 /// An out-of-line function with code in this file.
-struct Host<'a> {
-    unit: Rc<Unit<'a>>,
-    die: Die<'a>,
-    ranges: Vec<(u64, u64)>,
-    entry: u64,
+pub(super) struct Host<'a> {
+    pub(super) unit: Rc<Unit<'a>>,
+    pub(super) die: Die<'a>,
+    pub(super) ranges: Vec<(u64, u64)>,
+    pub(super) entry: u64,
     /// The range that holds the entry.
-    main: (u64, u64),
+    pub(super) main: (u64, u64),
 }
 
 impl<'a> Builder<'_, 'a> {
@@ -125,7 +125,7 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// The out-of-line function at a DIE; `None` where the linker threw its code away.
-    fn host(&self, id: DieId) -> Result<Option<Host<'a>>, DebugError> {
+    pub(super) fn host(&self, id: DieId) -> Result<Option<Host<'a>>, DebugError> {
         let (unit, die) = self.debug.die(id)?;
         let mut ranges = self.debug.ranges(&unit, &die)?;
         // Linkers leave 0 or 1 where the code has gone; no code of an executable segment lies there.
@@ -294,7 +294,12 @@ impl<'a> Builder<'_, 'a> {
         Ok(others.filter(|low| again(*low)).collect())
     }
 
-    fn variables(&self, host: &Host<'a>, address: u64, found: &[Found<'a>]) -> Result<Vec<Variable>, DebugError> {
+    pub(super) fn variables(
+        &self,
+        host: &Host<'a>,
+        address: u64,
+        found: &[Found<'a>],
+    ) -> Result<Vec<Variable>, DebugError> {
         let frame = Frame {
             debug: self.debug,
             cfa_at: self.cfa_at,
@@ -306,7 +311,7 @@ impl<'a> Builder<'_, 'a> {
         variables::read(&frame, found)
     }
 
-    fn name(&self, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<String, DebugError> {
+    pub(super) fn name(&self, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<String, DebugError> {
         let debug = self.debug;
         let linkage = debug.inherited_text(unit, die, gimli::DW_AT_linkage_name)?;
         if let Some(name) = linkage.as_deref().and_then(super::names::demangle) {
@@ -317,7 +322,7 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// A site, where its address lies in the file; code that is in no executable segment has none.
-    fn site(
+    pub(super) fn site(
         &self,
         kind: SiteKind,
         address: u64,
@@ -327,7 +332,19 @@ impl<'a> Builder<'_, 'a> {
         variables: Vec<Variable>,
     ) -> Option<Site> {
         let file_offset = self.elf.file_offset(address)?;
-        Some(Site { kind, address, file_offset, entry, rule, repeats, partial: false, ranges: Vec::new(), variables })
+        Some(Site {
+            kind,
+            address,
+            file_offset,
+            entry,
+            rule,
+            repeats,
+            partial: false,
+            ranges: Vec::new(),
+            semaphore: None,
+            arguments: Vec::new(),
+            variables,
+        })
     }
 }
 
@@ -370,6 +387,8 @@ pub(super) fn from_symbols<'s>(
             repeats: false,
             partial: false,
             ranges: Vec::new(),
+            semaphore: None,
+            arguments: Vec::new(),
             variables: Vec::new(),
         });
         if functions.len() > limits::MAX_FUNCTIONS {
@@ -381,4 +400,58 @@ pub(super) fn from_symbols<'s>(
         order(&mut function.sites);
     }
     Ok(functions)
+}
+
+/// The function that the symbols name around an address, with the one site there; `None` where an instruction is not
+/// known to begin there.
+pub(super) fn around_symbol(
+    file: &super::dwarf::ElfFile,
+    symbols: &Symbols,
+    frames: Option<&super::cfi::Frames>,
+    address: u64,
+    rule: AddressRule,
+) -> Option<Function> {
+    let named = symbols
+        .functions()
+        .filter(|symbol| (symbol.address..=symbol.address.saturating_add(symbol.size)).contains(&address))
+        .max_by_key(|symbol| symbol.address);
+    let described = frames.and_then(|frames| frames.part(address));
+    let (low, high) = match (&named, described) {
+        (Some(symbol), _) if symbol.size > 0 => (symbol.address, symbol.address.saturating_add(symbol.size)),
+        (_, Some(part)) => part,
+        (Some(symbol), None) if symbol.address == address => (address, address + 1),
+        (Some(_) | None, None) => return None,
+    };
+    let code = Code::read(&*file.bytes, &file.elf, &[(low, high)]);
+    let begins = address == low || code.is_instruction(address);
+    let file_offset = file.elf.file_offset(address).filter(|_| begins && address < high)?;
+    let mut function = nameless(address, file_offset);
+    if let Some(symbol) = named {
+        let linkage = super::symbols::clone_base(symbol.name);
+        let demangled = super::names::demangle(linkage).map(|name| name.full);
+        function.linkage_name = demangled.as_ref().map(|_| linkage.to_owned());
+        function.name = demangled.unwrap_or_else(|| linkage.to_owned());
+    }
+    for site in &mut function.sites {
+        (site.entry, site.rule) = (low, rule);
+    }
+    Some(function)
+}
+
+/// Code at an address that nothing names.
+pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
+    let site = Site {
+        kind: SiteKind::Symbol,
+        address,
+        file_offset,
+        entry: address,
+        rule: AddressRule::Mark,
+        repeats: false,
+        partial: false,
+        ranges: Vec::new(),
+        semaphore: None,
+        arguments: Vec::new(),
+        variables: Vec::new(),
+    };
+    Function { name: format!("{address:#x}"), linkage_name: None, declared: None, returns: None, sites: vec![site] }
 }

@@ -63,6 +63,14 @@ pub(super) const MAX_IMPLICIT_BYTES: usize = 64 << 10;
 pub(super) const MAX_PIECES: usize = 256;
 /// Most rows of one unit's line table run through.
 pub(super) const MAX_LINE_ROWS: u64 = 20_000_000;
+/// Most files of one unit's line table.
+pub(super) const MAX_LINE_FILES: u64 = 65_536;
+/// Most other lines remembered for suggestions.
+pub(super) const MAX_OTHER_LINES: usize = 100_000;
+/// Most marks of one file.
+pub(super) const MAX_MARKS: usize = 65_536;
+/// Most arguments of one mark.
+pub(super) const MAX_MARK_ARGUMENTS: usize = 64;
 /// Most frame descriptions of one section.
 pub(super) const MAX_FRAMES: usize = 4 << 20;
 /// Most bytes of code of one function decoded.

@@ -109,3 +109,112 @@ fn file_name<'a>(debug: &Debug<'a>, unit: &Unit<'a>, index: u64) -> Option<Arc<s
     path.push_str(&name);
     Some(Arc::from(path))
 }
+
+/// Which lines are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineQuery {
+    /// The file: the end of its path, whole names only; `* ? […]` match.
+    pub file: String,
+    /// The lines, first and last; `None` for all.
+    pub lines: Option<(u32, u32)>,
+}
+
+/// A run of instructions that a source line was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) line: u32,
+    pub(super) low: u64,
+    pub(super) high: u64,
+}
+
+/// What a line table has for a query.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// The lines that are meant: the code of each, as the table has it; later rows of one run are in `rows`.
+    pub(super) runs: Vec<Run>,
+    /// Addresses at which statements of these lines begin.
+    pub(super) rows: Vec<(u64, u32)>,
+    /// Whether the file is in the table.
+    pub(super) file: bool,
+    /// All lines of the file that have code, where none of the wanted has.
+    pub(super) others: Vec<u32>,
+}
+
+/// The files a unit's line table names, by index.
+pub(super) fn files<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Vec<(u64, Arc<str>)> {
+    let Some(program) = &unit.unit.line_program else { return Vec::new() };
+    let header = program.header();
+    let count = header.file_names().len() as u64;
+    let first = u64::from(header.version() < 5);
+    (first..first.saturating_add(count).min(limits::MAX_LINE_FILES))
+        .filter_map(|index| Some((index, file_name(debug, unit, index)?)))
+        .collect()
+}
+
+/// The line of the row that covers an address.
+pub(super) fn line_at<'a>(debug: &Debug<'a>, unit: &Unit<'a>, address: u64) -> Result<Option<SourceLine>, DebugError> {
+    let Some(program) = unit.unit.line_program.clone() else { return Ok(None) };
+    let mut all = program.rows();
+    let (mut before, mut seen): (Option<(u64, Option<u64>)>, u64) = (None, 0);
+    while let Some((_, row)) = all.next_row()? {
+        seen += 1;
+        if seen > limits::MAX_LINE_ROWS {
+            return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
+        }
+        if row.address() > address
+            && let Some((file, Some(line))) = before
+        {
+            let line = u32::try_from(line).ok();
+            return Ok(file_name(debug, unit, file).zip(line).map(|(file, line)| SourceLine { file, line }));
+        }
+        let covers = !row.end_sequence() && row.address() <= address;
+        before = covers.then(|| (row.file_index(), row.line().map(u64::from)));
+    }
+    Ok(None)
+}
+
+/// The code of the lines that are meant, in a unit's table.
+pub(super) fn runs<'a>(
+    unit: &Unit<'a>,
+    files: &[u64],
+    wanted: Option<(u32, u32)>,
+    out: &mut Runs,
+) -> Result<(), DebugError> {
+    let Some(program) = unit.unit.line_program.clone() else { return Ok(()) };
+    let mut all = program.rows();
+    let mut open: Option<Run> = None;
+    let mut seen = 0;
+    while let Some((_, row)) = all.next_row()? {
+        seen += 1;
+        if seen > limits::MAX_LINE_ROWS {
+            return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
+        }
+        let line = row.line().and_then(|line| u32::try_from(line.get()).ok());
+        let of_file = !row.end_sequence() && files.contains(&row.file_index());
+        let line = line.filter(|_| of_file);
+        let meant = line.filter(|line| wanted.is_none_or(|(low, high)| (low..=high).contains(line)));
+        if let Some(run) = &mut open {
+            if meant == Some(run.line) {
+                if row.is_stmt() && row.address() != run.low {
+                    out.rows.push((row.address(), run.line));
+                }
+                continue;
+            }
+            run.high = row.address();
+            // Where several statements begin at one address, all but the last have no code of their own there.
+            out.runs.push(*run);
+            open = None;
+        }
+        if row.is_stmt() {
+            match (meant, line) {
+                (Some(line), _) => {
+                    open = Some(Run { line, low: row.address(), high: row.address() });
+                    out.rows.push((row.address(), line));
+                }
+                (None, Some(line)) if out.others.len() < limits::MAX_OTHER_LINES => out.others.push(line),
+                (None, _) => {}
+            }
+        }
+    }
+    Ok(())
+}

@@ -20,8 +20,10 @@ mod indexed;
 mod limits;
 mod lines;
 mod location;
+mod marks;
 mod named;
 mod names;
+mod places;
 mod prologue;
 mod reader;
 mod scan;
@@ -40,8 +42,11 @@ use crate::world::{Companions, ReadAt};
 use cfi::Frames;
 use dwarf::{Dwarf, ElfFile, Pages};
 use elf::{Elf, Kind, Machine};
-use facts::{BuildId, DebugError, Exits, Function, Global, Language, NoExits, Site, SourceLine, Type, TypeId};
+use facts::{
+    AddressRule, BuildId, DebugError, Exits, Function, Global, Language, Mark, NoExits, Site, SourceLine, Type, TypeId,
+};
 use functions::Builder;
+pub use lines::LineQuery;
 use names::{Glob, Nearest};
 use search::Query;
 use stripped::Stripped;
@@ -273,6 +278,128 @@ impl Module {
         self.with_debug(|debug| lines::at(debug, address)).ok()??
     }
 
+    /// The function an address is in, with the one site there. `None` where no instruction begins there, or no function
+    /// is known around it.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn at_address(&self, address: u64) -> Result<Option<Function>, DebugError> {
+        let wanted = places::Wanted { address, rule: AddressRule::Address, behind_prologue: false, line: None };
+        Ok(self.places(&[wanted])?.into_iter().next())
+    }
+
+    /// Its marks (USDT).
+    ///
+    /// # Errors
+    /// [`DebugError`] when its notes are malformed or over a limit.
+    pub fn marks(&self) -> Result<Vec<Mark>, DebugError> {
+        marks::read(&self.own, self.symbols().ok())
+    }
+
+    /// The function a mark is in, with the one site there.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit, or the mark is in no code.
+    pub fn at_mark(&self, mark: &Mark) -> Result<Function, DebugError> {
+        let wanted =
+            places::Wanted { address: mark.address, rule: AddressRule::Mark, behind_prologue: false, line: None };
+        let known = self.places(&[wanted])?.into_iter().next();
+        let outside = || DebugError::Malformed(format!("the mark at {:#x} is in no segment of code", mark.address));
+        let file_offset = self.own.elf.file_offset(mark.address).ok_or_else(outside)?;
+        let mut function = known.unwrap_or_else(|| functions::nameless(mark.address, file_offset));
+        for site in &mut function.sites {
+            site.semaphore = mark.semaphore;
+            site.arguments.clone_from(&mark.arguments);
+        }
+        Ok(function)
+    }
+
+    /// The code of source lines: the functions it is in, each with the addresses at which control comes to a line.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn lines(&self, query: &LineQuery) -> Result<Lines, DebugError> {
+        let found = self.with_debug(|debug| {
+            let mut builder_lines = Lines::default();
+            self.lines_in(debug, query, &mut builder_lines)?;
+            Ok(builder_lines)
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The source line that an address's code was made of; `None` where the line tables do not say.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the debug info is malformed or over a limit.
+    pub fn source_line(&self, address: u64) -> Result<Option<facts::SourceLine>, DebugError> {
+        let found = self.with_debug(|debug| {
+            for span in debug.spans.iter().filter(|span| span.signature.is_none()) {
+                let unit = debug.unit(span)?;
+                let root = unit.unit.entry(unit.unit.header.root_offset())?;
+                let ranges = debug.ranges(&unit, &root)?;
+                if ranges.iter().any(|(low, high)| (*low..*high).contains(&address)) {
+                    return lines::line_at(debug, &unit, address);
+                }
+            }
+            Ok(None)
+        })?;
+        Ok(found.flatten())
+    }
+
+    fn lines_in(&self, debug: &Debug<'_>, query: &LineQuery, out: &mut Lines) -> Result<(), DebugError> {
+        let glob = Glob::new(&query.file);
+        let is_wanted = |path: &str| match &glob {
+            Some(glob) => {
+                path.match_indices('/').any(|(at, _)| path.get(at + 1..).is_some_and(|end| glob.matches(end)))
+                    || glob.matches(path)
+            }
+            None => ends_with(path, &query.file),
+        };
+        let mut runs = lines::Runs::default();
+        let mut nearest = Nearest::new(&query.file, 3);
+        for span in debug.spans.iter().filter(|span| span.signature.is_none()) {
+            let unit = debug.unit(span)?;
+            let files = lines::files(debug, &unit);
+            let wanted: Vec<u64> = files.iter().filter(|(_, path)| is_wanted(path)).map(|(index, _)| *index).collect();
+            if wanted.is_empty() {
+                files.iter().filter_map(|(_, path)| path.rsplit('/').next()).for_each(|name| nearest.offer(name));
+                continue;
+            }
+            runs.file = true;
+            lines::runs(&unit, &wanted, query.lines, &mut runs)?;
+        }
+        let builder_cfa = |address| self.frames().ok()?.cfa(address);
+        let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+        let builder = Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &builder_cfa };
+        out.file = runs.file;
+        out.files = if runs.file { Vec::new() } else { nearest.names() };
+        out.functions = builder.at_lines(&runs)?;
+        runs.others.sort_unstable();
+        runs.others.dedup();
+        out.others = runs.others;
+        Ok(())
+    }
+
+    /// What stands at these addresses.
+    fn places(&self, wanted: &[places::Wanted]) -> Result<Vec<Function>, DebugError> {
+        let found = self.with_debug(|debug| {
+            let cfa_at = |address| self.frames().ok()?.cfa(address);
+            let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+            Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &cfa_at }.at(wanted)
+        })?;
+        let (mut functions, left) = found.unwrap_or_else(|| (Vec::new(), wanted.to_vec()));
+        for wanted in left {
+            functions.extend(functions::around_symbol(
+                &self.own,
+                self.symbols()?,
+                self.frames().ok(),
+                wanted.address,
+                wanted.rule,
+            ));
+        }
+        Ok(functions)
+    }
+
     /// Where the calls end that pass a site of a function, which is no inlined instance.
     ///
     /// # Errors
@@ -383,6 +510,19 @@ impl Module {
         let other = || self.with_units().filter(|file| file.path != self.own.path);
         self.frames.get_or_init(|| Frames::read(&self.own, other())).as_ref().map_err(Clone::clone)
     }
+}
+
+/// The code of source lines.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The functions it is in, with their sites.
+    pub functions: Vec<Function>,
+    /// Whether some unit was made of such a file.
+    pub file: bool,
+    /// Where none was: the names most like it.
+    pub files: Vec<String>,
+    /// Other lines of the file that have code, rising.
+    pub others: Vec<u32>,
 }
 
 /// Whether a path ends in another one, whole names only.

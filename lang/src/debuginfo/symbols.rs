@@ -77,6 +77,18 @@ impl Symbols {
         })
     }
 
+    /// The link-time address of a variable.
+    pub(super) fn object(&self, wanted: &str) -> Option<u64> {
+        self.tables.iter().find_map(|(symbols, strings)| {
+            symbols.chunks_exact(SYMBOL).find_map(|symbol| {
+                let section = elf::SymbolSection(u16_at(symbol, 6).ok()?);
+                let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
+                let defined = section != elf::SHN_UNDEF && section != elf::SHN_ABS;
+                (defined && name == wanted.as_bytes()).then(|| u64_at(symbol, 8).ok()).flatten()
+            })
+        })
+    }
+
     /// Whether the tables name one of these, defined here or wanted from elsewhere.
     pub(super) fn names_any(&self, wanted: &[&str]) -> bool {
         self.tables.iter().any(|(symbols, strings)| {

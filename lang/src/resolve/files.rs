@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Resolver, holders, unsupported};
+use super::{Binary, Resolver, holders, list};
 use crate::codes::Code;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::DebugError;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest_names};
+use crate::glob::{is_glob, matches_glob};
 use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
-use crate::syntax::ast::{Where, Who, WhoKind};
+use crate::syntax::ast::{self, Where, Who, WhoKind};
 use crate::world::{Container, FileId, OpenError, Opened, Place};
 
 /// What opening gave.
@@ -19,8 +20,28 @@ pub(super) type OpenResult = Result<FileId, OpenError>;
 /// The longest path the kernel takes (`PATH_MAX`, limits.h).
 const PATH_MAX: usize = 4096;
 
+/// Which file a point means.
+pub(super) enum Wanted {
+    /// One file.
+    Place(Place),
+    /// The shared objects of that name, path or glob.
+    Library(String),
+}
+
+/// Where loaders look besides (ld.so(8), and the folders of Debian, Fedora and Alpine).
+const FOLDERS: [&str; 8] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+];
+
 /// What a point's `where` asks for, and where that is written; `None` where it cannot be done, which was reported.
-pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diagnostic>) -> Option<(Place, Span)> {
+pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diagnostic>) -> Option<(Wanted, Span)> {
     let has_exe = match who.kind {
         WhoKind::Container | WhoKind::Pod | WhoKind::Pid => true,
         WhoKind::Cgroup | WhoKind::Host => false,
@@ -43,8 +64,8 @@ pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diag
             );
             None
         }
-        None => Some((Place::Exe, who.span)),
-        Some(Where::Exe(span)) => Some((Place::Exe, *span)),
+        None => Some((Wanted::Place(Place::Exe), who.span)),
+        Some(Where::Exe(span)) => Some((Wanted::Place(Place::Exe), *span)),
         Some(Where::Path { path, .. }) => {
             let problem = |message: &str| Diagnostic::new(Code::E0103, path.span, message.to_owned());
             let Ok(text) = std::str::from_utf8(&path.bytes) else {
@@ -66,19 +87,104 @@ pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diag
                 );
                 return None;
             }
-            Some((Place::Path(text.to_owned()), path.span))
+            Some((Wanted::Place(Place::Path(text.to_owned())), path.span))
         }
-        Some(Where::Lib { span, .. }) => {
-            diagnostics.push(
-                unsupported(*span, "`lib(…)`")
-                    .help("name the library's own file, e.g. :/usr/lib/x86_64-linux-gnu/libc.so.6"),
-            );
-            None
-        }
+        Some(Where::Lib { name, .. }) => Some((Wanted::Library(name.text().into_owned()), name.span)),
     }
 }
 
 impl Resolver<'_> {
+    /// Opens what a point asks for in every container.
+    pub(super) fn open_wanted(
+        &mut self,
+        containers: &[ContainerIndex],
+        wanted: &Wanted,
+        span: Span,
+        by_file: &mut BTreeMap<FileId, Vec<ContainerIndex>>,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        let name = match wanted {
+            Wanted::Place(place) => return self.open_all(containers, place, span, by_file, problems),
+            Wanted::Library(name) => name,
+        };
+        for &index in containers {
+            let Some(container) = self.container(index).cloned() else { continue };
+            let mapped = self.world.mapped(&container);
+            let is_wanted = |path: &&String| {
+                let file = path.rsplit('/').next().unwrap_or(path);
+                let text = if name.contains('/') { path.as_str() } else { file };
+                text == name || matches_glob(name, text)
+            };
+            let found: Vec<String> = mapped.iter().filter(is_wanted).cloned().collect();
+            if !found.is_empty() {
+                for path in found {
+                    self.open_all(&[index], &Place::Path(path), span, by_file, problems);
+                }
+                continue;
+            }
+            // Not mapped (yet): where its loader would find it.
+            let path = FOLDERS.iter().map(|folder| format!("{folder}/{name}"));
+            let there = path.map(Place::Path).find(|place| !is_glob(name) && self.open(index, place).is_ok());
+            if let Some(place) = there {
+                self.open_all(&[index], &place, span, by_file, problems);
+                continue;
+            }
+            let names: Vec<&str> = mapped.iter().filter_map(|path| path.rsplit('/').next()).collect();
+            let who = holders(std::iter::once(&container));
+            let mut problem =
+                Diagnostic::new(Code::E0103, span, format!("no process of {who} has mapped a library `{name}`"))
+                    .nearest(&nearest_names(name, names.iter().copied(), 3));
+            if names.len() > 1 {
+                let known: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+                problem = problem.note(format!("mapped are {}", list(&known)));
+            }
+            if !is_glob(name) {
+                problem = problem.note("nor is it in the folders where loaders look by default");
+            }
+            problems.push(problem);
+        }
+    }
+
+    /// The files of a target that names none: what its first process executes, and what its processes have mapped.
+    pub fn binaries(&mut self, point: &ast::Point, diagnostics: &mut Vec<Diagnostic>) -> Vec<Binary> {
+        let ast::PointKind::Site { who, place: named, .. } = &point.kind else { return Vec::new() };
+        let mut found = Vec::new();
+        let Some(selected) = self.select(who, diagnostics) else { return found };
+        let mut by_file = BTreeMap::new();
+        match named {
+            Some(_) => {
+                let Some((wanted, span)) = place(named.as_ref(), who, diagnostics) else { return found };
+                self.open_wanted(&selected, &wanted, span, &mut by_file, diagnostics);
+            }
+            None => {
+                for index in selected {
+                    let Some(container) = self.container(index).cloned() else { continue };
+                    let exe = self.open(index, &Place::Exe).into_iter();
+                    let mapped = self.world.mapped(&container).into_iter();
+                    let mapped: Vec<_> = mapped.filter_map(|path| self.open(index, &Place::Path(path)).ok()).collect();
+                    for file in exe.chain(mapped) {
+                        let containers: &mut Vec<ContainerIndex> = by_file.entry(file).or_default();
+                        if !containers.contains(&index) {
+                            containers.push(index);
+                        }
+                    }
+                }
+            }
+        }
+        for (file, containers) in by_file {
+            let Some(&index) = self.file_of.get(&file) else { continue };
+            let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
+            let module = self.module(file).map_err(|error| error.to_string());
+            found.extend(containers.into_iter().map(|container| Binary {
+                container,
+                path: path.clone(),
+                module: module.clone(),
+            }));
+        }
+        found.sort_by_key(|binary| binary.container);
+        found
+    }
+
     /// Opens the place in every container; what cannot be opened is reported once for all containers alike.
     pub(super) fn open_all(
         &mut self,

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Match, Resolver, holders, unsupported};
+use super::places::{self, WantedPlace};
+use super::{Match, Resolver, holders};
 use crate::codes::Code;
 use crate::debuginfo::facts::{DebugError, Function, Site, SiteKind};
 use crate::diagnostic::Diagnostic;
@@ -22,8 +23,16 @@ pub(super) struct WantedFunction {
     span: Span,
 }
 
+/// What a point's last part asks for.
+pub(super) enum Wanted {
+    /// Functions by name.
+    Function(WantedFunction),
+    /// Something else.
+    Place(WantedPlace),
+}
+
 /// Reads what a point's last part asks for; `None` where it cannot be done, which was reported.
-pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<WantedFunction> {
+pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Wanted> {
     match what {
         What::Fn { name, narrow: Some(Narrow::Inline), returns: true, .. } => {
             diagnostics.push(
@@ -33,20 +42,16 @@ pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>
             None
         }
         What::Fn { name, narrow, returns, .. } => {
-            Some(WantedFunction { name: name.text().into_owned(), narrow: *narrow, returns: *returns, span: name.span })
+            let name = (name.text().into_owned(), name.span);
+            Some(Wanted::Function(WantedFunction { name: name.0, narrow: *narrow, returns: *returns, span: name.1 }))
         }
-        What::Line(text) => {
-            diagnostics.push(unsupported(text.span, "`.line(…)`"));
-            None
-        }
-        What::Mark { name, .. } => {
-            diagnostics.push(unsupported(name.span, "`.mark(…)`"));
-            None
-        }
-        What::Addr(address) => {
-            diagnostics.push(unsupported(address.span, "`.addr(…)`"));
-            None
-        }
+        What::Line(text) => places::line(text, diagnostics).map(Wanted::Place),
+        What::Mark { provider, name } => Some(Wanted::Place(WantedPlace::Mark {
+            provider: provider.as_ref().map(|provider| provider.text().into_owned()),
+            name: name.text().into_owned(),
+            span: name.span,
+        })),
+        What::Addr(address) => places::address(address, diagnostics).map(Wanted::Place),
         What::Nothing => {
             diagnostics.push(
                 Diagnostic::new(Code::E0008, point, "the point says where, but not what to probe there")
@@ -180,6 +185,6 @@ fn no_site(found: &[Rc<Function>], wanted: &WantedFunction, path: &str, holders:
     }
 }
 
-fn unreadable(path: &str, holders: &str, error: &DebugError, span: Span) -> Diagnostic {
+pub(super) fn unreadable(path: &str, holders: &str, error: &DebugError, span: Span) -> Diagnostic {
     Diagnostic::new(Code::E0109, span, format!("`{path}` in {holders} cannot be read as a program: {error}"))
 }

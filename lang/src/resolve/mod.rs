@@ -1,8 +1,10 @@
 //! Owns tree + world → probe sites: which containers a point means, which file in each, which addresses in that.
 //! Reads no types and no handler; reports wrong names, each once, with what would have been right.
 
+pub mod describe;
 mod files;
 mod functions;
+mod places;
 mod pods;
 mod select;
 mod target;
@@ -33,6 +35,18 @@ pub struct Match {
     pub function: Rc<facts::Function>,
     /// Whether a glob matched it: one of several, of which some may be left out.
     pub glob: bool,
+}
+
+use functions::Wanted;
+
+/// A file that a target executes or has mapped.
+pub struct Binary {
+    /// Whose it is.
+    pub container: ContainerIndex,
+    /// The path as the container sees it.
+    pub path: String,
+    /// Its debug info, or why it cannot be read.
+    pub module: Result<Rc<Module>, String>,
 }
 
 /// What looking a name up in a file gave.
@@ -92,11 +106,19 @@ impl<'w> Resolver<'w> {
         let selected = self.select(who, &mut problems);
         let mut by_file: BTreeMap<FileId, Vec<ContainerIndex>> = BTreeMap::new();
         if let Some(selected) = &selected {
-            self.open_all(selected, &place, place_span, &mut by_file, &mut problems);
+            self.open_wanted(selected, &place, place_span, &mut by_file, &mut problems);
         }
         let mut matches = Vec::new();
         for (file, containers) in by_file {
-            self.functions(file, &containers.into(), &wanted, place_span, &mut matches, &mut problems);
+            let containers = containers.into();
+            match &wanted {
+                Wanted::Function(wanted) => {
+                    self.functions(file, &containers, wanted, place_span, &mut matches, &mut problems);
+                }
+                Wanted::Place(wanted) => {
+                    self.places(file, &containers, wanted, place_span, &mut matches, &mut problems);
+                }
+            }
         }
         if !point.optional {
             diagnostics.extend(problems);
@@ -109,7 +131,7 @@ impl<'w> Resolver<'w> {
 
 /// Whether a code says that something is not there: what `?` behind a point allows.
 fn is_absence(code: Code) -> bool {
-    matches!(code, Code::E0101 | Code::E0103 | Code::E0104 | Code::E0112)
+    matches!(code, Code::E0101 | Code::E0103 | Code::E0104 | Code::E0112 | Code::E0113 | Code::E0114)
 }
 
 /// `a`, `b` and `c` as a list for messages, at most twelve of them.

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fmt;
 mod import;
 pub mod load;
+pub mod ls;
 pub mod man;
 pub mod ps;
 pub mod run;
@@ -51,6 +52,8 @@ enum Command {
     Build(build::Build),
     /// List the containers of this host
     Ps(ps::Ps),
+    /// List the probe points that a target has
+    Ls(ls::Ls),
     /// Put programs into their canonical layout
     Fmt(fmt::Fmt),
     /// Tell what a code means, with an example and its cure
@@ -83,6 +86,7 @@ pub fn main() -> u8 {
         Command::Run(run) => run::run(&run, color),
         Command::Check(check) => check::run(&check, color),
         Command::Build(build) => build::run(&build, color),
+        Command::Ls(ls) => written("the list", ls::run(&ls, color, &mut std::io::stdout().lock())),
         Command::Fmt(fmt) => fmt::run(&fmt, color),
         Command::Explain(explain) => explain::run(&explain),
         Command::Ps(ps) => {

@@ -13,11 +13,14 @@ mod docker;
 mod first;
 mod hierarchy;
 mod http;
+mod mapped;
 mod podman;
 pub mod process;
 mod state_file;
 pub mod target;
 pub mod watch;
+
+pub use mapped::mapped;
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};

@@ -134,6 +134,11 @@ pub trait Engine {
     /// [`Failure`] when the kernel refuses; what was attached before stays.
     fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()>;
 
+    /// Functions that the last attaching left out because the kernel cannot probe the instruction there.
+    fn left_out(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Detaches from inodes none of whose files is in use any more: a link keeps the file system below it mounted.
     fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool);
 

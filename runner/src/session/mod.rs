@@ -28,6 +28,7 @@ use crate::container;
 use crate::engine::bpf::{BpfEngine, StartError};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
+use crate::output::escape::escape;
 use crate::output::jsonl::Line;
 use crate::output::{Origin, Output, Task};
 use crate::privileges;
@@ -202,6 +203,11 @@ impl Running<'_> {
                 report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
             }
             self.say_attached();
+            let left_out = self.engine.left_out();
+            if !left_out.is_empty() {
+                let names = left_out.iter().map(|name| escape(name.as_bytes())).collect::<Vec<_>>().join(", ");
+                report::notice(&format!("left out, for the kernel cannot probe an instruction there: {names}"));
+            }
             self.events(signals, attached)?;
             self.say_other_inodes();
         }

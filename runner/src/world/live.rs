@@ -165,6 +165,10 @@ impl World for LiveWorld {
         Ok(containers)
     }
 
+    fn mapped(&self, container: &Container) -> Vec<String> {
+        container::mapped(container)
+    }
+
     fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError> {
         // Before the other targets get their indices: those follow the listing's.
         self.known().map_err(|e| OpenError::Other(e.reason))?;

@@ -162,6 +162,8 @@ pub struct CompiledSite {
     pub containers: Arc<[ContainerIndex]>,
     /// The function's name.
     pub function: Arc<str>,
+    /// File offset of the semaphore to raise while it is probed (USDT).
+    pub semaphore: Option<u64>,
 }
 
 /// An eBPF program.
@@ -302,8 +304,8 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             Err("the embedded engine prints whole maps and histograms in `begin`, `end` and `every` only")
         }
         Construct::Return => Ok(()),
-        Construct::Semaphore => Err("the embedded engine cannot raise the semaphore of a mark yet"),
-        Construct::Loop
+        Construct::Semaphore
+        | Construct::Loop
         | Construct::Delete
         | Construct::Aggregate
         | Construct::Stat
@@ -548,6 +550,7 @@ fn number_sites(program: &Program) -> Vec<CompiledSite> {
                 file_offset: site.file_offset,
                 containers: Arc::clone(&site.containers),
                 function: Arc::clone(&site.function),
+                semaphore: site.semaphore,
             };
             variant.sites.iter().map(compiled).collect()
         })

@@ -227,6 +227,9 @@ pub(super) fn site(program: &Program, site: &Site) -> String {
         AddressRule::LowPc | AddressRule::InlineEntry | AddressRule::InlineBody | AddressRule::Symbol => "",
         AddressRule::PrologueEnd | AddressRule::SecondLine => ", behind the prologue",
         AddressRule::StackCheck => ", behind the stack check",
+        AddressRule::Address => ", as was asked",
+        AddressRule::Line => ", where a line begins",
+        AddressRule::Mark => ", a mark",
     };
     comment_line(&format!("{path}: {} at {:#x}{place}{rule}", site.function, site.address))
 }

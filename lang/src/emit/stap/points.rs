@@ -141,7 +141,11 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
         | AddressRule::SecondLine
         | AddressRule::InlineEntry
         | AddressRule::Symbol => !emitter.options.by_address.contains(&(site.file, site.address)),
-        AddressRule::StackCheck | AddressRule::InlineBody => false,
+        AddressRule::StackCheck
+        | AddressRule::InlineBody
+        | AddressRule::Address
+        | AddressRule::Line
+        | AddressRule::Mark => false,
     });
     if !plain || !known {
         return None;
@@ -154,7 +158,10 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
         | AddressRule::SecondLine
         | AddressRule::StackCheck
         | AddressRule::InlineBody
-        | AddressRule::Symbol => false,
+        | AddressRule::Symbol
+        | AddressRule::Address
+        | AddressRule::Line
+        | AddressRule::Mark => false,
     });
     let address = match group.members.as_slice() {
         [(_, site)] => Some(site.address),

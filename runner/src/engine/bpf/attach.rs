@@ -92,6 +92,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<FileIndex>,
     pub(super) offsets: Vec<u64>,
     pub(super) cookies: Vec<u64>,
+    /// File offsets of the semaphores of marks; 0 where there is none.
+    pub(super) semaphores: Vec<u64>,
 }
 
 /// Where a handler of a program stands: program, inode, offset, variant.
@@ -120,17 +122,23 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
             known.push(site.file);
         }
     }
+    // Whoever probes an address must name the same semaphore (alloc_uprobe in kernel/events/uprobes.c).
+    let semaphores: BTreeMap<(FileIndex, u64), u64> =
+        compiled.sites.iter().filter_map(|site| Some(((same(site.file), site.file_offset), site.semaphore?))).collect();
     let mut plans: Vec<Plan> = Vec::new();
     for ((program, file, offset, _), (site, containers)) in merged {
         let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
+        let semaphore = semaphores.get(&(file, offset)).copied().unwrap_or(0);
         match plans.last_mut() {
             Some(plan) if plan.program == program && plan.file == file => {
                 plan.offsets.push(offset);
                 plan.cookies.push(cookie);
+                plan.semaphores.push(semaphore);
             }
             Some(_) | None => {
                 let files = files.get(&file).cloned().unwrap_or_default();
-                plans.push(Plan { program, file, files, offsets: vec![offset], cookies: vec![cookie] });
+                let (offsets, cookies, semaphores) = (vec![offset], vec![cookie], vec![semaphore]);
+                plans.push(Plan { program, file, files, offsets, cookies, semaphores });
             }
         }
     }
@@ -141,27 +149,82 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
 /// `include/linux/errno.h`, which libc does not know), AVX ones among them.
 const NOT_PROBEABLE: i32 = 524;
 
-/// Attaches through the descriptor that was checked.
+/// Attaches through the descriptor that was checked. Functions whose instruction the kernel cannot probe are taken out
+/// of the plan where their probe has others, and named in `left_out`.
 pub(super) fn attach(
-    plan: &Plan,
+    plan: &mut Plan,
     sites: &[CompiledSite],
     program: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
     path: &str,
+    left_out: &mut Vec<String>,
 ) -> Outcome<OwnedFd> {
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
     make_resident(file, &plan.offsets);
-    sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies).map_err(|error| {
-        if error.raw_os_error() != Some(NOT_PROBEABLE) {
-            return failure(Code::E0404, &format!("cannot attach to `{path}`"), &error);
+    let link =
+        |plan: &Plan| sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies, &plan.semaphores);
+    let cannot = |error: &std::io::Error| failure(Code::E0404, &format!("cannot attach to `{path}`"), error);
+    let error = match link(plan) {
+        Ok(link) => return Ok(link),
+        Err(error) => error,
+    };
+    if error.raw_os_error() != Some(NOT_PROBEABLE) {
+        return Err(cannot(&error));
+    }
+    let mut refused = Vec::new();
+    find_refused(&plan.offsets, &plan.cookies, program, &through, &mut refused);
+    let left = plan.without(&refused, sites);
+    if let Some(left) = left.filter(|left| !left.offsets.is_empty()) {
+        for cookie in plan.cookies.iter().filter(|cookie| !left.cookies.contains(cookie)) {
+            let name = site_of(*cookie, sites).map_or_else(String::new, |site| site.function.to_string());
+            if !left_out.contains(&name) {
+                left_out.push(name);
+            }
         }
-        let refused = first_refused(plan, program, &through);
-        let site = sites.iter().find(|site| plan.files.contains(&site.file) && Some(site.file_offset) == refused);
-        let place = site.map_or_else(String::new, |site| format!(" at {:#x}, in `{}`", site.address, site.function));
-        let message = format!("cannot attach to `{path}`{place}: the kernel cannot probe the instruction there");
-        Box::new(Failure::new(Code::E0404, message).help("leave this function out"))
-    })
+        *plan = left;
+        return link(plan).map_err(|error| cannot(&error));
+    }
+    let site = sites.iter().find(|site| plan.files.contains(&site.file) && refused.contains(&site.file_offset));
+    let place = site.map_or_else(String::new, |site| format!(" at {:#x}, in `{}`", site.address, site.function));
+    let message = format!("cannot attach to `{path}`{place}: the kernel cannot probe the instruction there");
+    Err(Box::new(Failure::new(Code::E0404, message).help("leave this function out")))
+}
+
+/// The site that a link's cookie stands for: its lower half.
+fn site_of(cookie: u64, sites: &[CompiledSite]) -> Option<&CompiledSite> {
+    sites.get(usize::try_from(cookie & u64::from(u32::MAX)).ok()?)
+}
+
+impl Plan {
+    /// The plan without the functions that have one of these offsets, with all their addresses (an entry without its
+    /// returns is worth nothing); `None` where a probe would lose all it has here.
+    fn without(&self, refused: &[u64], sites: &[CompiledSite]) -> Option<Plan> {
+        let all = || self.offsets.iter().zip(&self.cookies).zip(&self.semaphores);
+        let function = |cookie: u64| site_of(cookie, sites).map(|site| (site.probe, site.function.clone()));
+        let gone: Vec<_> = all()
+            .filter(|((at, _), _)| refused.contains(at))
+            .filter_map(|((_, cookie), _)| function(*cookie))
+            .collect();
+        let stays = |cookie: u64| function(cookie).is_some_and(|function| !gone.contains(&function));
+        let mut left = Plan {
+            program: self.program,
+            file: self.file,
+            files: self.files.clone(),
+            offsets: Vec::new(),
+            cookies: Vec::new(),
+            semaphores: Vec::new(),
+        };
+        for ((offset, cookie), semaphore) in all().filter(|((_, cookie), _)| stays(**cookie)) {
+            left.offsets.push(*offset);
+            left.cookies.push(*cookie);
+            left.semaphores.push(*semaphore);
+        }
+        let probes = |plan: &Plan| -> std::collections::BTreeSet<_> {
+            plan.cookies.iter().filter_map(|cookie| function(*cookie)).map(|(probe, _)| probe.0).collect()
+        };
+        (probes(&left) == probes(self)).then_some(left)
+    }
 }
 
 /// Reads a byte of every page that will be probed. A page that is not in memory the kernel reads while it installs the
@@ -179,16 +242,19 @@ fn make_resident(file: BorrowedFd<'_>, offsets: &[u64]) {
     }
 }
 
-/// The first offset of a plan that the kernel refuses, found by halving.
-fn first_refused(plan: &Plan, program: BorrowedFd<'_>, path: &CStr) -> Option<u64> {
-    let (mut offsets, mut cookies) = (plan.offsets.as_slice(), plan.cookies.as_slice());
-    while offsets.len() > 1 {
-        let middle = offsets.len() / 2;
-        let ((low, high), (low_cookies, high_cookies)) = (offsets.split_at(middle), cookies.split_at(middle));
-        let refused = sys::link_uprobes(program, path, low, low_cookies).is_err();
-        (offsets, cookies) = if refused { (low, low_cookies) } else { (high, high_cookies) };
+/// The offsets that the kernel refuses, found by halving.
+fn find_refused(offsets: &[u64], cookies: &[u64], program: BorrowedFd<'_>, path: &CStr, refused: &mut Vec<u64>) {
+    if offsets.is_empty() || sys::link_uprobes(program, path, offsets, cookies, &[]).is_ok() {
+        return;
     }
-    offsets.first().copied()
+    if let [one] = offsets {
+        refused.push(*one);
+        return;
+    }
+    let middle = offsets.len() / 2;
+    let ((low, high), (low_cookies, high_cookies)) = (offsets.split_at(middle), cookies.split_at(middle));
+    find_refused(low, low_cookies, program, path, refused);
+    find_refused(high, high_cookies, program, path, refused);
 }
 
 /// Closes links, each of which takes the kernel some milliseconds, from several threads.

@@ -71,6 +71,6 @@ fn register() -> Result<(), Refused> {
     nix::unistd::ftruncate(&file, 4096).map_err(setup)?;
     let program = sys::load_program(Kind::Uprobe, "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|e| Refused::Setup(e.into()))?;
-    drop(sys::link_uprobes(program.as_fd(), &path, &[0], &[0]).map_err(Refused::Attach)?);
+    drop(sys::link_uprobes(program.as_fd(), &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
     Ok(())
 }

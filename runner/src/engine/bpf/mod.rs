@@ -90,6 +90,8 @@ pub struct BpfEngine {
     parts: parts::Parts,
     /// Records that were none: a bug, or another writer.
     malformed: u64,
+    /// Functions that the kernel cannot probe, since they were last asked for.
+    left_out: Vec<String>,
 }
 
 /// Between looks at a ring that is in use.
@@ -156,6 +158,7 @@ impl BpfEngine {
             pause: BUSY,
             parts: parts::Parts::default(),
             malformed: 0,
+            left_out: Vec::new(),
             compiled,
         })
     }
@@ -235,9 +238,14 @@ impl Engine for BpfEngine {
             let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
             let program = self.programs.get(plan.program);
             let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
-            *link = Some(attach::attach(plan, &self.compiled.sites, program.as_fd(), descriptor, path)?);
+            let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
+            *link = Some(attach::attach(plan, sites, program.as_fd(), descriptor, path, left_out)?);
         }
         Ok(())
+    }
+
+    fn left_out(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.left_out)
     }
 
     fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool) {

@@ -249,8 +249,10 @@ pub(super) fn link_uprobes(
     path: &CStr,
     offsets: &[u64],
     cookies: &[u64],
+    semaphores: &[u64],
 ) -> io::Result<OwnedFd> {
-    if offsets.len() != cookies.len() {
+    let any_semaphore = semaphores.iter().any(|semaphore| *semaphore != 0);
+    if offsets.len() != cookies.len() || any_semaphore && offsets.len() != semaphores.len() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut attr = LinkUprobeMulti {
@@ -259,10 +261,11 @@ pub(super) fn link_uprobes(
         path: path.as_ptr() as u64,
         offsets: address(offsets),
         cookies: address(cookies),
+        ref_ctr_offsets: if any_semaphore { address(semaphores) } else { 0 },
         cnt: count(offsets)?,
         ..LinkUprobeMulti::default()
     };
-    // SAFETY: the path ends in NUL; both arrays hold `cnt` numbers (checked).
+    // SAFETY: the path ends in NUL; the arrays hold `cnt` numbers each (checked).
     unsafe { bpf_fd(Command::LinkCreate, &mut attr) }
 }
 
