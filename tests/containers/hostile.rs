@@ -61,10 +61,9 @@ fn while_it_runs_it_has_no_child_no_network_and_no_file_to_write() {
         let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap();
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
         let writable = u32::from_str_radix(flags.trim(), 8).unwrap() & 3 != 0;
-        assert!(
-            !(writable && link.starts_with('/') && !link.starts_with("/dev/") && !link.starts_with("/memfd:")),
-            "descriptor {number} is {link}"
-        );
+        // The memory of a trial that hides a wait, on its way out.
+        let is_file = link.starts_with('/') && !link.starts_with("/dev/") && !link.starts_with("/memfd:");
+        assert!(!writable || !is_file, "descriptor {number} is {link}");
     }
     running.interrupt();
 }
