@@ -10,7 +10,7 @@ use ctp_lang::debuginfo::Module;
 use ctp_lang::debuginfo::facts::{Function, Location, SiteKind, Type, TypeId, Unavailable, VariableKind};
 
 use crate::companions;
-use crate::evaluate::{self, Machine, Place};
+use crate::evaluate::{self, Machine};
 
 /// Debian's python3.11-dbg, gcc -Og.
 const PYTHON: &str = "/usr/bin/python3.11d";

@@ -71,7 +71,13 @@ impl Guard {
     }
 
     /// Runs one input. `test` gives what it found wrong.
-    pub(crate) fn run(&mut self, what: &str, index: u64, input: &[u8], test: impl FnOnce(&[u8]) -> Result<(), String>) {
+    pub(crate) fn watch(
+        &mut self,
+        what: &str,
+        index: u64,
+        input: &[u8],
+        test: impl FnOnce(&[u8]) -> Result<(), String>,
+    ) {
         // On the disk before it runs: a stack that overflows leaves no time.
         let path = self.folder.join(format!("{what}-running.ctp"));
         std::fs::write(&path, input).expect("the input is kept");

@@ -48,6 +48,8 @@ pub(crate) fn record(program: &Path, addresses: &[u64], each: &mut dyn FnMut(&Hi
         ptrace::cont(pid, signal.take()).unwrap();
         match waitpid(pid, None).unwrap() {
             WaitStatus::Exited(_, code) => {
+                // It was waited for already: this says so to its handle.
+                drop(child);
                 assert_eq!(code, 0, "{} fails", program.display());
                 return;
             }
