@@ -71,7 +71,7 @@ impl Guard {
     }
 
     /// Runs one input. `test` gives what it found wrong.
-    pub(crate) fn watch(
+    pub(crate) fn hold(
         &mut self,
         what: &str,
         index: u64,

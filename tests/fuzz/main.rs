@@ -188,7 +188,7 @@ fn fuzz(
                 mutate::mutate(&mut random, &seeds[from], &made)
             }
         };
-        guard.watch(what, index, &bytes, &test);
+        guard.hold(what, index, &bytes, &test);
         index += 1;
     }
 }
@@ -217,17 +217,17 @@ fn large(guard: &mut Guard, seeds: &[String], machine: &Machine) {
     texts.push(wrapped("probe begin { f(0", ", 1", ") }\n"));
     texts.push(wrapped("global g", ", g", "\n"));
     for (index, text) in (0..).zip(&texts) {
-        guard.watch("large-parse", index, text.as_bytes(), |bytes| {
+        guard.hold("large-parse", index, text.as_bytes(), |bytes| {
             parsed(bytes);
             Ok(())
         });
-        guard.watch("large-format", index, text.as_bytes(), |bytes| {
+        guard.hold("large-format", index, text.as_bytes(), |bytes| {
             match decode(SOURCE, bytes).map(|text| format(SOURCE, &text)) {
                 Ok(Err(Refused::Unfaithful(_))) => Err("becomes another program".to_owned()),
                 Ok(Ok(_) | Err(Refused::Faults(_) | Refused::TooLarge(_))) | Err(_) => Ok(()),
             }
         });
-        guard.watch("large-program", index, text.as_bytes(), |bytes| program(bytes, machine));
+        guard.hold("large-program", index, text.as_bytes(), |bytes| program(bytes, machine));
     }
 }
 
@@ -258,8 +258,8 @@ fn all() {
 
     let mut guard = Guard::new(&kept, seed);
     for (index, bytes) in (0..).zip(&corpus) {
-        guard.watch("corpus-text", index, bytes, text);
-        guard.watch("corpus-program", index, bytes, |bytes| program(bytes, &machine));
+        guard.hold("corpus-text", index, bytes, text);
+        guard.hold("corpus-program", index, bytes, |bytes| program(bytes, &machine));
     }
     let seeds: Vec<String> = corpus.iter().filter_map(|bytes| String::from_utf8(bytes.clone()).ok()).collect();
     fuzz(&mut guard, "text", time, &seeds, seed, text);
@@ -283,11 +283,11 @@ fn what_breaks_is_seen() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz-guard");
     let mut guard = Guard::new(&folder, 0);
-    guard.watch("fine", 0, b"", |_| Ok(()));
+    guard.hold("fine", 0, b"", |_| Ok(()));
     assert_eq!(guard.failures, Vec::<String>::new());
-    guard.watch("wrong", 1, b"the input", |_| Err("is wrong".to_owned()));
-    guard.watch("panic", 2, b"", |_| panic!("it panics"));
-    guard.watch("memory", 3, b"", |_| {
+    guard.hold("wrong", 1, b"the input", |_| Err("is wrong".to_owned()));
+    guard.hold("panic", 2, b"", |_| panic!("it panics"));
+    guard.hold("memory", 3, b"", |_| {
         // Touched page by page: memory that is only reserved does not count.
         let memory = std::hint::black_box(vec![1u8; 300 << 20]);
         assert_eq!(memory.len(), 300 << 20);
