@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ctp_lang::debuginfo::Module;
-use ctp_lang::debuginfo::facts::{Function, Location, SiteKind, Type, TypeId, Unavailable, VariableKind};
+use ctp_lang::debuginfo::facts::{
+    AggregateKind, Function, Location, SiteKind, Type, TypeId, Unavailable, VariableKind,
+};
 
 use crate::companions;
 use crate::evaluate::{self, Machine};
@@ -300,6 +302,14 @@ fn spelled(name: &str) -> String {
     words.join("-")
 }
 
+fn word(kind: AggregateKind) -> &'static str {
+    match kind {
+        AggregateKind::Struct => "struct",
+        AggregateKind::Class => "class",
+        AggregateKind::Union => "union",
+    }
+}
+
 /// Kind, size, name and members of a type; of what a pointer leads to as well, one level.
 fn shape(module: &Module, ty: Option<TypeId>, depth: u32) -> String {
     let all = size(module, ty);
@@ -313,6 +323,12 @@ fn shape(module: &Module, ty: Option<TypeId>, depth: u32) -> String {
         Some(Type::Pointer { .. }) => format!("pointer {all}"),
         Some(Type::Array { .. }) => format!("array {all}"),
         Some(Type::Function) => "function".to_owned(),
+        // gdb takes a declaration for the definition in another unit, and so does the checker.
+        Some(Type::Aggregate { kind, name: Some(name), size: None, .. })
+            if let Ok(Some(whole)) = module.named_type(&format!("{} {name}", word(kind)), ty) =>
+        {
+            shape(module, Some(whole), depth)
+        }
         Some(Type::Aggregate { name, members, .. }) => {
             let members = members.iter().map(|member| {
                 let from = member.bits.map_or(member.offset * 8, |(from, _)| from);

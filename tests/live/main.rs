@@ -11,7 +11,6 @@ mod jsonl;
 mod maps;
 mod nodebug;
 mod options;
-mod pages;
 mod places;
 mod returns;
 mod select;

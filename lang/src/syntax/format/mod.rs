@@ -24,6 +24,9 @@ use crate::diagnostic::Diagnostic;
 use crate::source::SourceId;
 use writer::{Edge, Writer};
 
+/// How often a text is laid out until it stays as it is.
+const MOST_ROUNDS: usize = 6;
+
 /// Why a text was not formatted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refused {
@@ -46,16 +49,28 @@ pub fn format(source: SourceId, text: &str) -> Result<String, Refused> {
     if !diagnostics.is_empty() {
         return Err(Refused::Faults(diagnostics));
     }
-    let formatted = lay_out(text, &file).ok_or_else(|| Refused::Unfaithful(String::new()))?;
-    if formatted.len() > MAX_SOURCE {
-        return Err(Refused::TooLarge(formatted.len()));
+    let said = file.comments.clone();
+    let words: Vec<Vec<&str>> = comments(text, &said).collect();
+    let mut formatted = lay_out(text, &file).ok_or_else(|| Refused::Unfaithful(String::new()))?;
+    let tree = without_places(file);
+    for _ in 0..MOST_ROUNDS {
+        if formatted.len() > MAX_SOURCE {
+            return Err(Refused::TooLarge(formatted.len()));
+        }
+        let (again, diagnostics) = parse(source, &formatted);
+        let same_comments = words.iter().cloned().eq(comments(&formatted, &again.comments));
+        // Where a comment decides what is broken, it may take another round until nothing moves.
+        let next = lay_out(&formatted, &again);
+        if !diagnostics.is_empty() || !same_comments || tree != without_places(again) {
+            break;
+        }
+        match next {
+            Some(next) if next == formatted => return Ok(formatted),
+            Some(next) => formatted = next,
+            None => break,
+        }
     }
-    let (again, diagnostics) = parse(source, &formatted);
-    let same_comments = comments(text, &file.comments).eq(comments(&formatted, &again.comments));
-    if !diagnostics.is_empty() || !same_comments || without_places(file) != without_places(again) {
-        return Err(Refused::Unfaithful(formatted));
-    }
-    Ok(formatted)
+    Err(Refused::Unfaithful(formatted))
 }
 
 fn lay_out(text: &str, file: &File) -> Option<String> {
