@@ -186,7 +186,7 @@ fn of_the_functions_that_a_glob_matches_those_that_cannot_be_probed_are_left_out
     let mut container = Container::driven(&Image::new(&binary, "/app/bin"));
     let target = container.name().to_owned();
     let point = |name: &str| format!("probe container(\"{target}\"):/app/bin.fn(\"{name}\")");
-    let one = ctp(&["run", "-e", &format!("{} {{ println(1) }}", point("f_wide"))]);
+    let one = ctp(&["run", "--for", "5s", "-e", &format!("{} {{ println(1) }}", point("f_wide"))]);
     assert_eq!(one.code, Some(2), "{}", one.stderr);
     assert!(one.stderr.contains("E0404"), "{}", one.stderr);
     for suffix in ["", ".return"] {
