@@ -71,7 +71,8 @@ impl Answer {
         let mut found: Vec<u64> = self
             .out
             .lines()
-            .filter(|line| line.starts_with(&process))
+            // A return is printed as the beginning of its function.
+            .filter(|line| line.starts_with(&process) && !line.contains(").return "))
             .filter_map(|line| {
                 let (base, digits) = line.split_once("/* pc=")?.1.split_whitespace().next()?.split_once("+0x")?;
                 let base = if base == ".absolute" { 0x40_0000 } else { 0 };

@@ -144,10 +144,8 @@ impl Decoder<'_> {
                     None => Node::Fault,
                 }
             }
-            (_, layout) => match from(bytes, member.offset) {
-                Some(bytes) => self.node(layout, bytes, levels),
-                None => Node::Fault,
-            },
+            // Behind the bytes that are shown there may be texts that lie elsewhere: they need none of them.
+            (_, layout) => self.node(layout, from(bytes, member.offset).unwrap_or_default(), levels),
         }
     }
 
