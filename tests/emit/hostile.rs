@@ -1,11 +1,16 @@
 //! Names and strings from containers, whatever bytes they hold: the script has the same probes and literals, or there
 //! is none. `stap -p1` without a tapset is quick enough for many.
 
+use ctp_lang::codes::Code;
 use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
 use ctp_lang::emit::stap::{Options, emit};
-use ctp_lang::ir::{Constant, EnumIndex, EnumNames, Expr, ExprKind, Global, GlobalKind, Show, Ty};
+use ctp_lang::ir::{
+    Constant, EnumIndex, EnumNames, Exits, Expr, ExprKind, Global, GlobalKind, Returns, Show, Ty, Variant,
+};
 
-use crate::programs::{container, expr, in_memory, print, probe, program, shown, site, sources, span, words};
+use crate::programs::{
+    container, expr, handler, in_memory, print, probe, program, shown, site, sources, span, variants, words,
+};
 use crate::stap::Root;
 
 const NASTY: &[&str] = &[
@@ -180,4 +185,24 @@ fn hostile_names_change_nothing() {
         parsed += 1;
     }
     assert!(parsed > count / 2, "most of {count} can be expressed");
+}
+
+/// A return is named by its function, so a name that is more than one is refused, whatever it holds.
+#[test]
+fn the_return_of_a_function_with_a_hostile_name_is_refused() {
+    for nasty in NASTY {
+        let name = format!("f{nasty}");
+        let mut returned = site(&name, 0x1139, SiteKind::OutOfLine, AddressRule::LowPc);
+        let frame = expr(Ty::Int, ExprKind::Int(8));
+        returned.exits = Some(Exits { frame, places: Vec::new(), unwinds: false });
+        let handler = handler(vec![print(vec![words("returned\n")])]);
+        let variant = Variant { sites: vec![returned], handler, returns: Some(Returns::default()) };
+        let emitted = emit(&program(vec![variants(vec![variant])]), &sources(""), &Options::default());
+        if nasty.bytes().all(|byte| byte.is_ascii_digit()) {
+            assert!(emitted.is_ok(), "{name:?} is a plain name");
+            continue;
+        }
+        let refused = emitted.expect_err(&name);
+        assert!(refused.iter().all(|one| one.code == Code::E0302), "{name:?}: {refused:#?}");
+    }
 }

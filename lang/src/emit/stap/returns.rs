@@ -5,7 +5,7 @@
 use super::body::{Body, Form, Scope};
 use super::library::Part;
 use super::points::{self, Block};
-use super::{Emitter, Point, head};
+use super::{Emitter, Point, head, quote};
 use crate::ir::{Exits, ExprKind, Probe, Returns, Site, Variant};
 
 /// What a return probe keeps of each call, as globals of the script and as locals of a handler.
@@ -46,6 +46,14 @@ pub(super) fn blocks(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant
     let mut blocks = Vec::new();
     for site in &variant.sites {
         let Some(exits) = &site.exits else { continue };
+        if !quote::is_identifier(&site.function) {
+            emitter.refuse(
+                probe.span,
+                format!("the return of `{}`", site.function.escape_debug()),
+                "it names a function by letters, digits and `_` only",
+            );
+            continue;
+        }
         if exits.unwinds {
             emitter.refuse(
                 probe.span,
