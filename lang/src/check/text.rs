@@ -37,9 +37,10 @@ pub(super) fn is_text(module: &Module, shape: &Shape) -> bool {
     rule(module, shape).is_some()
 }
 
-fn aggregate_name(module: &Module, shape: &Shape) -> Option<String> {
+/// Name and Go kind of an aggregate.
+fn aggregate(module: &Module, shape: &Shape) -> Option<(Option<String>, Option<u64>)> {
     match shape.bare(module)?.ty {
-        Type::Aggregate { name, .. } => name,
+        Type::Aggregate { name, go_kind, .. } => Some((name, go_kind)),
         Type::Base { .. }
         | Type::Pointer { .. }
         | Type::Enum { .. }
@@ -51,22 +52,16 @@ fn aggregate_name(module: &Module, shape: &Shape) -> Option<String> {
     }
 }
 
+fn aggregate_name(module: &Module, shape: &Shape) -> Option<String> {
+    aggregate(module, shape)?.0
+}
+
 /// Go's `reflect.Slice` and `reflect.String`: named types are of these kinds too.
 const GO_SLICE: u64 = 23;
 const GO_STRING: u64 = 24;
 
 fn go_kind(module: &Module, shape: &Shape) -> Option<u64> {
-    match shape.bare(module)?.ty {
-        Type::Aggregate { go_kind, .. } => go_kind,
-        Type::Base { .. }
-        | Type::Pointer { .. }
-        | Type::Enum { .. }
-        | Type::Array { .. }
-        | Type::Typedef { .. }
-        | Type::Qualified { .. }
-        | Type::Function
-        | Type::Unknown(_) => None,
-    }
+    aggregate(module, shape)?.1
 }
 
 fn words(names: &[&str]) -> Vec<String> {
