@@ -250,11 +250,13 @@ fn pods_of_a_kubelet() {
     let pod = serde_json::json!({"namespace": namespace, "name": "web-0", "container": "app"});
     assert_eq!((&entry["pod"], &entry["pid"], &entry["image"]), (&pod, &pid.into(), &containerd.image.clone().into()));
 
-    // Containers of many pods bear one name: each is named with its pod.
+    // Containers of many pods bear one name: each is listed with its pod, and how to say that one.
     let script = |who: &str| format!(r#"probe {who}:exe.fn("my_function") {{ printf("%d\n", pid()) }}"#);
     let both = ctp(&["check", "-e", &script("container(\"app\")")]);
+    assert!(both.code == Some(1) && both.stdout.contains("E0102"), "{}", both.stdout);
+    let ways: Vec<&str> = both.stdout.lines().filter_map(|line| Some(line.split_once("for this one: ")?.1)).collect();
     let way_out = format!("pod(\"{namespace}/web-0\", container=\"app\")");
-    assert!(both.code == Some(1) && both.stdout.contains("E0102") && both.stdout.contains(&way_out), "{}", both.stdout);
+    assert_eq!(ways, [&way_out, &format!("pod(\"{namespace}/web-1\", container=\"app\")")], "{}", both.stdout);
 
     let pids = |running: &mut Running, count: usize| -> Vec<u32> {
         (0..count).map(|_| running.wait_for_stdout(|_| true).parse().unwrap()).collect()
@@ -268,8 +270,12 @@ fn pods_of_a_kubelet() {
     expected.sort_unstable();
     assert_eq!(seen, expected);
 
+    for (way, pid) in ways.iter().zip([pid, others]) {
+        let mut running = Running::attached(&script(way));
+        assert!(pids(&mut running, 20).iter().all(|seen| *seen == pid), "{way}");
+        running.interrupt();
+    }
     let mut running = Running::attached(&script(&way_out));
-    assert!(pids(&mut running, 20).iter().all(|seen| *seen == pid));
     // The kubelet starts a container anew under a new id: its name and pod are the same.
     web.restart();
     running.wait_for_stderr("ctp: app restarted");

@@ -43,7 +43,7 @@ impl Resolver<'_> {
         let narrowed: Vec<&Container> = all.iter().filter(|container| narrowed(container, &wanted)).collect();
         let chosen = match &wanted.any {
             None => narrowed,
-            Some(text) => choose(text, &narrowed, who.span, problems)?,
+            Some(text) => choose(text, &narrowed, &all, who.span, problems)?,
         };
         if chosen.is_empty() {
             problems.push(self.nothing_matches(who, &wanted, &all));
@@ -227,6 +227,7 @@ pub(super) fn label_matches(wanted: &str, labels: &[(String, String)]) -> bool {
 fn choose<'c>(
     text: &str,
     among: &[&'c Container],
+    all: &[Container],
     span: Span,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Vec<&'c Container>> {
@@ -236,7 +237,7 @@ fn choose<'c>(
         return Some(exact);
     }
     if exact.len() > 1 {
-        problems.push(ambiguous(format!("{} containers are named `{text}`", exact.len()), &exact, span));
+        problems.push(ambiguous(format!("{} containers are named `{text}`", exact.len()), &exact, all, span));
         return None;
     }
     if is_glob(text) {
@@ -246,36 +247,49 @@ fn choose<'c>(
     let by_id: Vec<&Container> =
         among.iter().copied().filter(|container| is_prefix && container.id.starts_with(text)).collect();
     if by_id.len() > 1 {
-        problems.push(ambiguous(format!("the id prefix `{text}` fits {} containers", by_id.len()), &by_id, span));
+        problems.push(ambiguous(format!("the id prefix `{text}` fits {} containers", by_id.len()), &by_id, all, span));
         return None;
     }
     Some(by_id)
 }
 
-fn ambiguous(message: String, containers: &[&Container], span: Span) -> Diagnostic {
+/// How many containers a message lists, each with its way out.
+const MOST_LISTED: usize = 12;
+
+/// Several fit: they are listed with how to say which, in an order that ids, which are random, decide last.
+fn ambiguous(message: String, fitting: &[&Container], all: &[Container], span: Span) -> Diagnostic {
+    let mut containers = fitting.to_vec();
+    containers.sort_by_key(|container| {
+        let pod = container.pod.as_ref().map(|pod| (pod.namespace.as_str(), pod.name.as_str()));
+        (pod, container.display_name(), container.runtime.as_str(), container.id.as_str())
+    });
     let mut problem = Diagnostic::new(Code::E0102, span, message);
-    for container in containers {
+    for container in containers.iter().take(MOST_LISTED) {
         let pod =
             container.pod.as_ref().map_or_else(String::new, |pod| format!(" in pod {}/{}", pod.namespace, pod.name));
-        problem = problem.note(format!(
-            "{} {} ({}{pod})",
-            container.runtime.as_str(),
-            container.short_id(),
-            container.display_name()
-        ));
+        let (runtime, id) = (container.runtime.as_str(), container.short_id());
+        problem = problem.note(format!("{runtime} {id} ({}{pod})", container.display_name()));
+        problem = problem.help(format!("for this one: {}", says_which(container, all)));
     }
-    let mut runtimes: Vec<&str> = containers.iter().map(|container| container.runtime.as_str()).collect();
-    runtimes.sort_unstable();
-    runtimes.dedup();
-    if let ([_, _, ..], Some(first)) = (runtimes.as_slice(), containers.first()) {
-        let name = first.display_name();
-        let ways: Vec<String> =
-            runtimes.iter().map(|runtime| format!("container(\"{name}\", runtime=\"{runtime}\")")).collect();
-        problem = problem.help(format!("say which: {}", ways.join(" or ")));
+    if let Some(more @ 1..) = containers.len().checked_sub(MOST_LISTED) {
+        problem = problem.note(format!("and {more} more"));
     }
-    if let Some(pod) = containers.iter().find_map(|container| container.pod.as_ref()) {
-        problem = problem
-            .help(format!("name the pod: pod(\"{}/{}\", container=\"{}\")", pod.namespace, pod.name, pod.container));
+    problem
+}
+
+/// A selector that means this container and no other.
+fn says_which(container: &Container, all: &[Container]) -> String {
+    let alone = |same: &dyn Fn(&Container) -> bool| all.iter().filter(|other| same(other)).count() == 1;
+    let (name, runtime) = (container.display_name(), container.runtime.as_str());
+    if let Some(pod) = &container.pod
+        && alone(&|other| other.pod.as_ref() == Some(pod))
+    {
+        return format!("pod(\"{}/{}\", container=\"{}\")", pod.namespace, pod.name, pod.container);
     }
-    problem.help("or write its id, or more of it: container(\"4f1d0c\")")
+    if alone(&|other| other.name.as_deref() == Some(name) && other.runtime == container.runtime) {
+        return format!("container(\"{name}\", runtime=\"{runtime}\")");
+    }
+    let short = container.short_id();
+    let id = if alone(&|other| other.id.starts_with(short)) { short } else { container.id.as_str() };
+    format!("container(id=\"{id}\")")
 }

@@ -45,7 +45,7 @@ pub struct Found {
 /// The containers that run, and what could not be found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The containers, by runtime, then name, then id.
+    /// The containers, by runtime, then name, then pod, then id.
     pub found: Vec<Found>,
     /// What engines could not be asked and why, a sentence each.
     pub notes: Vec<String>,
@@ -126,7 +126,8 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
         })
         .collect();
     found.sort_by(|a, b| {
-        let key = |f: &'_ Found| (f.container.runtime, f.container.name.clone(), f.container.id.clone());
+        let pod = |f: &'_ Found| f.container.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
+        let key = |f: &'_ Found| (f.container.runtime, f.container.name.clone(), pod(f), f.container.id.clone());
         key(a).cmp(&key(b))
     });
     Ok(Listing { found, notes, processes })
