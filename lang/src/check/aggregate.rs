@@ -78,10 +78,15 @@ impl Checker<'_> {
             return None;
         };
         let (global, keys) = self.aggregate(argument, false, scope)?;
+        self.asks(global, op);
+        Some(Typed::new(Ty::Int, ExprKind::Stat { global, keys, op }, span))
+    }
+
+    /// What is asked of an aggregate may want it to keep more.
+    fn asks(&mut self, global: GlobalIndex, op: StatOp) {
         if let (StatOp::Quantile(_), Some(shape)) = (op, self.shapes.get_mut(global.0 as usize)) {
             shape.log = true;
         }
-        Some(Typed::new(Ty::Int, ExprKind::Stat { global, keys, op }, span))
     }
 
     /// An aggregate: of its own, or one of a map; all of a map where `whole` allows it.
@@ -119,7 +124,8 @@ impl Checker<'_> {
                 self.report(
                     Diagnostic::new(Code::E0201, target.span, format!("`{name}` is a map: a key is missing"))
                         .also(global.fixed_at.unwrap_or(global.span), "used as a map here")
-                        .help(format!("name one: {name}[KEY]; print({name}) shows all of them")),
+                        .help(format!("name one: {name}[KEY]"))
+                        .help(format!("print({name}) shows all of them, print(@count({name})) the count of each")),
                 );
                 None
             }
@@ -156,6 +162,17 @@ impl Checker<'_> {
             ast::ExprKind::At { name, arguments } if is_histogram(&name.name) => {
                 Some(self.histogram(name, arguments, argument.span, scope).map(|piece| vec![piece]))
             }
+            ast::ExprKind::At { name, arguments } => {
+                let (op, [of]) = (stat_op(&name.name)?, arguments.as_slice()) else { return None };
+                let ast::ExprKind::Name(map) = &walk::bare(of).kind else { return None };
+                let (global, declared) = self.global(map).filter(|_| scope.local(map).is_none())?;
+                if declared.aggregate.is_none() || declared.keys.is_none() {
+                    return None;
+                }
+                self.asks(global, op);
+                let there = self.needs_host(&format!("printing `{op}` of each entry of `{map}`"), argument.span, scope);
+                Some(there.then(|| vec![Piece::Table { global, asked: Some(op) }]))
+            }
             ast::ExprKind::Name(name) if scope.local(name).is_none() => {
                 let (index, global) = self.global(name)?;
                 let what = match (global.keys.is_some(), global.aggregate.is_some()) {
@@ -164,7 +181,7 @@ impl Checker<'_> {
                     (false, true) => format!("printing the aggregate `{name}` whole"),
                 };
                 let there = self.needs_host(&what, argument.span, scope);
-                Some(there.then(|| vec![Piece::Table(index)]))
+                Some(there.then(|| vec![Piece::Table { global: index, asked: None }]))
             }
             _ => None,
         }
@@ -247,6 +264,6 @@ impl Checker<'_> {
             STATS.iter().map(|(name, _)| *name).chain(others).map(|name| format!("@{name}")).collect();
         let written = format!("@{}", name.name);
         let near = nearest_names(&written, known.iter().map(String::as_str), 3);
-        self.report(Diagnostic::new(Code::E0108, name.span, format!("there is no `{written}`")).nearest(&near));
+        self.report_name(Diagnostic::new(Code::E0108, name.span, format!("there is no `{written}`")).nearest(&near));
     }
 }

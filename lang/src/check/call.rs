@@ -68,7 +68,7 @@ impl Checker<'_> {
         let Some(function) = library::find(&name.name) else {
             if !self.broken.contains(&name.name) {
                 let problem = self.unknown_function(&name.name, name.span);
-                self.report(problem);
+                self.report_name(problem);
             }
             return None;
         };

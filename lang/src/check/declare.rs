@@ -27,12 +27,18 @@ impl Checker<'_> {
                 ItemKind::Function(function) => vec![&function.name],
                 ItemKind::Import(_) | ItemKind::Probe(_) => Vec::new(),
                 ItemKind::Broken => {
-                    // What it would have defined is not known: uses of its words are no faults of their own.
-                    let words = self.sources.slice(item.span).split(|c: char| !c.is_alphanumeric() && c != '_');
-                    self.broken.extend(words.filter(|word| !word.is_empty()).map(str::to_owned));
+                    self.not_understood(item.span);
                     Vec::new()
                 }
             };
+            match &item.kind {
+                ItemKind::Probe(probe) => {
+                    probe.condition.iter().for_each(|condition| self.broken_in(condition));
+                    probe.body.iter().for_each(|body| self.broken_within(body));
+                }
+                ItemKind::Function(function) => self.broken_within(&function.body),
+                ItemKind::Global(_) | ItemKind::Const { .. } | ItemKind::Import(_) | ItemKind::Broken => {}
+            }
             for name in names {
                 match defined.get(name.name.as_str()) {
                     None => {
@@ -45,6 +51,35 @@ impl Checker<'_> {
                 }
             }
         }
+    }
+
+    /// Text that could not be read. What it would have defined, assigned or used is not known: uses of its words
+    /// elsewhere are no faults of their own.
+    fn not_understood(&mut self, span: Span) {
+        let words = self.sources.slice(span).split(|c: char| !c.is_alphanumeric() && c != '_');
+        self.broken.extend(words.filter(|word| !word.is_empty()).map(str::to_owned));
+        self.incomplete = true;
+    }
+
+    fn broken_within(&mut self, body: &ast::Block) {
+        walk::statements(body, &mut |stmt| {
+            if stmt.kind == ast::StmtKind::Broken {
+                self.not_understood(stmt.span);
+            }
+        });
+        walk::expressions(body, &mut |expr| {
+            if expr.kind == ast::ExprKind::Broken {
+                self.not_understood(expr.span);
+            }
+        });
+    }
+
+    fn broken_in(&mut self, expr: &ast::Expr) {
+        walk::expression(expr, &mut |expr| {
+            if expr.kind == ast::ExprKind::Broken {
+                self.not_understood(expr.span);
+            }
+        });
     }
 
     /// The values of constants, those that others need first.

@@ -44,7 +44,7 @@ impl Checker<'_> {
     fn field(&mut self, value: &ast::Expr, scope: &Scope<'_>) -> Option<Piece> {
         let pieces = self.plain(value, scope)?;
         match <[Piece; 1]>::try_from(pieces) {
-            Ok([Piece::Table(_) | Piece::Histogram { .. }]) => {
+            Ok([Piece::Table { .. } | Piece::Histogram { .. }]) => {
                 self.report(
                     Diagnostic::new(Code::E0206, value.span, "a field holds one value, not a table")
                         .help("foreach goes through the entries: emit one event for each"),

@@ -222,7 +222,7 @@ impl Checker<'_> {
         } else if super::call::is_known(name) {
             problem = problem.help(format!("to call it, write `{name}()`"));
         }
-        self.report(problem);
+        self.report_name(problem);
         None
     }
 
@@ -245,7 +245,7 @@ impl Checker<'_> {
             return None;
         }
         let Some(variable) = at.site.variables.iter().find(|variable| variable.name == name) else {
-            self.report(no_variable(name, &at, span));
+            self.report_name(no_variable(name, &at, span));
             return None;
         };
         Some(value_of(variable, &at, span))

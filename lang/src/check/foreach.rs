@@ -78,7 +78,7 @@ impl Checker<'_> {
         if !self.broken.contains(name) {
             let known = self.globals.iter().map(|global| global.name.as_str());
             let near = nearest_names(name, known, 3);
-            self.report(
+            self.report_name(
                 Diagnostic::new(Code::E0106, span, format!("no global is named `{name}`"))
                     .nearest(&near)
                     .help(format!("maps are globals: declare it with `global {name}`")),

@@ -16,7 +16,7 @@ impl Checker<'_> {
     /// Warns of what nothing uses. A text that could not be read whole may use it where it is broken, and what is
     /// imported may be meant for other programs.
     pub(super) fn unused(&mut self, files: &[File], used: &HashSet<String>) {
-        if files.iter().flat_map(|file| &file.items).any(|item| matches!(item.kind, ItemKind::Broken)) {
+        if self.incomplete {
             return;
         }
         let own = |span: Span| files.iter().any(|file| file.source == span.source && !file.imported);

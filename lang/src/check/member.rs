@@ -50,7 +50,7 @@ impl Checker<'_> {
         match object.shape.member(at.module, &name.name) {
             Some(member) => Some(object.member(&member, span).read(at.module, span)),
             None => {
-                self.report(no_member(&at, &object.shape, base, name));
+                self.report_name(no_member(&at, &object.shape, base, name));
                 None
             }
         }
@@ -63,7 +63,7 @@ impl Checker<'_> {
         if nature.width().is_some() {
             problem = problem.help(format!("where it is the address of a struct: @cast({written}, \"struct NAME\")"));
         }
-        self.report(problem);
+        self.report_name(problem);
     }
 
     /// `base[i]` where the base is no map.

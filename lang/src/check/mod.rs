@@ -38,7 +38,7 @@ use std::sync::Arc;
 use crate::codes::Code;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Label};
 use crate::interpret;
 use crate::ir::{
     self, Constant, EnumIndex, EnumNames, Handler, LocalIndex, Probe, ProbeKind, Program, Site, StatsShape, Ty, Variant,
@@ -62,6 +62,8 @@ const SHORTEST_PERIOD: i64 = 1_000_000;
 
 /// How many diagnostics are kept.
 const MOST_DIAGNOSTICS: usize = 1000;
+/// How many other uses of a name that means nothing are shown.
+const OTHER_USES: usize = 3;
 /// The note on the last of them where there were more.
 const MORE: &str = "what else there is to say is not shown";
 
@@ -97,6 +99,7 @@ pub fn check(
         globals,
         constants: HashMap::new(),
         broken: HashSet::new(),
+        incomplete: false,
         functions: Vec::new(),
         function_of: HashMap::new(),
         needs: Vec::new(),
@@ -112,6 +115,7 @@ pub fn check(
         unmatched: Vec::new(),
         diagnostics: Vec::new(),
         said: HashMap::new(),
+        names_said: HashMap::new(),
         saving: returns::Saving::default(),
         errors: 0,
     };
@@ -162,6 +166,8 @@ struct Checker<'a> {
     constants: HashMap<String, Constant>,
     /// Names whose definition is wrong, which was reported: uses of them are not.
     broken: HashSet<String>,
+    /// Whether some text of the program could not be read.
+    incomplete: bool,
     functions: Vec<Signature>,
     function_of: HashMap<String, usize>,
     /// What each function needs of where it is called.
@@ -186,6 +192,8 @@ struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
     /// What was reported: sites of one probe repeat what is wrong with its handler, and each is said once.
     said: HashMap<(Code, Span, String), usize>,
+    /// Where it was said first that a name means nothing.
+    names_said: HashMap<(Code, String), Span>,
     /// What the handler at hand keeps from the entry of a call on.
     saving: returns::Saving,
     /// Errors met so far, repeated ones too: a handler during which none came is good.
@@ -249,6 +257,26 @@ impl<'a> Checker<'a> {
             if !builds.contains(build) {
                 builds.push(build.clone());
             }
+        }
+    }
+
+    /// Reports what is wrong with a name, unless the same was said of another use of it: then that one points here, too.
+    fn report_name(&mut self, diagnostic: Diagnostic) {
+        if self.muted > 0 {
+            return self.report(diagnostic);
+        }
+        let (code, at) = (diagnostic.code, diagnostic.primary.span);
+        let first = *self.names_said.entry((code, diagnostic.message.clone())).or_insert(at);
+        if first == at {
+            return self.report(diagnostic);
+        }
+        self.errors += 1;
+        let index = self.said.get(&(code, first, diagnostic.message));
+        if let Some(said) = index.and_then(|index| self.diagnostics.get_mut(*index))
+            && said.secondary.len() < OTHER_USES
+            && said.secondary.iter().all(|label| label.span != at)
+        {
+            said.secondary.push(Label { span: at, text: "also here".to_owned() });
         }
     }
 

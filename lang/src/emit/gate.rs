@@ -142,7 +142,7 @@ fn piece(piece: &Piece, span: Span, found: &mut Vec<(Construct, Span)>) {
         },
         Piece::Whole(whole) => found.push((Construct::Whole, whole.block.span)),
         Piece::Histogram { span, .. } => found.push((Construct::Table, *span)),
-        Piece::Table(_) => found.push((Construct::Table, span)),
+        Piece::Table { .. } => found.push((Construct::Table, span)),
     }
 }
 

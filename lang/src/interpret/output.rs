@@ -1,9 +1,17 @@
 //! Owns which values an output takes, piece by piece. Writes none of them.
 
 use super::{Halt, Interpreter, Result, Stop};
-use crate::ir::{Expr, GlobalIndex, GlobalKind, Piece};
+use crate::ir::{Expr, GlobalIndex, GlobalKind, Piece, StatOp};
 use crate::stats::Stats;
 use crate::value::{Value, sort_entries};
+
+/// What an aggregate answers.
+fn answer(value: &Value, op: StatOp) -> Value {
+    match value {
+        Value::Stats(stats) => stats.ask(op).map_or(Value::Fault, Value::Int),
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => Value::Fault,
+    }
+}
 
 impl Interpreter<'_, '_> {
     /// The values of pieces, as many for each as [`Piece::values`] says.
@@ -21,8 +29,11 @@ impl Interpreter<'_, '_> {
                     }
                 }
                 Piece::Histogram { global, keys, .. } => values.push(self.drawn(*global, keys)?),
-                Piece::Table(global) => {
+                Piece::Table { global, asked } => {
                     let mut entries = self.whole(*global);
+                    if let Some(op) = asked {
+                        entries.iter_mut().for_each(|(_, value)| *value = answer(value, *op));
+                    }
                     sort_entries(&mut entries);
                     values.push(Value::Table(entries));
                 }

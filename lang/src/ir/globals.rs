@@ -83,3 +83,17 @@ pub enum StatOp {
     /// `@p50`, `@p90`, `@p99` (hundredths), derived from the histogram of powers of two; faults where there is none.
     Quantile(u8),
 }
+
+impl std::fmt::Display for StatOp {
+    /// As it is written: `@avg`.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StatOp::Count => out.write_str("@count"),
+            StatOp::Sum => out.write_str("@sum"),
+            StatOp::Min => out.write_str("@min"),
+            StatOp::Max => out.write_str("@max"),
+            StatOp::Avg => out.write_str("@avg"),
+            StatOp::Quantile(hundredths) => write!(out, "@p{hundredths}"),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Owns what an output statement makes, and how each value in it is shown.
 
-use super::{EnumIndex, Expr, GlobalIndex, LayoutIndex, Linear, TargetStep};
+use super::{EnumIndex, Expr, GlobalIndex, LayoutIndex, Linear, StatOp, TargetStep};
 use crate::source::Span;
 
 /// What an output statement makes.
@@ -54,7 +54,12 @@ pub enum Piece {
         span: Span,
     },
     /// All entries of a map or of a map of aggregates. Only in `begin`, `end` and `every`.
-    Table(GlobalIndex),
+    Table {
+        /// Which.
+        global: GlobalIndex,
+        /// What is asked of each aggregate (`@avg(m)`); `None` for the entries themselves.
+        asked: Option<StatOp>,
+    },
 }
 
 /// A value of the program that is shown whole.
@@ -244,7 +249,7 @@ impl Piece {
     /// Calls `visit` on every expression that stands directly in it.
     pub fn operands<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         match self {
-            Piece::Text(_) | Piece::Unavailable { .. } | Piece::Table(_) => {}
+            Piece::Text(_) | Piece::Unavailable { .. } | Piece::Table { .. } => {}
             Piece::Value(shown) => visit(&shown.value),
             Piece::Whole(whole) => {
                 visit(&whole.block);
@@ -258,7 +263,7 @@ impl Piece {
     pub fn values(&self) -> usize {
         match self {
             Piece::Text(_) | Piece::Unavailable { .. } => 0,
-            Piece::Value(_) | Piece::Histogram { .. } | Piece::Table(_) => 1,
+            Piece::Value(_) | Piece::Histogram { .. } | Piece::Table { .. } => 1,
             Piece::Whole(whole) => 1 + whole.elsewhere.len(),
         }
     }

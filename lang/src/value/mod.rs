@@ -103,7 +103,7 @@ pub fn write_piece(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: 
             let kept = linear.map(|linear| (place(program, *global, linear), linear));
             histogram::write(out, name(program, *global), entries(first), kept);
         }
-        Piece::Table(global) => table::write_table(out, name(program, *global), entries(first)),
+        Piece::Table { global, asked } => table::write_table(out, name(program, *global), *asked, entries(first)),
     }
 }
 
@@ -113,7 +113,7 @@ fn write_field(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: &Pro
     match (piece, values.first()) {
         (Piece::Value(shown), Some(value @ Value::Str { .. })) if shown.show == Show::Text => write_literal(out, value),
         (Piece::Whole(whole), Some(_)) => write_nested(out, &node(whole, values, program), &program.enums),
-        (Piece::Histogram { .. } | Piece::Table(_), _) => {
+        (Piece::Histogram { .. } | Piece::Table { .. }, _) => {
             out.push(b'\n');
             write_piece(out, piece, values, program);
         }

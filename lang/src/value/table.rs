@@ -9,11 +9,15 @@ use crate::stats::Stats;
 pub fn write_global(out: &mut Vec<u8>, name: &str, keys: &[Value], value: &Value) {
     write_key(out, name, keys);
     out.extend_from_slice(b" = ");
+    write_held(out, value);
+    out.push(b'\n');
+}
+
+fn write_held(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Stats(stats) => write_stats(out, stats),
         Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => write_literal(out, value),
     }
-    out.push(b'\n');
 }
 
 /// A name, and the key behind it where there is one.
@@ -28,13 +32,26 @@ pub fn write_key(out: &mut Vec<u8>, name: &str, keys: &[Value]) {
     }
 }
 
-/// All entries of a map, one a line; `name = {}` where there is none.
-pub(super) fn write_table(out: &mut Vec<u8>, name: &str, entries: &[(Vec<Value>, Value)]) {
+/// All entries of a map, one a line; `name = {}` where there is none. With `asked`, the values are what that gave of each:
+/// `@avg(name["web"]) = 20`.
+pub(super) fn write_table(out: &mut Vec<u8>, name: &str, asked: Option<StatOp>, entries: &[(Vec<Value>, Value)]) {
+    let line = |out: &mut Vec<u8>, key: &[Value], value: &dyn Fn(&mut Vec<u8>)| {
+        match asked {
+            None => write_key(out, name, key),
+            Some(op) => {
+                out.extend_from_slice(format!("{op}(").as_bytes());
+                write_key(out, name, key);
+                out.push(b')');
+            }
+        }
+        out.extend_from_slice(b" = ");
+        value(out);
+        out.push(b'\n');
+    };
     if entries.is_empty() {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b" = {}\n");
+        line(out, &[], &|out| out.extend_from_slice(b"{}"));
     }
-    entries.iter().for_each(|(key, value)| write_global(out, name, key, value));
+    entries.iter().for_each(|(key, value)| line(out, key, &|out| write_held(out, value)));
 }
 
 /// What an aggregate answers to everything that is kept of every one, by name; only the count of nothing.

@@ -358,8 +358,13 @@ fn each_piece_takes_its_values() {
 
 #[test]
 fn tables_are_lines_and_an_empty_one_says_so() {
-    let table = |entries| statement(PrintKind::Text, vec![Piece::Table(GlobalIndex(0))], &[Value::Table(entries)]);
+    let table = |asked, entries| {
+        statement(PrintKind::Text, vec![Piece::Table { global: GlobalIndex(0), asked }], &[Value::Table(entries)])
+    };
     let entry = |key, value| (vec![Value::Int(key)], Value::Int(value));
-    assert_eq!(table(vec![entry(2, 9), entry(0, 5)]), "m[2] = 9\nm[0] = 5\n");
-    assert_eq!(table(Vec::new()), "m = {}\n");
+    assert_eq!(table(None, vec![entry(2, 9), entry(0, 5)]), "m[2] = 9\nm[0] = 5\n");
+    assert_eq!(table(None, Vec::new()), "m = {}\n");
+    let asked = Some(StatOp::Quantile(90));
+    assert_eq!(table(asked, vec![entry(2, 9), entry(0, 5)]), "@p90(m[2]) = 9\n@p90(m[0]) = 5\n");
+    assert_eq!(table(asked, Vec::new()), "@p90(m) = {}\n");
 }

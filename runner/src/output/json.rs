@@ -67,9 +67,9 @@ pub(super) fn field(piece: &Piece, values: &[Value], program: &Program) -> Json 
         (Piece::Histogram { global, linear, .. }, Some(Value::Table(table))) => {
             histogram(*global, *linear, table, program)
         }
-        (Piece::Table(global), Some(Value::Table(table))) => entries(*global, table, program),
+        (Piece::Table { global, .. }, Some(Value::Table(table))) => entries(*global, table, program),
         (Piece::Text(bytes), _) => text(bytes, false),
-        (Piece::Value(_) | Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_), _) => fault(),
+        (Piece::Value(_) | Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. }, _) => fault(),
     }
 }
 

@@ -104,10 +104,11 @@ impl Jsonl {
                 _ => &[],
             };
             match piece {
-                Piece::Table(global) => {
+                Piece::Table { global, asked } => {
                     self.text(&mut text, origin, tables)?;
+                    let name = name(program, *global);
                     let members = [
-                        ("name", Json::text(name(program, *global))),
+                        ("name", Json::text(asked.map_or(name.to_owned(), |op| format!("{op}({name})")))),
                         ("entries", json::entries(*global, table, program)),
                     ];
                     self.write("map", with(from(origin), members))?;

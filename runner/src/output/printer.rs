@@ -109,7 +109,7 @@ fn write_piece_safely(out: &mut Vec<u8>, piece: &Piece, values: &[Value], progra
         Piece::Value(shown) if matches!(shown.show, Show::Text | Show::Char) => out.extend_from_slice(&text),
         // Names of enumerators and whole values.
         Piece::Value(_) | Piece::Whole(_) => out.extend_from_slice(escape(text).as_bytes()),
-        Piece::Histogram { .. } | Piece::Table(_) => write_lines_safely(out, &text),
+        Piece::Histogram { .. } | Piece::Table { .. } => write_lines_safely(out, &text),
     }
 }
 

@@ -6,6 +6,7 @@ probe container("web"):/app/test_app.fn("my_function") {
     per[comm()] <<< $arg * 2
     if (@count(took) > 100) println(@avg(took), @min(per[comm()]), @p99(per[comm()]))
     println(@hist_log(took))                     #~ E0206 a histogram belongs to `begin`, `end` and `every`
+    println(@avg(per))                           #~ E0206 printing `@avg` of each entry of `per` belongs to `begin`
     plain++
 }
 probe end {
@@ -18,8 +19,9 @@ probe end {
     println(took + 1)                            #~ E0201 `took` is an aggregate: say what of it is wanted
     #~ help: @count(took)
     println(per["x"])                            #~ E0201 `per` is an aggregate: say what of it is wanted
-    println(@count(per))                         #~ E0201 `per` is a map: a key is missing
-    #~ help: print(per) shows all of them
+    println(@count(per), @p90(per))
+    println(@count(per) + 1)                     #~ E0201 `per` is a map: a key is missing
+    #~ help: print(@count(per)) the count of each
     println(@count(plain))                       #~ E0207 `plain` is used as an aggregate here
     plain <<< 3                                  #~ E0207 `plain` is used as an aggregate here
     took = 3                                     #~ E0207 `took` is an aggregate elsewhere, and a value here

@@ -1,5 +1,5 @@
 # What aggregates answer; of nothing there is a count and a sum, and the rest are faults.
-global all, per, none, unread
+global all, per, none, unread, took
 
 probe begin {
     all <<< 10; all <<< 20; all <<< 33
@@ -12,6 +12,13 @@ probe begin {
 probe begin {
     println("dropped: the condition is a fault")
     if (@min(none) > 0) println("never")
+}
+probe begin {
+    # Of a whole map: of each entry, the greatest first.
+    took["a", 1] <<< 2; took["a", 1] <<< 4; took["b", 2] <<< 7
+    println(@avg(took))
+    print(@count(took))
+    println(@p90(none))
 }
 probe end {
     println("a" in per, "b" in per)

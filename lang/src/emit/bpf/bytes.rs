@@ -145,7 +145,7 @@ impl Gen<'_> {
                     Part::OrFault(Box::new(part(shown)?))
                 }
                 Piece::Value(shown) => part(shown)?,
-                Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {
+                Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. } => {
                     return Err(not_kept(span, "a value that is shown whole"));
                 }
             });

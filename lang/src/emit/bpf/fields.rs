@@ -35,7 +35,7 @@ fn values_of(pieces: &[Piece]) -> Vec<Wanted<'_>> {
                 values.extend(parts.map(|value| Wanted { value, fault_is_shown: true }));
             }
             // The last two are refused at sites.
-            Piece::Text(_) | Piece::Unavailable { .. } | Piece::Histogram { .. } | Piece::Table(_) => {}
+            Piece::Text(_) | Piece::Unavailable { .. } | Piece::Histogram { .. } | Piece::Table { .. } => {}
         }
     }
     values

@@ -447,7 +447,7 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     fn print(&mut self, print: &Print, fault_behind: bool) {
-        let table = print.pieces.iter().any(|piece| matches!(piece, Piece::Histogram { .. } | Piece::Table(_)));
+        let table = print.pieces.iter().any(|piece| matches!(piece, Piece::Histogram { .. } | Piece::Table { .. }));
         if table {
             return self.print_tables(print);
         }
@@ -489,15 +489,23 @@ impl<'e, 'a> Body<'e, 'a> {
                     let lines = tables::histogram(self.emitter, &mut self.names, *global, &keys, *linear);
                     lines.into_iter().for_each(|line| self.line(line));
                 }
-                Piece::Table(global) => {
+                Piece::Table { global, asked } => {
+                    let asked = match asked {
+                        None => None,
+                        Some(op) => match self.stat_name(*op, print.span) {
+                            None => continue,
+                            named => named,
+                        },
+                    };
                     let name = self.global(*global);
                     let Some(declared) = self.emitter.program.globals.get(global.0 as usize) else { continue };
                     let mut format = String::new();
                     quote::format(&mut format, declared.name.as_bytes());
                     let lines = match &declared.kind {
-                        GlobalKind::Stats { keys, .. } => {
-                            tables::stats(self.emitter, &mut self.names, &format, &name, keys)
-                        }
+                        GlobalKind::Stats { keys, .. } => match asked {
+                            Some(asked) => tables::asked(self.emitter, &mut self.names, &format, &name, keys, asked),
+                            None => tables::stats(self.emitter, &mut self.names, &format, &name, keys),
+                        },
                         GlobalKind::Map { keys, value, .. } => {
                             tables::map(self.emitter, &mut self.names, &format, &name, keys, *value)
                         }
@@ -554,7 +562,7 @@ impl<'e, 'a> Body<'e, 'a> {
                     format.push_str(&conversion);
                 }
                 // Refused before anything is written, or drawn by themselves.
-                Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table(_) => {}
+                Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. } => {}
             }
         }
         if let PrintKind::Event(_) = &print.kind {

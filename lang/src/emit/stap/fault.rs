@@ -33,7 +33,7 @@ fn piece_can_stop(piece: &Piece) -> bool {
     match piece {
         Piece::Value(shown) => !shown.fault_is_shown && shown.value.can_fault(),
         Piece::Histogram { keys, .. } => keys.iter().any(Expr::can_fault),
-        Piece::Text(_) | Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Table(_) => false,
+        Piece::Text(_) | Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Table { .. } => false,
     }
 }
 

@@ -48,6 +48,22 @@ pub(super) fn stats(
     ]
 }
 
+/// The lines that print what one question gives of each entry of a map of aggregates, the greatest first.
+pub(super) fn asked(
+    emitter: &mut Emitter<'_>,
+    locals: &mut Names,
+    format: &str,
+    name: &str,
+    keys: &[Ty],
+    asked: &str,
+) -> Vec<String> {
+    let (names, conversions, shown) = key_parts(emitter, locals, keys);
+    vec![
+        format!("foreach ([{names}] in {name} @{asked}-)"),
+        format!("    printf(\"@{asked}({format}[{conversions}]) = %d\\n\", {shown}, @{asked}({name}[{names}]))"),
+    ]
+}
+
 /// The lines that print a histogram; nothing where nothing was fed. With `keys` empty, one for each key of a map.
 pub(super) fn histogram(
     emitter: &mut Emitter<'_>,

@@ -60,7 +60,12 @@ fn tables_hold_all_entries_the_greatest_first() {
     let program = program(vec![map(vec![Ty::Int], Ty::Int)], Vec::new());
     let put = |key, number| Stmt::Effect(update(vec![int(key)], UpdateOp::Set, int(number), false));
     let mut machine = Recorded::new(&program);
-    let given = values(&mut machine, &program, vec![put(1, 5), put(2, 9), put(0, 5)], vec![Piece::Table(M)]);
+    let given = values(
+        &mut machine,
+        &program,
+        vec![put(1, 5), put(2, 9), put(0, 5)],
+        vec![Piece::Table { global: M, asked: None }],
+    );
     let entry = |key, number| (vec![Value::Int(key)], Value::Int(number));
     assert_eq!(given, Ok(vec![Value::Table(vec![entry(2, 9), entry(0, 5), entry(1, 5)])]));
 }

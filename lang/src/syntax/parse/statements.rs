@@ -193,10 +193,11 @@ impl Builder<'_> {
                 match (expressions.pop(), expressions.pop()) {
                     (Some(value), Some(target)) => StmtKind::Aggregate { target, value },
                     (Some(expression), None) => {
-                        if self.check_effect(&expression, behind_line_end) {
-                            StmtKind::Expr(expression)
-                        } else {
-                            StmtKind::Broken
+                        let good = self.check_effect(&expression, behind_line_end);
+                        // Its names are judged all the same; a name alone was most likely to be something else.
+                        match &expression.kind {
+                            ExprKind::Name(_) if !good => StmtKind::Broken,
+                            _ => StmtKind::Expr(expression),
                         }
                     }
                     (None, _) => StmtKind::Broken,
