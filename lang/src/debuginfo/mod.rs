@@ -129,12 +129,13 @@ impl Module {
         let mut notes = Vec::new();
         let own = "\n  the file itself (none)";
         match self.stripped() {
+            // The file has its own: where else was looked for what it leaves out is no news.
+            Ok(_) if self.has_dwarf() && self.debug_file().is_none() => {}
             Ok(stripped) if !stripped.looked.is_empty() => {
                 let end = self.debug_file().map_or(String::new(), |path| format!("\n  {path} (found)"));
                 let looked = dwarf::lines(&stripped.looked);
                 notes.push(format!("debug info was looked for in:{own}{looked}{end}"));
             }
-            Ok(_) if self.has_dwarf() => {}
             Ok(_) if self.companions.is_none() => notes.push("debug info was looked for in the file itself".to_owned()),
             Ok(_) => notes.push(
                 "debug info was looked for in the file itself; it has neither a build id nor a debug link to look for more"

@@ -32,7 +32,7 @@ pub(super) enum Wanted {
 }
 
 /// Reads what a point's last part asks for; `None` where it cannot be done, which was reported.
-pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Wanted> {
+pub(super) fn wanted(what: &What, diagnostics: &mut Vec<Diagnostic>) -> Option<Wanted> {
     match what {
         What::Fn { name, narrow: Some(Narrow::Inline), returns: true, .. } => {
             diagnostics.push(
@@ -52,13 +52,8 @@ pub(super) fn wanted(what: &What, point: Span, diagnostics: &mut Vec<Diagnostic>
             span: name.span,
         })),
         What::Addr(address) => places::address(address, diagnostics).map(Wanted::Place),
-        What::Nothing => {
-            diagnostics.push(
-                Diagnostic::new(Code::E0008, point, "the point says where, but not what to probe there")
-                    .help("add a function: .fn(\"NAME\")"),
-            );
-            None
-        }
+        // In a program the parser said so.
+        What::Nothing => None,
     }
 }
 

@@ -100,7 +100,7 @@ impl<'w> Resolver<'w> {
     /// matches nothing.
     pub fn point(&mut self, point: &ast::Point, diagnostics: &mut Vec<Diagnostic>) -> Vec<Match> {
         let ast::PointKind::Site { who, place, what } = &point.kind else { return Vec::new() };
-        let Some(wanted) = functions::wanted(what, point.span, diagnostics) else { return Vec::new() };
+        let Some(wanted) = functions::wanted(what, diagnostics) else { return Vec::new() };
         let Some((place, place_span)) = files::place(place.as_ref(), who, diagnostics) else { return Vec::new() };
         let mut problems = Vec::new();
         let selected = self.select(who, &mut problems);

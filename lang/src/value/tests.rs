@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ir::{
-    Discriminant, EnumIndex, Expr, ExprKind, FloatForm, Global, Layout, LayoutIndex, LayoutMember, Shown, StatsShape,
-    VariantLayout,
+    Discriminant, EnumIndex, Expr, ExprKind, FloatForm, Global, Layout, LayoutIndex, LayoutMember, Shown, StatOp,
+    StatsShape, VariantLayout,
 };
 use crate::source::{SourceId, Span};
 

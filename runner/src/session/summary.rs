@@ -75,7 +75,7 @@ fn why_no_hits(probe: &Probe) -> Option<String> {
         (0, inlined) => format!("{} (all inlined copies)", counted(inlined as u64, "place")),
         (own, inlined) => format!("{} and {}", counted(own as u64, "place"), counted(inlined as u64, "inlined copy")),
     };
-    Some(format!("no hits of {}: nothing in the container called it while ctp watched {places}", probe.point))
+    Some(format!("no hits of {}: it was not called while ctp watched {places}", probe.point))
 }
 
 /// `1 hit`, `2 hits`.
