@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
-use ctp_lang::ir::{ContainerIndex, Probe, ProbeKind, Program, Site};
+use ctp_lang::debuginfo::facts::{AddressRule, Price, SiteKind};
+use ctp_lang::ir::{ContainerIndex, Exits, Probe, ProbeKind, Program, Site};
 
 use crate::output::escape::escape;
 
@@ -33,16 +33,22 @@ fn paragraph(out: &mut String, program: &Program, probe: &Probe) {
                     file = Some(site.file);
                     heading(out, program, site);
                 }
+                let passed = match site.passed {
+                    0 => String::new(),
+                    bytes => format!(", {bytes} bytes on, past what changes nothing"),
+                };
                 let _ = writeln!(
                     out,
-                    "    {:#x} (file offset {:#x}) {}: {}; {}{}",
+                    "    {:#x} (file offset {:#x}) {}: {}; {}{passed}; {}{}",
                     site.address,
                     site.file_offset,
                     escape(site.function.as_bytes()),
                     escape(kind(&site.kind)),
                     rule(site.rule),
+                    price(site.price),
                     if site.repeats { "; a loop leads back to it" } else { "" }
                 );
+                site.exits.iter().for_each(|exits| ends(out, exits));
             }
         }
     }
@@ -54,6 +60,32 @@ fn heading(out: &mut String, program: &Program, site: &Site) {
     let containers: Vec<String> = site.containers.iter().filter_map(name).collect();
     let build = file.build_id.as_ref().map_or_else(|| "no build id".to_owned(), |id| format!("build id {id}"));
     let _ = writeln!(out, "  {} in {} ({build})", escape(&file.path), containers.join(", "));
+}
+
+/// Where the calls end that began at a site.
+fn ends(out: &mut String, exits: &Exits) {
+    for exit in &exits.places {
+        let what = match (exit.tail, &exit.when) {
+            (false, _) => "returns",
+            (true, None) => "goes on in another function",
+            (true, Some(_)) => "may go on in another function",
+        };
+        let _ = writeln!(
+            out,
+            "      {:#x} (file offset {:#x}) {what}; {}",
+            exit.address,
+            exit.file_offset,
+            price(exit.price)
+        );
+    }
+}
+
+fn price(price: Price) -> &'static str {
+    match price {
+        Price::WideNop => "a nop of 5 bytes",
+        Price::Emulated => "emulated",
+        Price::Stepped => "single-stepped",
+    }
 }
 
 fn kind(kind: &SiteKind) -> String {

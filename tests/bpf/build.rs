@@ -152,6 +152,8 @@ impl<'a> Case<'a> {
             function: Arc::from(function),
             kind: SiteKind::OutOfLine,
             rule: AddressRule::LowPc,
+            passed: 0,
+            price: ctp_lang::debuginfo::facts::Price::Stepped,
             repeats: false,
             semaphore: None,
             exits: None,

@@ -20,15 +20,18 @@ pub(crate) struct Variant {
 }
 
 /// gcc and clang, without optimisation and with, DWARF 4 and 5.
-pub(crate) const VARIANTS: [Variant; 8] = [
+pub(crate) const VARIANTS: [Variant; 10] = [
     Variant { compiler: "gcc", flags: &["-O0", "-gdwarf-4"] },
     Variant { compiler: "gcc", flags: &["-O0", "-gdwarf-5"] },
     Variant { compiler: "gcc", flags: &["-O2", "-gdwarf-4"] },
     Variant { compiler: "gcc", flags: &["-O2", "-gdwarf-5"] },
+    // Functions begin with `endbr64`, which a probe passes over.
+    Variant { compiler: "gcc", flags: &["-O2", "-gdwarf-5", "-fcf-protection"] },
     Variant { compiler: "clang", flags: &["-O0", "-gdwarf-4"] },
     Variant { compiler: "clang", flags: &["-O0", "-gdwarf-5"] },
     Variant { compiler: "clang", flags: &["-O2", "-gdwarf-4"] },
     Variant { compiler: "clang", flags: &["-O2", "-gdwarf-5"] },
+    Variant { compiler: "clang", flags: &["-O2", "-gdwarf-5", "-fcf-protection"] },
 ];
 
 impl Program {

@@ -10,6 +10,7 @@ mod files;
 mod formats;
 mod names;
 mod oracle;
+mod price;
 mod types;
 mod values;
 mod whole;

@@ -59,6 +59,8 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
         function: function.into(),
         kind,
         rule,
+        passed: 0,
+        price: ctp_lang::debuginfo::facts::Price::Stepped,
         repeats: false,
         semaphore: None,
         exits: None,

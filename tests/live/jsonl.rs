@@ -72,6 +72,9 @@ fn events_prints_maps_and_the_summary_of_a_traced_container() {
         assert_eq!(event["fields"], json!({ "number": number, "text": text }));
         assert_eq!((&event["container"], &event["probe"]), (&json!(container.name()), &json!(point)));
         assert_eq!((&event["pid"], &event["tid"]), (&json!(container.pid()), &json!(container.pid())));
+        // It is the first process of its pid namespace.
+        assert_eq!(event["nspid"], 1);
+        assert!(event["cpu"].as_u64().unwrap() < std::thread::available_parallelism().unwrap().get() as u64);
         let at = event["ts"].as_i64().unwrap();
         assert!((before..=after).contains(&at), "{before} {at} {after}");
     }

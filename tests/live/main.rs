@@ -8,6 +8,7 @@ mod examples;
 mod identity;
 mod inlined;
 mod jsonl;
+mod losses;
 mod maps;
 mod nodebug;
 mod options;

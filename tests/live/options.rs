@@ -173,3 +173,26 @@ fn a_full_disk_is_an_error() {
         assert!(stderr.contains("E0405") && stderr.contains("No space left on device"), "{stderr}");
     }
 }
+
+/// What kernels before 6.6 have: an event for each address, one after the other.
+#[test]
+fn perf_events_see_the_same_calls_as_one_link_for_all() {
+    let image = Image::new(&Binary::compile("hot.c", Compiler::Gcc, &["-g", "-O2"]), "/app/hot");
+    let mut container = Container::driven(&image);
+    let who = format!(r#"container("{}"):/app/hot"#, container.name());
+    let script = format!(
+        "global entered, returned, sum\n\
+        probe {who}.fn(\"hot\") {{ entered++; sum += $n }}\n\
+        probe {who}.fn(\"hot\").return {{ returned[$return == 4 * @entry($n) + 3]++ }}"
+    );
+    for way in ["perf", "multi"] {
+        let ctp = ctp::Running::attached_with(&["run", "--uprobe", way, "-e", &script]);
+        container.call(1000);
+        let output = ctp.interrupt();
+        let mut lines: Vec<&str> = output.stdout.lines().collect();
+        lines.sort_unstable();
+        // hot(n) is (n + 1) + (n + 1 + n + 1) + n = 4 * n + 3, for n from 0 to 999.
+        assert_eq!(lines, ["entered = 1000", "returned[1] = 1000", "sum = 499500"], "{way}: {}", output.stderr);
+    }
+    container.call(1);
+}

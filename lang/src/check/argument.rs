@@ -72,7 +72,7 @@ impl Checker<'_> {
             self.report(Diagnostic::new(Code::E0201, span, message));
             return None;
         }
-        if at.site.address != at.site.entry {
+        if at.site.address.saturating_sub(at.site.passed) != at.site.entry {
             self.report(
                 Diagnostic::new(
                     Code::E0206,

@@ -405,6 +405,8 @@ impl<'a> Checker<'a> {
                     function: Arc::clone(&name),
                     kind: site.kind.clone(),
                     rule: site.rule,
+                    passed: site.passed,
+                    price: found.module.price(site.file_offset),
                     repeats: site.repeats,
                     semaphore: site.semaphore,
                     exits,

@@ -259,6 +259,7 @@ impl Checker<'_> {
                     address: exit.address,
                     file_offset: exit.file_offset,
                     tail: exit.tail,
+                    price: found.module.price(exit.file_offset),
                     when: exit.when.map(|when| place::computed(&when, point)),
                 };
                 return Ok(Some(ir::Exits {

@@ -183,6 +183,8 @@ fn at_a_site(program: &Program) -> Program {
                 function: "f".into(),
                 kind: crate::debuginfo::facts::SiteKind::OutOfLine,
                 rule: crate::debuginfo::facts::AddressRule::LowPc,
+                passed: 0,
+                price: crate::debuginfo::facts::Price::Stepped,
                 repeats: false,
                 semaphore: None,
                 exits: None,

@@ -16,6 +16,8 @@ pub(super) struct Code {
     branches: Vec<(u64, u64)>,
     /// Instructions behind which control does not go on: returns, jumps through a register or memory, traps.
     stops: Vec<u64>,
+    /// Whether it jumps through a register or memory: where to, nobody knows.
+    indirect: bool,
 }
 
 impl Code {
@@ -50,7 +52,11 @@ impl Code {
                     self.branches.push((at, instruction.near_branch_target()));
                     self.stops.push(at);
                 }
-                Mnemonic::Jmp | Mnemonic::Ret | Mnemonic::Retf | Mnemonic::Ud2 | Mnemonic::Hlt | Mnemonic::INVALID => {
+                Mnemonic::Jmp => {
+                    self.stops.push(at);
+                    self.indirect = true;
+                }
+                Mnemonic::Ret | Mnemonic::Retf | Mnemonic::Ud2 | Mnemonic::Hlt | Mnemonic::INVALID => {
                     self.stops.push(at);
                 }
                 _ if near => self.branches.push((at, instruction.near_branch_target())),
@@ -62,6 +68,16 @@ impl Code {
     /// Whether an instruction begins there.
     pub(super) fn is_instruction(&self, address: u64) -> bool {
         self.starts.binary_search(&address).is_ok()
+    }
+
+    /// Whether it jumps through a register or memory.
+    pub(super) fn jumps_anywhere(&self) -> bool {
+        self.indirect
+    }
+
+    /// Whether a jump leads behind `low`, up to and including `high`.
+    pub(super) fn arrives_within(&self, low: u64, high: u64) -> bool {
+        self.branches.iter().any(|(_, to)| low < *to && *to <= high)
     }
 
     /// Where jumps that stand outside these ranges lead to inside of them.

@@ -125,8 +125,8 @@ impl Source<'_> {
 
     /// The CFA at the site.
     fn frame(&self, site: &Site) -> Result<Compute, NoExits> {
-        if site.address == site.entry {
-            // Nothing but the return address has been pushed.
+        if site.address.saturating_sub(site.passed) == site.entry {
+            // Nothing but the return address has been pushed; what was passed over leaves the stack pointer alone.
             return Ok(plus(Compute::Register(RSP), 8));
         }
         match self.cfa(site.address) {
@@ -361,7 +361,8 @@ fn condition(mnemonic: Mnemonic) -> Result<Compute, NoExits> {
 }
 
 /// A general register's DWARF number.
-fn number(name: Name) -> Option<u16> {
+/// The DWARF number of a general register.
+pub(super) fn number(name: Name) -> Option<u16> {
     const ALL: [Name; 16] = [
         Name::RAX,
         Name::RDX,

@@ -392,6 +392,18 @@ pub enum AddressRule {
     Mark,
 }
 
+/// What the kernel does with the instruction that a breakpoint replaces: most of what a hit costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Price {
+    /// A `nop` of five bytes, which Linux 6.18 replaces by a call into the kernel without a trap; before, it is emulated
+    /// or stepped.
+    WideNop,
+    /// It is emulated: `push`, `nop`, near jumps and calls.
+    Emulated,
+    /// It is executed elsewhere, which takes a second trap.
+    Stepped,
+}
+
 /// One address to probe for a function, with the values that are known there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -405,6 +417,9 @@ pub struct Site {
     pub entry: u64,
     /// How `address` was found.
     pub rule: AddressRule,
+    /// How many bytes behind the address of that rule it is: what lies between costs more to probe and changes nothing
+    /// that is read there.
+    pub passed: u64,
     /// Whether a branch inside the function (or inlined instance) leads back to `address`, a loop's head: then one call
     /// can hit more than once, and no address of it that holds the values is free of that.
     pub repeats: bool,

@@ -24,6 +24,7 @@ mod marks;
 mod named;
 mod names;
 mod places;
+mod price;
 mod prologue;
 mod reader;
 mod scan;
@@ -401,6 +402,12 @@ impl Module {
         Ok(functions)
     }
 
+    /// What the kernel does with the instruction at an offset of the file.
+    pub fn price(&self, file_offset: u64) -> facts::Price {
+        let text = elf::read_range(&*self.own.bytes, file_offset, 5).and_then(Result::ok);
+        price::price(&text.unwrap_or_default())
+    }
+
     /// Where the calls end that pass a site of a function, which is no inlined instance.
     ///
     /// # Errors
@@ -440,8 +447,8 @@ impl Module {
         let symbols = self.symbols()?;
         let named = match query {
             Query::Exact(_) if !functions.is_empty() => Vec::new(),
-            Query::Exact(name) => functions::from_symbols(&self.own.elf, symbols.exact(name).into_iter())?,
-            Query::Glob(glob) => functions::from_symbols(&self.own.elf, symbols.matching(glob))?,
+            Query::Exact(name) => functions::from_symbols(&self.own, symbols.exact(name).into_iter())?,
+            Query::Glob(glob) => functions::from_symbols(&self.own, symbols.matching(glob))?,
         };
         let known: std::collections::BTreeSet<u64> =
             functions.iter().flat_map(|function| &function.sites).map(|site| site.entry).collect();

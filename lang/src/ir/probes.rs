@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ContainerIndex, Expr, FileIndex, Stmt, Ty};
-use crate::debuginfo::facts::{AddressRule, SiteKind};
+use crate::debuginfo::facts::{AddressRule, Price, SiteKind};
 use crate::source::Span;
 
 /// One probe point with its handlers.
@@ -73,6 +73,10 @@ pub struct Site {
     pub kind: SiteKind,
     /// How the address was chosen.
     pub rule: AddressRule,
+    /// How many bytes behind the address of that rule it is, where it costs less.
+    pub passed: u64,
+    /// What the kernel does with the instruction there.
+    pub price: Price,
     /// Whether a loop leads back to it, so that one call may hit several times.
     pub repeats: bool,
     /// File offset of the semaphore that a mark (USDT) wants raised while it is probed.
@@ -104,6 +108,8 @@ pub struct Exit {
     /// Whether it jumps into another function (which will return in this one's stead) and does not return itself: the
     /// value returned is not known there.
     pub tail: bool,
+    /// What the kernel does with it.
+    pub price: Price,
     /// Where the instruction may also stay in the function (a jump under a condition, or through a register): whether it
     /// leaves, computed there. Register 16 is the program counter in it, 49 the flags (DWARF's numbers).
     pub when: Option<Expr>,

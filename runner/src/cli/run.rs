@@ -76,6 +76,12 @@ pub struct Run {
     /// Rounds that the loops of one run of a handler may go together; a run that goes further is stopped
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
     pub max_steps: u32,
+    /// Hits a second that the handler of a probe runs for, at most: 1000/s; those above are counted only
+    #[arg(long, default_value = "0", hide_default_value = true, value_name = "N/s", value_parser = size::rate)]
+    pub max_rate: u32,
+    /// How probes are attached: `perf` (an event for each address) is for kernels before 6.6, and for tests
+    #[arg(long, value_enum, default_value_t, value_name = "WAY")]
+    pub uprobe: Uprobe,
     /// Say nothing but errors and what went wrong
     #[arg(short, long)]
     pub quiet: bool,
@@ -92,6 +98,18 @@ pub enum EngineName {
     Auto,
     /// The embedded eBPF engine
     Bpf,
+}
+
+/// The ways to attach that a user may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Uprobe {
+    /// The best that the kernel has
+    #[default]
+    Auto,
+    /// One link for all addresses of a file (Linux 6.6)
+    Multi,
+    /// A perf event for each address: slower to attach, very slow to detach many
+    Perf,
 }
 
 /// How long ctp waits before it looks again for containers that do not run yet.
@@ -173,6 +191,12 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             map_size: run.map_size,
             ring_size: run.ring_size,
             max_steps: run.max_steps,
+            max_rate: run.max_rate,
+            uprobes: match run.uprobe {
+                Uprobe::Auto => engine::bpf::Uprobes::Auto,
+                Uprobe::Multi => engine::bpf::Uprobes::Multi,
+                Uprobe::Perf => engine::bpf::Uprobes::Perf,
+            },
             quiet: run.quiet,
             verbose: run.verbose,
             color,

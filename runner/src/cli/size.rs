@@ -35,9 +35,20 @@ pub(super) fn bytes(text: &str) -> Result<u32, String> {
     number.checked_mul(factor).ok_or_else(wrong)
 }
 
+/// `1000/s`: so many a second.
+pub(super) fn rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").and_then(|number| number.parse().ok()).filter(|rate| *rate > 0);
+    match (text, number) {
+        // The default.
+        ("0", _) => Ok(0),
+        (_, Some(number)) => Ok(number),
+        (_, None) => Err(format!("`{text}` is no rate; write how many a second: 1000/s")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration};
+    use super::{bytes, duration, rate};
     use std::time::Duration;
 
     #[test]
@@ -47,5 +58,7 @@ mod tests {
         assert!(duration("5").is_err() && duration("s").is_err() && duration("-1s").is_err());
         assert_eq!(bytes("64K"), Ok(65_536));
         assert!(bytes("8G").is_err() && bytes("1T").is_err());
+        assert_eq!(rate("1000/s"), Ok(1000));
+        assert!(rate("1000").is_err() && rate("0/s").is_err() && rate("1/min").is_err());
     }
 }

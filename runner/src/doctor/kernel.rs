@@ -16,13 +16,25 @@ pub(super) fn examine() -> Vec<Finding> {
 fn version() -> Finding {
     let (id, title) = ("kernel.version", "kernel");
     match kernel_version() {
-        Some(version) if version < (6, 6) => Finding::new(
+        Some(version) if version < (5, 15) => Finding::new(
             id,
             title,
             State::Missing,
-            format!("Linux {}.{}; the embedded engine needs 6.6 (uprobe_multi links)", version.0, version.1),
+            format!("Linux {}.{}; the embedded engine needs 5.15, and 6.6 for all it can do", version.0, version.1),
         )
         .remedy("boot a newer kernel, or use SystemTap: ctp build FILE"),
+        Some(version) if version < (6, 6) => Finding::new(
+            id,
+            title,
+            State::Limited,
+            format!(
+                "Linux {}.{}; before 6.6 each address is attached by a perf event of its own (CAP_SYS_ADMIN; a thousand \
+                 take minutes to detach), signed division and loops in handlers of probes are errors, and text on a page \
+                 that is not in memory reads <fault>",
+                version.0, version.1
+            ),
+        )
+        .remedy("boot Linux 6.12 or later"),
         Some(version) if version < (6, 12) => Finding::new(
             id,
             title,

@@ -62,6 +62,8 @@ pub struct Counters {
     pub unmatched: u64,
     /// Runs for whose output there was no room.
     pub lost: u64,
+    /// Runs that `--max-rate` kept from beginning.
+    pub limited: u64,
     /// Values shown as `<fault>`; no hits.
     pub faults_shown: u64,
     /// Updates that a full map dropped; no hits.
@@ -69,9 +71,10 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// All hits: each is in exactly one of the first seven.
+    /// All hits: each is in exactly one of the first eight.
     pub fn hits(&self) -> u64 {
-        self.records + self.aggregated + self.filtered + self.read_faults + self.step_limit + self.unmatched + self.lost
+        let ran = self.records + self.aggregated + self.read_faults + self.step_limit + self.lost;
+        ran + self.filtered + self.unmatched + self.limited
     }
 }
 

@@ -36,7 +36,14 @@ pub enum Line<'a> {
         /// Where it ran.
         origin: Origin<'a>,
     },
-    /// What became of every hit; the last line, with a line for each probe that lost records before it.
+    /// Records of a probe were lost since it was last said.
+    Lost {
+        /// The probe point as written.
+        probe: &'a str,
+        /// How many.
+        count: u64,
+    },
+    /// What became of every hit; the last line.
     Summary {
         /// The probes.
         probes: &'a [Probe],
@@ -68,6 +75,14 @@ impl Jsonl {
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+
+    pub(super) fn flushes(&self) -> u64 {
+        self.sink.flushes
+    }
+
+    pub(super) fn holds_back(&self) -> bool {
+        !self.sink.buffer.is_empty()
     }
 
     fn write(&mut self, kind: &str, members: Vec<(String, Json)>) -> io::Result<()> {
@@ -166,11 +181,11 @@ impl Jsonl {
                 members.extend(texts(text));
                 self.write("error", members)
             }
+            Line::Lost { probe, count } => {
+                let members = [("probe", Json::text(probe)), ("count", Json::Unsigned(count))];
+                self.write("lost", with(Vec::new(), members))
+            }
             Line::Summary { probes, counters, written, unwritten, stopped, dropped, seconds } => {
-                for (probe, counters) in probes.iter().zip(counters).filter(|(_, counters)| counters.lost > 0) {
-                    let members = [("probe", Json::text(&*probe.point)), ("count", Json::Unsigned(counters.lost))];
-                    self.write("lost", with(Vec::new(), members))?;
-                }
                 let total = |count: fn(&Counters) -> u64| Json::Unsigned(counters.iter().map(count).sum());
                 let each = probes
                     .iter()
@@ -195,8 +210,18 @@ impl Jsonl {
 
 /// What became of the hits of one probe.
 fn accounts(probe: &Probe, counters: &Counters) -> Json {
-    let Counters { records, aggregated, filtered, read_faults, step_limit, unmatched, lost, faults_shown, map_full } =
-        *counters;
+    let Counters {
+        records,
+        aggregated,
+        filtered,
+        read_faults,
+        step_limit,
+        unmatched,
+        lost,
+        limited,
+        faults_shown,
+        map_full,
+    } = *counters;
     let numbers = [
         ("hits", counters.hits()),
         ("records", records),
@@ -206,6 +231,7 @@ fn accounts(probe: &Probe, counters: &Counters) -> Json {
         ("step_limit", step_limit),
         ("unmatched", unmatched),
         ("lost", lost),
+        ("limited", limited),
         ("faults_shown", faults_shown),
         ("map_full", map_full),
     ];

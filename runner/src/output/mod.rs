@@ -122,6 +122,30 @@ impl Output {
         }
     }
 
+    /// Whether it is written as JSON lines.
+    pub fn is_jsonl(&self) -> bool {
+        match self {
+            Output::Text(_) => false,
+            Output::Jsonl(_) => true,
+        }
+    }
+
+    /// How often all that was gathered has been written: by itself, where there was much, or by [`Output::flush`].
+    pub fn flushes(&self) -> u64 {
+        match self {
+            Output::Text(printer) => printer.flushes(),
+            Output::Jsonl(lines) => lines.flushes(),
+        }
+    }
+
+    /// Whether something was gathered since.
+    pub fn holds_back(&self) -> bool {
+        match self {
+            Output::Text(printer) => printer.holds_back(),
+            Output::Jsonl(lines) => lines.holds_back(),
+        }
+    }
+
     /// Writes what was gathered.
     ///
     /// # Errors

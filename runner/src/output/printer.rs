@@ -68,6 +68,15 @@ impl Printer {
         self.sink.flush_if_full()
     }
 
+    /// How often what was gathered has gone out whole.
+    pub(super) fn flushes(&self) -> u64 {
+        self.sink.flushes
+    }
+
+    pub(super) fn holds_back(&self) -> bool {
+        !self.sink.buffer.is_empty()
+    }
+
     /// Writes what was gathered.
     ///
     /// # Errors

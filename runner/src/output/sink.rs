@@ -12,11 +12,13 @@ pub(super) struct Sink {
     pub(super) terminal: bool,
     /// What was gathered.
     pub(super) buffer: Vec<u8>,
+    /// How often what was gathered has gone out whole.
+    pub(super) flushes: u64,
 }
 
 impl Sink {
     pub(super) fn new(out: Box<dyn Write>, terminal: bool) -> Sink {
-        Sink { out, terminal, buffer: Vec::new() }
+        Sink { out, terminal, buffer: Vec::new(), flushes: 0 }
     }
 
     pub(super) fn stdout() -> Sink {
@@ -38,6 +40,7 @@ impl Sink {
         }
         let done = self.out.write_all(&self.buffer).and_then(|()| self.out.flush());
         self.buffer.clear();
+        self.flushes += u64::from(done.is_ok());
         done
     }
 

@@ -25,7 +25,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::time::ClockId;
 
 use crate::container;
-use crate::engine::bpf::{BpfEngine, StartError};
+use crate::engine::bpf::{BpfEngine, StartError, Uprobes};
 use crate::engine::{self, Counters, Engine, Event};
 use crate::error::Failure;
 use crate::output::escape::escape;
@@ -63,6 +63,10 @@ pub struct Options {
     pub ring_size: u32,
     /// How many rounds the loops of a handler's run may go together.
     pub max_steps: u32,
+    /// The most hits a second that a probe's handler runs for; 0 is no limit.
+    pub max_rate: u32,
+    /// How probes are attached.
+    pub uprobes: Uprobes,
     /// Whether to say only what went wrong.
     pub quiet: bool,
     /// Whether to say more.
@@ -104,9 +108,12 @@ impl Session<'_> {
             map_size: self.options.map_size,
             ring_size: self.options.ring_size,
             max_steps: self.options.max_steps,
+            origin: output.is_jsonl(),
+            max_rate: self.options.max_rate,
         };
         let files = Files::new(self.program, self.world);
-        let loaded = BpfEngine::load(self.program, &options, &|id| files.by_id(self.program, id));
+        let loaded =
+            BpfEngine::load_by(self.options.uprobes, self.program, &options, &|id| files.by_id(self.program, id));
         let engine = match loaded {
             Ok(engine) => engine,
             Err(StartError::Program(diagnostics)) => {
@@ -124,6 +131,8 @@ impl Session<'_> {
             written: 0,
             ended: false,
             unwritten: 0,
+            gathered: (0, 0),
+            told_lost: vec![0; self.program.probes.len()],
             write_error: None,
             stopped_runs: 0,
             dropped_updates: 0,
@@ -139,9 +148,6 @@ impl Session<'_> {
         };
         match running.write_error {
             Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                if running.unwritten > 0 {
-                    report::notice(&format!("{} not written", summary::counted(running.unwritten, "record")));
-                }
                 let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
                 Err(Failure::File { action: "write", path, source: error })
             }
@@ -168,6 +174,10 @@ struct Running<'s> {
     ended: bool,
     /// Events that could not be printed because writing failed.
     unwritten: u64,
+    /// Events printed since what was gathered last went out, and how often it had by then.
+    gathered: (u64, u64),
+    /// Records that were said to be lost, by probe.
+    told_lost: Vec<u64>,
     write_error: Option<std::io::Error>,
     /// Runs of `begin`, `end` or `every` that a fault stopped.
     stopped_runs: u64,
@@ -220,6 +230,8 @@ impl Running<'_> {
             }
         }
         self.unread_globals()?;
+        self.flush();
+        self.say_lost()?;
         let counters = self.engine.counters()?;
         let elapsed = attached.elapsed();
         let summary = self.output.line(Line::Summary {
@@ -283,6 +295,7 @@ impl Running<'_> {
             }
             if has_sites && watch <= now {
                 watch = now + WATCH;
+                self.say_lost()?;
                 self.say_other_inodes();
                 let follow = self.session.options.follow;
                 let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world, follow)?;
@@ -338,6 +351,42 @@ impl Running<'_> {
             self.print(&print, printed.values, origin);
         }
         self.written += 1;
+        let flushes = self.output.flushes();
+        self.gathered = match self.gathered {
+            (events, known) if known == flushes => (events + 1, flushes),
+            (_, _) => (u64::from(self.output.holds_back()), flushes),
+        };
+        // Writing it may have been what failed.
+        self.count_unwritten();
+    }
+
+    /// Once writing has failed, none of what was gathered since it last succeeded counts as written.
+    fn count_unwritten(&mut self) {
+        if self.write_error.is_some() {
+            let (events, known) = std::mem::take(&mut self.gathered);
+            let lost = if known == self.output.flushes() { events.min(self.written) } else { 0 };
+            self.written -= lost;
+            self.unwritten += lost;
+        }
+    }
+
+    /// Says how many records were lost since it was last said, where somebody reads that.
+    fn say_lost(&mut self) -> Result<(), Box<engine::Failure>> {
+        if !self.output.is_jsonl() || self.write_error.is_some() {
+            return Ok(());
+        }
+        let counters = self.engine.counters()?;
+        let program = self.session.program;
+        for ((probe, counters), told) in program.probes.iter().zip(counters).zip(&mut self.told_lost) {
+            let count = counters.lost.saturating_sub(std::mem::replace(told, counters.lost));
+            if count > 0 {
+                let done = self.output.line(Line::Lost { probe: &probe.point, count });
+                if let Err(error) = done {
+                    self.write_error.get_or_insert(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes one output statement; what `error()` says goes to standard error too, and makes the run one that failed.
@@ -428,6 +477,7 @@ impl Running<'_> {
         if self.write_error.is_none() {
             let done = self.output.flush();
             self.note_write(done);
+            self.count_unwritten();
         }
     }
 
@@ -485,9 +535,12 @@ impl Running<'_> {
     }
 
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
-        let trouble = counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched > 0);
+        let trouble =
+            counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched + c.limited > 0);
+        let trouble = trouble || self.unwritten > 0;
         if self.session.program.sites().next().is_some() && (!self.session.options.quiet || trouble) {
-            for line in summary::lines(self.session.program, self.session.sources, counters, self.written, elapsed) {
+            let (program, sources) = (self.session.program, self.session.sources);
+            for line in summary::lines(program, sources, counters, (self.written, self.unwritten), elapsed) {
                 report::notice(&line);
             }
         }

@@ -13,14 +13,15 @@ pub(super) fn lines(
     program: &Program,
     sources: &Sources,
     counters: &[Counters],
-    written: u64,
+    (written, unwritten): (u64, u64),
     elapsed: Duration,
 ) -> Vec<String> {
     let total = |count: fn(&Counters) -> u64| counters.iter().map(count).sum::<u64>();
     let hits = total(Counters::hits);
     let faults = total(|c| c.read_faults + c.faults_shown);
+    let unwritten = if unwritten > 0 { format!(" ({unwritten} more not written)") } else { String::new() };
     let mut lines = vec![format!(
-        "{}, {}, {} lost, {} in {:.1} s",
+        "{}, {}{unwritten}, {} lost, {} in {:.1} s",
         counted(hits, "hit"),
         counted(written, "record"),
         total(|c| c.lost),
@@ -50,6 +51,7 @@ fn named(program: &Program, sources: &Sources, probe: &Probe) -> String {
 fn troubles(counters: &Counters) -> Option<String> {
     let named = [
         (counters.lost, "lost (the reader fell behind; --ring-size makes more room)"),
+        (counters.limited, "over --max-rate"),
         (counters.read_faults, "stopped by a value that could not be read or a division by zero"),
         (counters.faults_shown, "shown as <fault>"),
         (counters.step_limit, "stopped by the step limit"),

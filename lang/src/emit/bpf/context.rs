@@ -59,7 +59,7 @@ impl Gen<'_> {
     /// The task's number in the container's pid namespace: `struct pid` holds one for each namespace it lives in,
     /// from the host's down to its own. A task that lives less deep (it joined the container's cgroup only) shows
     /// the deepest number it has.
-    fn namespace_id(&mut self, process: bool, span: Span) -> Result<(), Refused> {
+    pub(super) fn namespace_id(&mut self, process: bool, span: Span) -> Result<(), Refused> {
         let Some(at) = self.env.kernel.pids else {
             return Err(Box::new(
                 Diagnostic::new(Code::E0402, span, "the kernel's BTF lacks the members that hold a task's pids")

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::map::{GlobalLayout, MapId, TextLayout};
+use super::rate::Rate;
 use super::{CompiledSite, ContainerNames, KernelFacts, PrintLayout};
 use crate::ir::{Function, FunctionIndex, Library, Print, ProbeIndex, Program};
 use crate::library;
@@ -18,6 +19,10 @@ pub(super) struct Env<'a> {
     pub(super) sites: &'a [CompiledSite],
     /// How many rounds the loops of a run may go together.
     pub(super) max_steps: u32,
+    /// Whether records tell the container's process id and the cpu.
+    pub(super) origin: bool,
+    /// How many hits a second handlers may run for.
+    pub(super) rate: Option<Rate>,
     /// The output statements, by the number that records bear.
     pub(super) prints: &'a [PrintLayout],
     /// Which number each output statement of the program has, by its place in memory.

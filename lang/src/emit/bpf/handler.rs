@@ -159,6 +159,8 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
     if let Some(condition) = &handler.condition {
         it.branch(condition, false, filtered)?;
     }
+    let limited = it.asm.label();
+    it.limit(limited)?;
     it.statements(&handler.body)?;
     it.asm.at(input.span);
     it.asm.place(done);
@@ -176,6 +178,10 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
     it.end(Category::StepLimit);
     it.asm.place(lost);
     it.end(Category::Lost);
+    it.asm.place(limited);
+    if env.rate.is_some() {
+        it.end(Category::Limited);
+    }
     if let Some(ending) = input.ending {
         it.asm.place(ending.unmatched);
         it.end(Category::Unmatched);
@@ -270,7 +276,7 @@ impl Gen<'_> {
     }
 
     /// Counts the hit and ends the program.
-    fn end(&mut self, category: Category) {
+    pub(super) fn end(&mut self, category: Category) {
         self.asm.imm(SITE, i64::from(self.probe.0));
         self.asm.imm(CONTAINER, category as i64 * 8);
         self.asm.jump(self.shared.count);

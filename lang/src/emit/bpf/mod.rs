@@ -27,6 +27,7 @@ mod library;
 pub mod map;
 mod output;
 mod program;
+mod rate;
 mod reach;
 pub mod record;
 mod returns;
@@ -50,6 +51,7 @@ pub use insn::Insn;
 use layout::{lay_out_globals, standard_maps};
 use map::{GlobalLayout, MapId, MapKind, MapSpec, TextLayout};
 use program::Entry;
+use rate::Rate;
 pub use record::{PrintLayout, Record};
 
 /// What a user may choose.
@@ -63,11 +65,15 @@ pub struct Options {
     pub ring_size: u32,
     /// How many rounds all loops of a run may go together (`--max-steps`), at most a billion.
     pub max_steps: u32,
+    /// Whether records tell the process id that the container sees, and the cpu.
+    pub origin: bool,
+    /// The most hits a second that a probe's handler runs for (`--max-rate`); 0 is no limit.
+    pub max_rate: u32,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { strlen: 256, map_size: 4096, ring_size: 4 << 20, max_steps: 10_000 }
+        Options { strlen: 256, map_size: 4096, ring_size: 4 << 20, max_steps: 10_000, origin: false, max_rate: 0 }
     }
 }
 
@@ -189,7 +195,7 @@ impl BpfProgram {
     }
 }
 
-/// What became of a hit. Each counts in exactly one of the first seven.
+/// What became of a hit. Each counts in exactly one of the first eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Category {
     /// It ran and its output was handed over.
@@ -206,6 +212,8 @@ pub enum Category {
     Unmatched,
     /// It ran, but there was no room for its output.
     Lost,
+    /// More hits came in this second than handlers may run for ([`Options::max_rate`]).
+    Limited,
     /// Values shown as `<fault>`: these are no hits.
     FaultsShown,
     /// Updates that a full map dropped: these are no hits.
@@ -214,7 +222,7 @@ pub enum Category {
 
 impl Category {
     /// In the order of their counters.
-    pub const ALL: [Category; 9] = [
+    pub const ALL: [Category; 10] = [
         Category::Records,
         Category::Aggregated,
         Category::Filtered,
@@ -222,6 +230,7 @@ impl Category {
         Category::StepLimit,
         Category::Unmatched,
         Category::Lost,
+        Category::Limited,
         Category::FaultsShown,
         Category::MapFull,
     ];
@@ -360,9 +369,9 @@ fn saved(program: &Program) -> impl Iterator<Item = &Expr> {
 }
 
 /// What compiling a program needs to know of the kernel.
-pub fn needs(program: &Program) -> Needs {
+pub fn needs(program: &Program, options: &Options) -> Needs {
     let lineage = program.containers.iter().any(|container| container.kind == TargetKind::Process);
-    let mut needs = Needs { lineage, ..Needs::default() };
+    let mut needs = Needs { lineage, pids: options.origin, ..Needs::default() };
     let mut visit = |expr: &Expr| {
         needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_) | ExprKind::UserText { .. });
         needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
@@ -410,6 +419,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let sites = number_sites(program);
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
+    let rate = (options.max_rate > 0).then(|| Rate { map: MapId(next.saturating_add(2)), most: options.max_rate });
     let tasks = filter::tasks(program, kernel)?;
     let (prints, print_numbers) = number_prints(program);
     let env = Env {
@@ -419,6 +429,8 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         globals: &globals,
         sites: &sites,
         max_steps: options.max_steps.min(1_000_000_000),
+        origin: options.origin,
+        rate,
         prints: &prints,
         print_numbers: &print_numbers,
         generations: &generations,
@@ -469,6 +481,9 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         initial: vec![rodata.bytes],
         generations: false,
     });
+    if rate.is_some() {
+        maps.push(rate::map(program));
+    }
     let watches_cgroups = tasks.host.then(|| {
         maps.push(cgroups::map());
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))

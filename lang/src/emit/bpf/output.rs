@@ -14,7 +14,7 @@ use super::handler::{Gen, Refused, branches};
 use super::insn::*;
 use super::map::RING;
 use super::reach::Reach;
-use super::record::{FLAG_COMMIT, FLAG_EXIT, Field, HEADER};
+use super::record::{CPU_BITS, FLAG_BITS, FLAG_COMMIT, FLAG_CPU, FLAG_EXIT, Field, HEADER};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{ExprKind, Handler, Print};
@@ -338,14 +338,37 @@ impl Gen<'_> {
     fn end_header(&mut self, record: Slot, flags: u32) -> Result<(), Refused> {
         self.asm.call(Helper::GetCurrentPidTgid);
         self.store(record.plus(16), R0);
-        let at = record.plus(24);
-        self.asm.store_imm(Width::W, at.base, at.off, flags.cast_signed());
-        if let Recorder::Parts { parts, .. } = self.recorder {
-            self.load(R0, parts);
-            self.asm.store(Width::W, at.base, at.off.saturating_add(4), R0);
+        let (word, nspid) = (record.plus(24), record.plus(28));
+        if self.env.origin && self.env.kernel.pids.is_some() {
+            self.namespace_id(true, self.span)?;
+            self.asm.store(Width::W, nspid.base, nspid.off, R0);
         } else {
-            self.asm.store_imm(Width::W, at.base, at.off.saturating_add(4), 0);
+            self.asm.store_imm(Width::W, nspid.base, nspid.off, 0);
         }
+        let parts = match self.recorder {
+            Recorder::Parts { parts, .. } => Some(parts),
+            Recorder::None | Recorder::Stack { .. } | Recorder::Scratch { .. } => None,
+        };
+        if !self.env.origin && parts.is_none() {
+            self.asm.store_imm(Width::W, word.base, word.off, flags.cast_signed());
+            return Ok(());
+        }
+        let mut flags = flags;
+        if self.env.origin {
+            self.asm.call(Helper::GetSmpProcessorId);
+            self.asm.alu_imm(Alu::And, R0, (1 << CPU_BITS) - 1);
+            self.asm.alu_imm(Alu::Lsh, R0, FLAG_BITS.cast_signed());
+            flags |= FLAG_CPU;
+        } else {
+            self.asm.imm(R0, 0);
+        }
+        if let Some(parts) = parts {
+            self.load(R1, parts);
+            self.asm.alu_imm(Alu::Lsh, R1, (FLAG_BITS + CPU_BITS).cast_signed());
+            self.asm.alu(Alu::Or, R0, R1);
+        }
+        self.asm.alu_imm(Alu::Or, R0, flags.cast_signed());
+        self.asm.store(Width::W, word.base, word.off, R0);
         Ok(())
     }
 

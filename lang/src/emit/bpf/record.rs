@@ -2,7 +2,7 @@
 //! again. Records are read defensively: whatever the bytes are, reading ends and never panics.
 //!
 //! ```text
-//! u64 time   u32 site   u32 container   u64 pid<<32|tid   u32 flags   u32 part
+//! u64 time   u32 site   u32 container   u64 pid<<32|tid   u32 part<<16|cpu<<3|flags   u32 nspid (0: not told)
 //! then items: u32 print+1 (0: did not run)   u32 bytes of the payload (0: not fixed)   payload
 //! ```
 
@@ -14,11 +14,17 @@ use crate::value::{Value, write_pieces};
 
 /// Bytes before the first item.
 pub const HEADER: u32 = 32;
+/// Bits of the flags; above them [`CPU_BITS`] of the cpu, above those the part's number.
+pub(super) const FLAG_BITS: u32 = 3;
+/// Bits of a cpu's number: `CONFIG_NR_CPUS` is at most 8192 on x86.
+pub(super) const CPU_BITS: u32 = 13;
 /// Flag: `exit()` ran.
 pub const FLAG_EXIT: u32 = 1;
 /// Flag: the run came to its end. The parts of one run that were written before lack it; they have the same time and
 /// thread, and are numbered from 0 on.
 pub const FLAG_COMMIT: u32 = 2;
+/// Flag: the cpu is told ([`super::Options::origin`]).
+pub const FLAG_CPU: u32 = 4;
 
 /// How a value of an output lies in a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +129,10 @@ pub struct Record {
     pub pid: u32,
     /// Thread id on the host.
     pub tid: u32,
+    /// Process id as the container sees it, where the record tells it.
+    pub nspid: Option<u32>,
+    /// The cpu it ended on, where the record tells it.
+    pub cpu: Option<u32>,
     /// Outputs in the order they ran: index into [`Compiled::prints`], values.
     pub prints: Vec<(usize, Vec<Value>)>,
     /// Whether the run ended with `exit()`.
@@ -147,7 +157,10 @@ impl Compiled {
         let site = SiteId(u32_at(bytes, 8).ok_or(Malformed)?);
         let container = ContainerIndex(u32_at(bytes, 12).ok_or(Malformed)?);
         let pid_tgid = u64_at(bytes, 16).ok_or(Malformed)?;
-        let flags = u32_at(bytes, 24).ok_or(Malformed)?;
+        let word = u32_at(bytes, 24).ok_or(Malformed)?;
+        let nspid = Some(u32_at(bytes, 28).ok_or(Malformed)?).filter(|nspid| *nspid != 0);
+        let flags = word & ((1 << FLAG_BITS) - 1);
+        let cpu = (flags & FLAG_CPU != 0).then_some((word >> FLAG_BITS) & ((1 << CPU_BITS) - 1));
         let probe = self.site(site).ok_or(Malformed)?.probe;
         let mut prints = Vec::new();
         let mut at = HEADER as usize;
@@ -165,9 +178,9 @@ impl Compiled {
         }
         #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number are wanted")]
         let (pid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
-        let part = u32_at(bytes, 28).ok_or(Malformed)?;
+        let part = word >> (FLAG_BITS + CPU_BITS);
         let (exit, committed) = (flags & FLAG_EXIT != 0, flags & FLAG_COMMIT != 0);
-        Ok(Record { time, site, probe, container, pid, tid, prints, exit, committed, part })
+        Ok(Record { time, site, probe, container, pid, tid, nspid, cpu, prints, exit, committed, part })
     }
 
     fn field(

@@ -77,12 +77,18 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, v
         }
     }
     for group in groups(variants) {
-        for (_, site) in &group.members {
-            emitter.points.push(Point { slot: site.file.0 as usize, address: site.address });
-        }
+        let slot = |site: &Site| site.file.0 as usize;
         match by_name(emitter, probe, &group) {
-            Some(block) => add(&mut blocks, block),
+            Some(block) => {
+                for (_, site) in &group.members {
+                    emitter.points.push(Point { slot: slot(site), address: named(site) });
+                }
+                add(&mut blocks, block);
+            }
             None => {
+                for (_, site) in &group.members {
+                    emitter.points.push(Point { slot: slot(site), address: site.address });
+                }
                 emitter.addresses = true;
                 for (variant, site) in &group.members {
                     let block = by_address(emitter, probe, variant, site);
@@ -131,6 +137,11 @@ fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
     groups
 }
 
+/// Where stap puts a probe that names the function: it passes over nothing to a cheaper instruction.
+fn named(site: &Site) -> u64 {
+    site.address.saturating_sub(site.passed)
+}
+
 /// The block that names the function, where that is right: stap picks the same addresses (so the rule by which ours
 /// were found is one it has), its name is a plain one, and all its sites run the same.
 fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Option<Block> {
@@ -140,7 +151,7 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
         | AddressRule::PrologueEnd
         | AddressRule::SecondLine
         | AddressRule::InlineEntry
-        | AddressRule::Symbol => !emitter.options.by_address.contains(&(site.file, site.address)),
+        | AddressRule::Symbol => !emitter.options.by_address.contains(&(site.file, named(site))),
         AddressRule::StackCheck
         | AddressRule::InlineBody
         | AddressRule::Address
@@ -164,7 +175,7 @@ fn by_name(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Optio
         | AddressRule::Mark => false,
     });
     let address = match group.members.as_slice() {
-        [(_, site)] => Some(site.address),
+        [(_, site)] => Some(named(site)),
         _ => None,
     };
     // What the attempt would bring along is taken back if it fails.

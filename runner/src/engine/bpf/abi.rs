@@ -35,6 +35,8 @@ pub(super) const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 pub(super) const PROG_TYPE_TRACING: u32 = 26;
 pub(super) const F_SLEEPABLE: u32 = 1 << 4;
 pub(super) const TRACE_ITER: u32 = 28;
+pub(super) const PERF_EVENT: u32 = 41;
+pub(super) const PERF_FLAG_FD_CLOEXEC: u64 = 1 << 3;
 pub(super) const TRACE_UPROBE_MULTI: u32 = 48;
 
 pub(super) const ANY: u64 = 0;
@@ -127,6 +129,36 @@ pub(super) struct LinkUprobeMulti {
     pub(super) multi_flags: u32,
     pub(super) pid: u32,
     pub(super) padding: u32,
+}
+
+/// `BPF_LINK_CREATE` for a perf event
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct LinkPerf {
+    pub(super) prog_fd: u32,
+    pub(super) target_fd: u32,
+    pub(super) attach_type: u32,
+    pub(super) flags: u32,
+    pub(super) cookie: u64,
+}
+
+/// `struct perf_event_attr` of include/uapi/linux/perf_event.h, as far as `PERF_ATTR_SIZE_VER1` goes; its members of bits
+/// are in `flags`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct PerfEvent {
+    pub(super) event_type: u32,
+    pub(super) size: u32,
+    /// Above bit 32 the offset of a semaphore; bit 0 is set for returns.
+    pub(super) config: u64,
+    pub(super) sample_period: u64,
+    pub(super) sample_type: u64,
+    pub(super) read_format: u64,
+    pub(super) flags: u64,
+    pub(super) wakeup_events: u32,
+    pub(super) bp_type: u32,
+    pub(super) uprobe_path: u64,
+    pub(super) probe_offset: u64,
 }
 
 /// `BPF_LINK_CREATE` for an iterator

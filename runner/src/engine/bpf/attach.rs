@@ -2,8 +2,8 @@
 //! each file that programs attach to.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue};
@@ -13,7 +13,8 @@ use ctp_lang::world::{Container, TargetKind};
 
 use super::abi::ANY;
 use super::load::failure;
-use super::sys::{self, Map};
+use super::perf::Uprobes;
+use super::sys::Map;
 use super::tasks;
 use crate::engine::{Failure, Outcome};
 
@@ -158,12 +159,12 @@ pub(super) fn attach(
     file: BorrowedFd<'_>,
     path: &str,
     left_out: &mut Vec<String>,
-) -> Outcome<OwnedFd> {
+    uprobes: Uprobes,
+) -> Outcome<Vec<OwnedFd>> {
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
     make_resident(file, &plan.offsets);
-    let link =
-        |plan: &Plan| sys::link_uprobes(program.as_fd(), &through, &plan.offsets, &plan.cookies, &plan.semaphores);
+    let link = |plan: &Plan| uprobes.attach(program, &through, &plan.offsets, &plan.cookies, &plan.semaphores);
     let cannot = |error: &std::io::Error| failure(Code::E0404, &format!("cannot attach to `{path}`"), error);
     let error = match link(plan) {
         Ok(link) => return Ok(link),
@@ -173,7 +174,8 @@ pub(super) fn attach(
         return Err(cannot(&error));
     }
     let mut refused = Vec::new();
-    find_refused(&plan.offsets, &plan.cookies, program, &through, &mut refused);
+    let attaches = |offsets: &[u64], cookies: &[u64]| uprobes.attach(program, &through, offsets, cookies, &[]).is_ok();
+    find_refused(&plan.offsets, &plan.cookies, &attaches, &mut refused);
     let left = plan.without(&refused, sites);
     if let Some(left) = left.filter(|left| !left.offsets.is_empty()) {
         for cookie in plan.cookies.iter().filter(|cookie| !left.cookies.contains(cookie)) {
@@ -243,8 +245,8 @@ fn make_resident(file: BorrowedFd<'_>, offsets: &[u64]) {
 }
 
 /// The offsets that the kernel refuses, found by halving.
-fn find_refused(offsets: &[u64], cookies: &[u64], program: BorrowedFd<'_>, path: &CStr, refused: &mut Vec<u64>) {
-    if offsets.is_empty() || sys::link_uprobes(program, path, offsets, cookies, &[]).is_ok() {
+fn find_refused(offsets: &[u64], cookies: &[u64], attaches: &dyn Fn(&[u64], &[u64]) -> bool, refused: &mut Vec<u64>) {
+    if offsets.is_empty() || attaches(offsets, cookies) {
         return;
     }
     if let [one] = offsets {
@@ -253,8 +255,8 @@ fn find_refused(offsets: &[u64], cookies: &[u64], program: BorrowedFd<'_>, path:
     }
     let middle = offsets.len() / 2;
     let ((low, high), (low_cookies, high_cookies)) = (offsets.split_at(middle), cookies.split_at(middle));
-    find_refused(low, low_cookies, program, path, refused);
-    find_refused(high, high_cookies, program, path, refused);
+    find_refused(low, low_cookies, attaches, refused);
+    find_refused(high, high_cookies, attaches, refused);
 }
 
 /// Closes links, each of which takes the kernel some milliseconds, from several threads.

@@ -11,7 +11,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
-use super::sys::{self, Kind};
+use super::perf::Uprobes;
+use super::sys;
 
 /// `r0 = 0; exit`
 const NOTHING: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
@@ -69,8 +70,9 @@ fn register() -> Result<(), Refused> {
     let setup = |error: nix::Error| Refused::Setup(error.into());
     let file = memfd_create("ctp", MFdFlags::MFD_CLOEXEC).map_err(setup)?;
     nix::unistd::ftruncate(&file, 4096).map_err(setup)?;
-    let program = sys::load_program(Kind::Uprobe, "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
+    let uprobes = Uprobes::Auto;
+    let program = sys::load_program(uprobes.kind(), "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|e| Refused::Setup(e.into()))?;
-    drop(sys::link_uprobes(program.as_fd(), &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
+    drop(uprobes.attach(program.as_fd(), &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
     Ok(())
 }

@@ -120,7 +120,12 @@ pub(super) fn put_inner(outer: &Map, inner: &Map) -> io::Result<()> {
 const LOG: usize = 16 << 20;
 
 /// Loads a program; where the kernel refuses it, once more with a log, which tells the instruction and so the source.
-pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>], outer: &HashMap<MapId, Map>) -> Outcome<OwnedFd> {
+pub(super) fn load(
+    program: &BpfProgram,
+    maps: &[Option<Map>],
+    outer: &HashMap<MapId, Map>,
+    kind: Kind,
+) -> Outcome<OwnedFd> {
     let mut insns: Vec<_> = program.insns.clone();
     for (at, id) in &program.maps {
         let map = outer.get(id).or_else(|| maps.get(id.0 as usize).and_then(Option::as_ref));
@@ -129,18 +134,10 @@ pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>], outer: &HashMap<M
         }
     }
     let bytes: Vec<[u8; 8]> = insns.into_iter().map(ctp_lang::emit::bpf::Insn::to_bytes).collect();
-    let error = match sys::load_program(Kind::Uprobe, "ctp", &bytes, None) {
+    let error = match sys::load_program(kind, "ctp", &bytes, None) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
-    if kernel_version().is_some_and(|version| version < (6, 6)) {
-        let (major, minor) = kernel_version().unwrap_or_default();
-        return Err(Box::new(
-            Failure::new(Code::E0402, format!("Linux {major}.{minor} has no uprobe_multi links"))
-                .note("the eBPF engine attaches all probes of a file with one link, which Linux 6.6 brought")
-                .help("use --engine stap here"),
-        ));
-    }
     if let Some((major, minor)) = kernel_version().filter(|version| *version < (6, 9))
         && let Some(at) = program.insns.iter().position(ctp_lang::emit::bpf::Insn::is_loop)
     {
@@ -154,7 +151,7 @@ pub(super) fn load(program: &BpfProgram, maps: &[Option<Map>], outer: &HashMap<M
         return Err(failure(Code::E0403, "the kernel would not load the program", &error));
     }
     let mut log = vec![0; LOG];
-    match sys::load_program(Kind::Uprobe, "ctp", &bytes, Some(&mut log)) {
+    match sys::load_program(kind, "ctp", &bytes, Some(&mut log)) {
         Ok(fd) => Ok(fd),
         Err(error) => Err(Box::new(refused(program, &error, &log))),
     }

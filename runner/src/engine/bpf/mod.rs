@@ -14,6 +14,7 @@ mod identity;
 mod inode;
 mod load;
 mod parts;
+mod perf;
 mod ring;
 mod sys;
 pub mod tasks;
@@ -37,6 +38,7 @@ use attach::{Groups, Plan};
 pub use facts::kernel_version;
 pub use identity::Warning;
 use load::failure;
+pub use perf::Uprobes;
 use ring::Ring;
 use sys::{Map, Shared};
 
@@ -61,7 +63,7 @@ impl From<Box<Failure>> for StartError {
 /// What this engine cannot do.
 pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
     let mut wanted = btf::Wanted::default();
-    facts::want(emit::needs(program), &mut wanted);
+    facts::want(emit::needs(program, options), &mut wanted);
     emit::compile(program, options, &facts::facts(&facts::look(&wanted)))
 }
 
@@ -81,8 +83,9 @@ pub struct BpfEngine {
     /// Watches new cgroups, where tasks of the host count.
     cgroups: Option<cgroups::Watch>,
     programs: Vec<OwnedFd>,
-    /// What is to be attached, each with its link while it is.
-    plans: Vec<(Plan, Option<OwnedFd>)>,
+    /// What is to be attached, each with its links while it is.
+    plans: Vec<(Plan, Vec<OwnedFd>)>,
+    uprobes: Uprobes,
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
@@ -111,10 +114,23 @@ impl BpfEngine {
         options: &Options,
         file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
     ) -> Result<BpfEngine, StartError> {
+        BpfEngine::load_by(Uprobes::Auto, program, options, file)
+    }
+
+    /// The same, attached in a way of the caller's choice.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn load_by<'a>(
+        uprobes: Uprobes,
+        program: &Program,
+        options: &Options,
+        file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
+    ) -> Result<BpfEngine, StartError> {
         let by_index = |index: FileIndex| file(program.file(index)?.id);
         let alike = identity::alike(program, &by_index);
         let mut wanted = btf::Wanted::default();
-        facts::want(emit::needs(program), &mut wanted);
+        facts::want(emit::needs(program, options), &mut wanted);
         if !alike.is_empty() {
             inode::want(&mut wanted);
         }
@@ -134,8 +150,8 @@ impl BpfEngine {
         let ring = Ring::new(map(RING)?, ring_size).map_err(unshared)?;
         let scalars = map(SCALARS)?.share(scalars_size, 0, true).map_err(unshared)?;
         let outer = generations::outer(&compiled.maps, &maps)?;
-        let programs =
-            compiled.programs.iter().map(|program| load::load(program, &maps, &outer)).collect::<Outcome<Vec<_>>>()?;
+        let load = |program| load::load(program, &maps, &outer, uprobes.kind());
+        let programs = compiled.programs.iter().map(load).collect::<Outcome<Vec<_>>>()?;
         let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file));
         let cgroups = match compiled.watches_cgroups {
             Some(counts) => Some(cgroups::Watch::start(&maps, counts)?),
@@ -153,7 +169,8 @@ impl BpfEngine {
             groups,
             cgroups,
             programs,
-            plans: plans.into_iter().map(|plan| (plan, None)).collect(),
+            plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
+            uprobes,
             probes: program.probes.len(),
             pause: BUSY,
             parts: parts::Parts::default(),
@@ -163,9 +180,10 @@ impl BpfEngine {
         })
     }
 
-    /// How many links attach the program: one for each of its kinds of handlers and each real inode.
+    /// How many links attach the program: one for each of its kinds of handlers and each real inode; of perf events, one
+    /// for each address.
     pub fn links(&self) -> usize {
-        self.plans.iter().filter(|(_, link)| link.is_some()).count()
+        self.plans.iter().map(|(_, links)| links.len()).sum()
     }
 
     /// What may keep hits from being seen: containers that execute another inode than the one that is probed.
@@ -234,12 +252,15 @@ impl Engine for BpfEngine {
     }
 
     fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()> {
-        for (plan, link) in self.plans.iter_mut().filter(|(_, link)| link.is_none()) {
+        if self.uprobes.here() == Uprobes::Perf {
+            perf::raise_limit();
+        }
+        for (plan, links) in self.plans.iter_mut().filter(|(_, links)| links.is_empty()) {
             let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
             let program = self.programs.get(plan.program);
             let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
             let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
-            *link = Some(attach::attach(plan, sites, program.as_fd(), descriptor, path, left_out)?);
+            *links = attach::attach(plan, sites, program.as_fd(), descriptor, path, left_out, self.uprobes)?;
         }
         Ok(())
     }
@@ -250,7 +271,7 @@ impl Engine for BpfEngine {
 
     fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool) {
         let unused = self.plans.iter_mut().filter(|(plan, _)| !plan.files.iter().any(|file| in_use(*file)));
-        attach::detach(unused.filter_map(|(_, link)| link.take()).collect());
+        attach::detach(unused.flat_map(|(_, links)| std::mem::take(links)).collect());
     }
 
     fn sharing(&self, file: FileIndex) -> Vec<FileIndex> {
@@ -290,6 +311,7 @@ impl Engine for BpfEngine {
                     step_limit: sum(Category::StepLimit),
                     unmatched: sum(Category::Unmatched),
                     lost: sum(Category::Lost).saturating_add(dropped),
+                    limited: sum(Category::Limited),
                     faults_shown: sum(Category::FaultsShown),
                     map_full: sum(Category::MapFull),
                 })

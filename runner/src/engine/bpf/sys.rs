@@ -200,6 +200,8 @@ impl Map {
 pub(super) enum Kind {
     /// A sleepable handler for `uprobe_multi` links.
     Uprobe,
+    /// A sleepable handler for perf events.
+    UprobeEvent,
     /// An iterator: the BTF id of its `bpf_iter_…` function.
     Iterator(u32),
     /// A handler of a raw tracepoint.
@@ -226,6 +228,10 @@ pub(super) fn load_program(
             attr.prog_type = PROG_TYPE_KPROBE;
             attr.prog_flags = F_SLEEPABLE;
             attr.expected_attach_type = TRACE_UPROBE_MULTI;
+        }
+        Kind::UprobeEvent => {
+            attr.prog_type = PROG_TYPE_KPROBE;
+            attr.prog_flags = F_SLEEPABLE;
         }
         Kind::Iterator(btf_id) => {
             attr.prog_type = PROG_TYPE_TRACING;
@@ -266,6 +272,44 @@ pub(super) fn link_uprobes(
         ..LinkUprobeMulti::default()
     };
     // SAFETY: the path ends in NUL; the arrays hold `cnt` numbers each (checked).
+    unsafe { bpf_fd(Command::LinkCreate, &mut attr) }
+}
+
+/// Opens a perf event that fires at an offset of a file, in all processes; nobody reads it.
+pub(super) fn open_uprobe_event(event_type: u32, path: &CStr, offset: u64, semaphore: u64) -> io::Result<OwnedFd> {
+    let mut attr = PerfEvent {
+        event_type,
+        size: u32::try_from(size_of::<PerfEvent>()).unwrap_or(0),
+        config: semaphore << 32,
+        uprobe_path: path.as_ptr() as u64,
+        probe_offset: offset,
+        ..PerfEvent::default()
+    };
+    let (every_process, first_cpu, no_group): (libc::c_long, libc::c_long, libc::c_long) = (-1, 0, -1);
+    // A program that is attached to such an event runs on all cpus, whichever is named here (`__uprobe_perf_func` of
+    // kernel/trace/trace_uprobe.c).
+    // SAFETY: `attr` is live and as long as its member says; the path ends in NUL.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_mut(&mut attr),
+            every_process,
+            first_cpu,
+            no_group,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    match i32::try_from(result) {
+        // SAFETY: the kernel just gave this descriptor to us alone.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        Ok(_) | Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Attaches a program to a perf event, with a cookie (Linux 5.15).
+pub(super) fn link_perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie: u64) -> io::Result<OwnedFd> {
+    let mut attr = LinkPerf { prog_fd: raw(program), target_fd: raw(event), attach_type: PERF_EVENT, flags: 0, cookie };
+    // SAFETY: the structure holds no address.
     unsafe { bpf_fd(Command::LinkCreate, &mut attr) }
 }
 
