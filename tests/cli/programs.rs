@@ -10,7 +10,8 @@ use ctp_tests::process::{attempt, run};
 
 use crate::shell::commands;
 
-const SCRIPTS: [&str; 5] = [".ci/run", "examples/demo", "tests/bench/attach", "tests/run", "tests/setup"];
+const SCRIPTS: [&str; 6] =
+    [".ci/run", "examples/demo", "tests/bench/attach", "tests/bench/engine", "tests/run", "tests/setup"];
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
