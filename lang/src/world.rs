@@ -154,6 +154,8 @@ pub struct Container {
     pub runtime: Runtime,
     /// Image reference as the engine shows it, where known.
     pub image: Option<String>,
+    /// What names the image by its content, where known: its id, digests of its manifests (`sha256:…`).
+    pub image_digests: Vec<String>,
     /// Labels, sorted by key; empty where unknown.
     pub labels: Vec<(String, String)>,
     /// Pod, where it belongs to one.

@@ -107,6 +107,7 @@ impl OwnCgroup {
             name: Some(self.name.clone()),
             runtime: Runtime::Unknown,
             image: None,
+            image_digests: Vec::new(),
             labels: Vec::new(),
             pod: None,
             init_pid: 1,

@@ -1,88 +1,105 @@
 //! Pods through containerd's CRI plugin, as a kubelet makes them: found and named by pod, each traced by itself, and
 //! followed when the kubelet starts a container anew. The host's network, since no CNI plugin is needed then.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::{PATIENCE, Running, ctp};
 use ctp_tests::docker::{Image, docker};
 use ctp_tests::process::{attempt, run};
 use ctp_tests::unique::{Scratch, name};
 
-/// A containerd of this test's own. Its state lies where that of k3s does: one of the places ctp knows.
-struct Containerd {
+use crate::engines::{PROGRAM, Pids, Spec, Tree};
+
+/// A containerd of the tests' own. Its state lies where that of k3s does: one of the places ctp knows.
+pub(crate) struct Containerd {
     folder: Scratch,
-    daemon: Child,
-    image: String,
+    daemon: Mutex<Child>,
+    pub(crate) image: String,
     _image: Image,
+    /// Only one can be in that place.
+    _lock: File,
 }
 
 const STATE: &str = "/run/k3s/containerd";
+const SOCKET: &str = "/run/k3s/containerd/containerd.sock";
 
 impl Containerd {
+    /// The one of all tests, ended with the last of them.
+    pub(crate) fn shared() -> Arc<Containerd> {
+        static SHARED: Mutex<Weak<Containerd>> = Mutex::new(Weak::new());
+        let mut slot = SHARED.lock().unwrap_or_else(|e| e.into_inner());
+        slot.upgrade().unwrap_or_else(|| {
+            let containerd = Arc::new(Containerd::start());
+            *slot = Arc::downgrade(&containerd);
+            containerd
+        })
+    }
+
     fn start() -> Containerd {
+        let lock = File::create("/run/ctp-tests-containerd.lock").unwrap();
+        lock.lock().unwrap();
         let folder = Scratch::new();
-        let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app");
+        let image = Tree::new().image();
         let reference = format!("docker.io/library/{}:latest", image.name());
-        let path = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
         // The program waits where nobody drives it: it serves as the pods' sandbox too.
         let config = format!(
-            "version = 2\nroot = \"{root}\"\nstate = \"{STATE}\"\n\
-             [grpc]\naddress = \"{socket}\"\n[ttrpc]\naddress = \"{socket}.ttrpc\"\n\
+            "version = 2\nroot = \"{}\"\nstate = \"{STATE}\"\n\
+             [grpc]\naddress = \"{SOCKET}\"\n[ttrpc]\naddress = \"{SOCKET}.ttrpc\"\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{reference}\"\n\
              restrict_oom_score_adj = true\ndisable_apparmor = true\n\
              [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
-            root = path("root"),
-            socket = path("socket"),
+            folder.path().join("root").display(),
         );
-        let config = folder.write("config.toml", &config);
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let daemon = Command::new("containerd")
-            .args(["--config", &config])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let tar = path("image.tar");
+        folder.write("config.toml", &config);
+        let tar = folder.path().join("image.tar").into_os_string().into_string().unwrap();
         docker(&["save", "--output", &tar, image.name()]);
-        let containerd = Containerd { folder, daemon, image: reference, _image: image };
-        let deadline = Instant::now() + PATIENCE;
-        while attempt(&mut containerd.ctr(&["plugins", "ls"])).code != Some(0) {
-            assert!(Instant::now() < deadline, "containerd does not answer: {}", containerd.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let daemon = Mutex::new(Containerd::daemon(&folder));
+        let containerd = Containerd { folder, daemon, image: reference, _image: image, _lock: lock };
+        containerd.wait();
         run(&mut containerd.ctr(&["images", "import", &tar]));
         containerd
     }
 
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
+    fn daemon(folder: &Scratch) -> Child {
+        let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+        let mut command = Command::new("containerd");
+        command.arg("--config").arg(folder.path().join("config.toml"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while attempt(&mut self.ctr(&["plugins", "ls"])).code != Some(0) {
+            assert!(Instant::now() < deadline, "containerd does not answer: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    fn ctr(&self, args: &[&str]) -> Command {
+    pub(crate) fn ctr(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(args);
+        command.args(["--address", SOCKET, "--namespace", "k8s.io"]).args(args);
         command
     }
 
     /// A call of the CRI's RuntimeService and the first field of its answer.
     fn call(&self, method: &str, message: &[u8]) -> String {
-        let answer = grpc(&self.socket(), &format!("/runtime.v1.RuntimeService/{method}"), message);
+        let answer = grpc(Path::new(SOCKET), &format!("/runtime.v1.RuntimeService/{method}"), message);
         let answer = answer.unwrap_or_else(|why| panic!("{method}: {why}\n{}", self.log()));
         // Field 1, a text shorter than 128 bytes; nothing for an empty answer.
         answer.get(2..).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
     }
 
-    fn pid(&self, container: &str) -> u32 {
+    pub(crate) fn pid(&self, container: &str) -> u32 {
         let listed = run(&mut self.ctr(&["task", "ls"])).stdout;
         let line = listed.lines().find(|line| line.starts_with(container)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -91,67 +108,102 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
+        let daemon = self.daemon.get_mut().unwrap_or_else(|e| e.into_inner());
+        let _ = daemon.kill();
+        let _ = daemon.wait();
         // Empty, since the pods were removed before.
         let _ = std::fs::remove_dir_all(STATE);
     }
 }
 
-/// A pod with one container, `app`; removed when dropped.
-struct Pod<'c> {
-    containerd: &'c Containerd,
+/// A pod; removed when dropped.
+pub(crate) struct Pod {
+    containerd: Arc<Containerd>,
     config: Vec<u8>,
     id: String,
-    container: String,
+    host_pids: bool,
+    containers: Vec<Member>,
+}
+
+/// A container of a pod.
+struct Member {
+    name: String,
+    id: String,
+    /// Its configuration but for its metadata.
+    config: Vec<u8>,
     attempt: u64,
 }
 
-impl<'c> Pod<'c> {
-    /// Makes one as a kubelet does (runtime.v1, api.proto of cri-api): messages by the numbers of their fields.
-    fn start(containerd: &'c Containerd, namespace: &str, name: &str) -> Pod<'c> {
+// Messages as in runtime.v1's api.proto of cri-api, by the numbers of their fields.
+impl Pod {
+    /// Makes one as a kubelet does, with labels.
+    pub(crate) fn start(
+        containerd: &Arc<Containerd>,
+        namespace: &str,
+        name: &str,
+        labels: &[(&str, &str)],
+        host_pids: bool,
+    ) -> Pod {
         let metadata = [text(1, name), text(2, &format!("uid-{name}")), text(3, namespace)].concat();
-        // NamespaceMode NODE is 2: network of the node.
-        let options = number(1, 2);
-        let linux = field(2, &field(1, &options));
-        let config = [field(1, &metadata), field(8, &linux)].concat();
+        let labels = labels.iter().flat_map(|(key, value)| field(6, &[text(1, key), text(2, value)].concat()));
+        let linux = field(8, &field(2, &field(1, &namespaces(host_pids))));
+        let config = [field(1, &metadata), labels.collect(), linux].concat();
         let id = containerd.call("RunPodSandbox", &field(1, &config));
-        let mut pod = Pod { containerd, config, id, container: String::new(), attempt: 0 };
-        pod.run();
-        pod
+        Pod { containerd: Arc::clone(containerd), config, id, host_pids, containers: Vec::new() }
     }
 
-    /// Creates and starts its container, a further attempt where there was one before.
-    fn run(&mut self) {
-        let metadata = [text(1, "app"), number(2, self.attempt)].concat();
-        let config = [
-            field(1, &metadata),
-            field(2, &text(1, &self.containerd.image)),
-            text(3, "/app/test_app"),
-            text(4, "5000"),
-        ];
-        let request = [text(1, &self.id), field(2, &config.concat()), field(3, &self.config)].concat();
-        self.container = self.containerd.call("CreateContainer", &request);
-        self.containerd.call("StartContainer", &text(1, &self.container));
+    /// Creates and starts a container in it.
+    pub(crate) fn add(&mut self, name: &str, spec: &Spec) {
+        let (program, args) = spec.program.split_first().unwrap();
+        let mut config = [field(2, &text(1, &self.containerd.image)), text(3, program)].concat();
+        config.extend(args.iter().flat_map(|arg| text(4, arg)));
+        if let Some(out) = spec.out {
+            config.extend(field(7, &[text(1, "/out"), text(2, out.to_str().unwrap())].concat()));
+        }
+        config.extend(field(15, &field(2, &field(3, &namespaces(self.host_pids)))));
+        self.containers.push(Member { name: name.to_owned(), id: String::new(), config, attempt: 0 });
+        self.create(self.containers.len() - 1);
     }
 
-    fn restart(&mut self) {
-        self.containerd.call("StopContainer", &text(1, &self.container));
-        self.containerd.call("RemoveContainer", &text(1, &self.container));
-        self.attempt += 1;
-        self.run();
+    fn create(&mut self, index: usize) {
+        let member = &mut self.containers[index];
+        let metadata = [text(1, &member.name), number(2, member.attempt)].concat();
+        let config = [field(1, &metadata), member.config.clone()].concat();
+        let request = [text(1, &self.id), field(2, &config), field(3, &self.config)].concat();
+        member.id = self.containerd.call("CreateContainer", &request);
+        self.containerd.call("StartContainer", &text(1, &member.id));
+    }
+
+    /// Stops and removes one, and creates it anew: a further attempt under another id.
+    pub(crate) fn restart(&mut self, name: &str) {
+        let index = self.containers.iter().position(|member| member.name == name).unwrap();
+        let id = self.container(name).unwrap();
+        self.containerd.call("StopContainer", &text(1, &id));
+        self.containerd.call("RemoveContainer", &text(1, &id));
+        self.containers[index].attempt += 1;
+        self.create(index);
+    }
+
+    /// The id of a container of it.
+    pub(crate) fn container(&self, name: &str) -> Option<String> {
+        self.containers.iter().find(|member| member.name == name).map(|member| member.id.clone())
     }
 
     fn pid(&self) -> u32 {
-        self.containerd.pid(&self.container)
+        self.containerd.pid(&self.containers[0].id)
     }
 }
 
-impl Drop for Pod<'_> {
+impl Drop for Pod {
     fn drop(&mut self) {
         self.containerd.call("StopPodSandbox", &text(1, &self.id));
         self.containerd.call("RemovePodSandbox", &text(1, &self.id));
     }
+}
+
+/// NamespaceOption: the network of the node (2), its processes (2) or those of the pod (0).
+fn namespaces(host_pids: bool) -> Vec<u8> {
+    [number(1, 2), number(2, if host_pids { 2 } else { 0 })].concat()
 }
 
 fn varint(mut value: u64) -> Vec<u8> {
@@ -237,15 +289,19 @@ fn grpc(socket: &std::path::Path, path: &str, message: &[u8]) -> Result<Vec<u8>,
 
 #[test]
 fn pods_of_a_kubelet() {
-    let containerd = Containerd::start();
+    let containerd = Containerd::shared();
     let namespace = name();
-    let mut web = Pod::start(&containerd, &namespace, "web-0");
-    let other = Pod::start(&containerd, &namespace, "web-1");
+    let start = |pod: &str, tier: &str| {
+        let mut pod = Pod::start(&containerd, &namespace, pod, &[("tier", tier), (&namespace, "yes")], false);
+        pod.add("app", &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
+        pod
+    };
+    let (mut web, other) = (start("web-0", "front"), start("web-1", "back"));
     let (pid, others) = (web.pid(), other.pid());
 
     let listed: serde_json::Value = serde_json::from_str(&ctp(&["ps", "--format", "json"]).stdout).unwrap();
-    let entry = listed["containers"].as_array().unwrap().iter().find(|one| one["id"] == web.container.as_str());
-    let entry = entry.unwrap_or_else(|| panic!("{} is not in {listed}", web.container));
+    let entry = listed["containers"].as_array().unwrap().iter().find(|one| one["id"] == web.containers[0].id.as_str());
+    let entry = entry.unwrap_or_else(|| panic!("{} is not in {listed}", web.containers[0].id));
     assert_eq!((&entry["name"], &entry["runtime"]), (&"app".into(), &"containerd".into()));
     let pod = serde_json::json!({"namespace": namespace, "name": "web-0", "container": "app"});
     assert_eq!((&entry["pod"], &entry["pid"], &entry["image"]), (&pod, &pid.into(), &containerd.image.clone().into()));
@@ -261,6 +317,23 @@ fn pods_of_a_kubelet() {
     let pids = |running: &mut Running, count: usize| -> Vec<u32> {
         (0..count).map(|_| running.wait_for_stdout(|_| true).parse().unwrap()).collect()
     };
+    // An image by its digest, which its containers bear under a tag.
+    let images = run(&mut containerd.ctr(&["images", "ls"])).stdout;
+    let of_image = images.lines().find_map(|line| line.strip_prefix(&containerd.image)).unwrap();
+    let digest = of_image.split_whitespace().nth(1).unwrap();
+    let script_of = |image: &str| script(&format!("container(\"app\", image=\"{image}\")"));
+    for image in [digest, &format!("docker.io/library/*@{}", &digest[..30])] {
+        let checked = ctp(&["check", "-e", &script_of(image)]);
+        assert!(checked.stdout.contains("E0102") && checked.stdout.contains(&namespace), "{image}: {}", checked.stdout);
+    }
+
+    // A pod's labels are its sandbox's: the CRI gives a container those of its own.
+    for (label, pid) in [("tier=front", pid), ("tier=back", others)] {
+        let mut running = Running::attached(&script(&format!("pod(label=\"{label}\", label=\"{namespace}\")")));
+        assert!(pids(&mut running, 20).iter().all(|seen| *seen == pid), "{label}");
+        running.interrupt();
+    }
+
     let mut running = Running::attached(&script(&format!("pod(\"{namespace}/web-*\")")));
     let mut seen = pids(&mut running, 40);
     running.interrupt();
@@ -277,7 +350,7 @@ fn pods_of_a_kubelet() {
     }
     let mut running = Running::attached(&script(&way_out));
     // The kubelet starts a container anew under a new id: its name and pod are the same.
-    web.restart();
+    web.restart("app");
     running.wait_for_stderr("ctp: app restarted");
     let again = web.pid();
     let mut tries = 0;

@@ -1,22 +1,46 @@
-//! The same cases through each engine: docker, podman, containerd. A container is found by its name, what it calls is
-//! what is reported, its neighbour is not, what `exec` starts belongs to it, and it is followed when it comes back.
+//! The engines as their clients are used: docker, podman with runc, containerd by itself, containerd's CRI plugin. What
+//! each is asked for is the same, so the same cases go through each.
 
-use std::path::{Path, PathBuf};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use ctp_tests::binary::{Binary, Compiler};
-use ctp_tests::ctp::{Running, ctp};
+use ctp_tests::docker::Image;
 use ctp_tests::process::{attempt, run};
 use ctp_tests::unique::{Scratch, name};
 
+use crate::cri::{self, Pod};
+
+/// What a container is to be.
+pub(crate) struct Spec<'s> {
+    /// What it runs.
+    pub(crate) program: &'s [&'s str],
+    /// A folder of the host that it sees as `/out`.
+    pub(crate) out: Option<&'s Path>,
+    /// Whose processes it sees.
+    pub(crate) pids: Pids<'s>,
+}
+
+/// A container's pid namespace.
+#[derive(Clone, Copy)]
+pub(crate) enum Pids<'s> {
+    Own,
+    Host,
+    /// That of another container.
+    Of(&'s str),
+}
+
 /// One engine, as its client is used.
-trait Engine {
+pub(crate) trait Engine {
     /// As `runtime=` names it.
     fn runtime(&self) -> &'static str;
-    /// Starts a container of a name, whose program calls every 5 ms.
-    fn start(&self, name: &str);
-    /// Starts a second process in it, the same program.
-    fn exec(&self, name: &str);
+    /// Starts a container of a name.
+    fn start(&self, name: &str, spec: &Spec);
+    /// Starts a second process in it.
+    fn exec(&self, name: &str, program: &[&str]);
     /// Ends it and starts it again.
     fn restart(&self, name: &str);
     /// Removes it.
@@ -25,41 +49,63 @@ trait Engine {
     fn pid(&self, name: &str) -> u32;
 }
 
+/// Every 5 ms a call of `my_function`.
+pub(crate) const PROGRAM: [&str; 2] = ["/app/test_app", "5000"];
+
 /// Where the tree of the containers is; every engine makes containers of it.
-struct Tree(Scratch);
+pub(crate) struct Tree(Scratch);
 
 impl Tree {
-    fn new() -> Tree {
+    pub(crate) fn new() -> Tree {
         let tree = Scratch::new();
-        std::fs::create_dir(tree.path().join("app")).unwrap();
-        let binary = Binary::compile("twins.c", Compiler::Gcc, &["-g"]);
-        std::fs::copy(binary.path(), tree.path().join("app/test_app")).unwrap();
+        std::fs::create_dir_all(tree.path().join("app")).unwrap();
+        for (source, path) in [("twins.c", "app/test_app"), ("tally.c", "app/tally")] {
+            let binary = Binary::compile(source, Compiler::Gcc, &["-g"]);
+            std::fs::copy(binary.path(), tree.path().join(path)).unwrap();
+        }
         Tree(tree)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    pub(crate) fn image(&self) -> Image {
+        Image::of_tree(self.path(), PROGRAM[0])
     }
 }
 
-/// Every 5 ms.
-const PROGRAM: [&str; 2] = ["/app/test_app", "5000"];
-
-struct Docker(ctp_tests::docker::Image);
+pub(crate) struct Docker(pub(crate) Image);
 
 fn docker(args: &[&str]) -> String {
     ctp_tests::docker::docker(args).stdout.trim().to_owned()
+}
+
+/// Options of docker's and podman's `run`.
+fn options(name: &str, spec: &Spec) -> Vec<String> {
+    let mut options: Vec<String> = ["run", "--detach", "--network", "none", "--name", name].map(str::to_owned).to_vec();
+    options.extend(spec.out.map(|out| format!("--volume={}:/out", out.display())));
+    match spec.pids {
+        Pids::Own => {}
+        Pids::Host => options.push("--pid=host".to_owned()),
+        Pids::Of(other) => options.push(format!("--pid=container:{other}")),
+    }
+    options
 }
 
 impl Engine for Docker {
     fn runtime(&self) -> &'static str {
         "docker"
     }
-    fn start(&self, name: &str) {
-        docker(&["run", "--detach", "--network", "none", "--name", name, self.0.name(), PROGRAM[1]]);
+    fn start(&self, name: &str, spec: &Spec) {
+        let options = options(name, spec);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let label = ["--label", ctp_tests::docker::LABEL];
+        let program = ["--entrypoint", spec.program[0], self.0.name()];
+        docker(&[&options[..], &label, &program, &spec.program[1..]].concat());
     }
-    fn exec(&self, name: &str) {
-        docker(&["exec", "--detach", name, PROGRAM[0], PROGRAM[1]]);
+    fn exec(&self, name: &str, program: &[&str]) {
+        docker(&[&["exec", "--detach", name][..], program].concat());
     }
     fn restart(&self, name: &str) {
         docker(&["restart", "--time", "0", name]);
@@ -72,7 +118,7 @@ impl Engine for Docker {
     }
 }
 
-struct Podman(Tree);
+pub(crate) struct Podman(pub(crate) Tree);
 
 /// podman with docker's runc and without systemd; no limit above what the tests' own process may have.
 fn podman(args: &[&str]) -> String {
@@ -85,14 +131,15 @@ impl Engine for Podman {
     fn runtime(&self) -> &'static str {
         "podman"
     }
-    fn start(&self, name: &str) {
+    fn start(&self, name: &str, spec: &Spec) {
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
-        let options = ["run", "--detach", "--network", "none", "--name", name];
+        let options = options(name, spec);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let rootfs = ["--rootfs", self.0.path().to_str().unwrap()];
-        podman(&[&options[..], &limits, &rootfs, &PROGRAM].concat());
+        podman(&[&options[..], &limits, &rootfs, spec.program].concat());
     }
-    fn exec(&self, name: &str) {
-        podman(&["exec", "--detach", name, PROGRAM[0], PROGRAM[1]]);
+    fn exec(&self, name: &str, program: &[&str]) {
+        podman(&[&["exec", "--detach", name][..], program].concat());
     }
     fn restart(&self, name: &str) {
         podman(&["restart", "--time", "0", name]);
@@ -106,13 +153,13 @@ impl Engine for Podman {
 }
 
 /// containerd without anything on top: that of docker, in a namespace of its own.
-struct Containerd {
-    tree: Tree,
-    namespace: String,
+pub(crate) struct Containerd {
+    pub(crate) tree: Tree,
+    pub(crate) namespace: String,
 }
 
 impl Containerd {
-    fn ctr(&self, args: &[&str]) -> String {
+    pub(crate) fn ctr(&self, args: &[&str]) -> String {
         let socket = "/run/docker/containerd/containerd.sock";
         run(Command::new("ctr").args(["--address", socket, "--namespace", &self.namespace]).args(args)).stdout
     }
@@ -126,13 +173,21 @@ impl Engine for Containerd {
     fn runtime(&self) -> &'static str {
         "containerd"
     }
-    fn start(&self, name: &str) {
+    fn start(&self, name: &str, spec: &Spec) {
         let rootfs = self.tree.path().to_str().unwrap();
+        let mount = spec.out.map(|out| format!("--mount=type=bind,src={},dst=/out,options=rbind:rw", out.display()));
+        let pids = match spec.pids {
+            // ctr has no option for the host's: there it is one more of its own.
+            Pids::Own | Pids::Host => None,
+            Pids::Of(other) => Some(format!("--with-ns=pid:/proc/{}/ns/pid", self.pid(other))),
+        };
+        let further: Vec<&str> = mount.iter().chain(&pids).map(String::as_str).collect();
         // Nobody reads what it prints: with pipes it would wait once they are full.
-        self.ctr(&[&["run", "--detach", "--null-io", "--rootfs", rootfs, name][..], &PROGRAM].concat());
+        let options = ["run", "--detach", "--null-io", "--label", "ctp.test.engine=ctr"];
+        self.ctr(&[&options[..], &further, &["--rootfs", rootfs, name], spec.program].concat());
     }
-    fn exec(&self, name: &str) {
-        self.ctr(&[&["task", "exec", "--detach", "--exec-id", "second", name][..], &PROGRAM].concat());
+    fn exec(&self, name: &str, program: &[&str]) {
+        self.ctr(&[&["task", "exec", "--detach", "--exec-id", "second", name][..], program].concat());
     }
     fn restart(&self, name: &str) {
         self.stop(name);
@@ -157,120 +212,53 @@ impl Drop for Containerd {
     }
 }
 
-/// A container that is removed when the case ends.
-struct Started<'e> {
-    engine: &'e dyn Engine,
-    name: String,
+/// containerd's CRI plugin, driven as a kubelet drives it: each container in a pod of the same name, what shares a pid
+/// namespace in one pod.
+pub(crate) struct Cri {
+    pub(crate) containerd: Arc<cri::Containerd>,
+    pub(crate) namespace: String,
+    pods: RefCell<HashMap<String, Pod>>,
 }
 
-impl<'e> Started<'e> {
-    fn new(engine: &'e dyn Engine) -> Started<'e> {
-        let started = Started { engine, name: name() };
-        engine.start(&started.name);
-        started
+impl Cri {
+    pub(crate) fn new() -> Cri {
+        Cri { containerd: cri::Containerd::shared(), namespace: name(), pods: RefCell::default() }
     }
 
-    fn pid(&self) -> u32 {
-        self.engine.pid(&self.name)
-    }
-}
-
-impl Drop for Started<'_> {
-    fn drop(&mut self) {
-        self.engine.remove(&self.name);
+    fn container(&self, name: &str) -> String {
+        self.pods.borrow().values().find_map(|pod| pod.container(name)).unwrap()
     }
 }
 
-/// Waits for `count` lines that begin so and returns the process ids in them.
-fn pids(running: &mut Running, count: usize) -> Vec<u32> {
-    (0..count).map(|_| running.wait_for_stdout(|_| true).split(' ').next().unwrap().parse().unwrap()).collect()
-}
-
-fn cases(engine: &dyn Engine) {
-    let (web, other) = (Started::new(engine), Started::new(engine));
-    let (pid, others) = (web.pid(), other.pid());
-    let exe = PathBuf::from(format!("/proc/{pid}/exe"));
-    assert_eq!(std::fs::read_link(exe).unwrap(), Path::new(PROGRAM[0]));
-
-    // It is listed as its engine knows it.
-    let listed: serde_json::Value = serde_json::from_str(&ctp(&["ps", "--format", "json"]).stdout).unwrap();
-    let entry = listed["containers"].as_array().unwrap().iter().find(|one| one["name"] == web.name.as_str()).unwrap();
-    assert_eq!((entry["runtime"].as_str(), entry["pid"].as_u64()), (Some(engine.runtime()), Some(u64::from(pid))));
-    assert_eq!((entry["exe"].as_str(), entry["debug_info"].as_bool()), (Some(PROGRAM[0]), Some(true)));
-
-    // By name, narrowed by its engine: its calls in their order, and none of the neighbour's.
-    let script = format!(
-        r#"probe container("{}", runtime="{}"):exe.fn("my_function") {{ printf("%d %s %d\n", pid(), container(), $arg) }}"#,
-        web.name,
-        engine.runtime()
-    );
-    let mut running = Running::attached(&script);
-    let lines: Vec<String> = (0..20).map(|_| running.wait_for_stdout(|_| true)).collect();
-    let first: u64 = lines[0].rsplit(' ').next().unwrap().parse().unwrap();
-    for (line, n) in lines.iter().zip(0u64..) {
-        assert_eq!(*line, format!("{pid} {} {}", web.name, first + 10 * n));
+impl Engine for Cri {
+    fn runtime(&self) -> &'static str {
+        "containerd"
     }
-
-    // What exec starts is the container's.
-    engine.exec(&web.name);
-    let mut seen = Vec::new();
-    while !seen.iter().any(|seen| *seen != pid) {
-        seen.extend(pids(&mut running, 5));
-        assert!(seen.len() < 10_000, "nothing of what exec started is reported");
+    fn start(&self, name: &str, spec: &Spec) {
+        let mut pods = self.pods.borrow_mut();
+        match spec.pids {
+            Pids::Own | Pids::Host => {
+                let host = matches!(spec.pids, Pids::Host);
+                let mut pod = Pod::start(&self.containerd, &self.namespace, name, &[], host);
+                pod.add(name, spec);
+                pods.insert(name.to_owned(), pod);
+            }
+            Pids::Of(other) => pods.get_mut(other).unwrap().add(name, spec),
+        }
     }
-    assert!(!seen.contains(&others));
-
-    // It is followed: by its name, and so under its new process.
-    engine.restart(&web.name);
-    running.wait_for_stderr(&format!("ctp: {} restarted", web.name));
-    let again = web.pid();
-    assert_ne!(again, pid);
-    let mut tries = 0;
-    while pids(&mut running, 1)[0] != again {
-        tries += 1;
-        assert!(tries < 10_000, "nothing of the new process {again} is reported");
+    fn exec(&self, name: &str, program: &[&str]) {
+        let container = self.container(name);
+        let exec = ["task", "exec", "--detach", "--exec-id", "second", &container];
+        run(&mut self.containerd.ctr(&[&exec[..], program].concat()));
     }
-    let output = running.interrupt();
-    assert!(!output.lines().iter().any(|line| line.starts_with(&format!("{others} "))));
-    assert!(!output.lines().iter().any(|line| line.contains(&other.name)));
-}
-
-#[test]
-fn docker_containers() {
-    let tree = Tree::new();
-    cases(&Docker(ctp_tests::docker::Image::of_tree(tree.path(), PROGRAM[0])));
-}
-
-#[test]
-fn podman_containers() {
-    cases(&Podman(Tree::new()));
-}
-
-#[test]
-fn containerd_tasks() {
-    cases(&Containerd { tree: Tree::new(), namespace: name() });
-}
-
-/// One name, two engines: both are listed, with how to say which; and saying it means that one.
-#[test]
-fn one_name_in_two_engines() {
-    let (podman, containerd) = (Podman(Tree::new()), Containerd { tree: Tree::new(), namespace: name() });
-    let one = Started::new(&podman);
-    containerd.start(&one.name);
-    let same = Started { engine: &containerd, name: one.name.clone() };
-
-    let script = |narrow: &str| {
-        format!(r#"probe container("{}"{narrow}):exe.fn("my_function") {{ printf("%d\n", pid()) }}"#, one.name)
-    };
-    let both = ctp(&["check", "-e", &script("")]);
-    assert_eq!(both.code, Some(1));
-    assert!(both.stdout.contains("E0102"), "{}", both.stdout);
-    let ways: Vec<&str> = both.stdout.lines().filter_map(|line| Some(line.split_once("for this one: ")?.1)).collect();
-    let narrowed = [(", runtime=\"containerd\"", same.pid()), (", runtime=\"podman\"", one.pid())];
-    assert_eq!(ways, narrowed.map(|(narrow, _)| format!("container(\"{}\"{narrow})", one.name)));
-    for (narrow, pid) in narrowed {
-        let mut running = Running::attached(&script(narrow));
-        assert!(pids(&mut running, 10).iter().all(|seen| *seen == pid), "{narrow}");
-        running.interrupt();
+    fn restart(&self, name: &str) {
+        self.pods.borrow_mut().get_mut(name).unwrap().restart(name);
+    }
+    fn remove(&self, name: &str) {
+        // What shares a pod with another goes with it.
+        self.pods.borrow_mut().remove(name);
+    }
+    fn pid(&self, name: &str) -> u32 {
+        self.containerd.pid(&self.container(name))
     }
 }

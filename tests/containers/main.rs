@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up or read fails it, helpers included")]
 
+#[path = "cases.rs"]
+mod cases;
 #[path = "cri.rs"]
 mod cri;
 #[path = "engines.rs"]
@@ -14,6 +16,8 @@ mod hostile;
 mod inside;
 #[path = "listing.rs"]
 mod listing;
+#[path = "nested.rs"]
+mod nested;
 #[path = "opening.rs"]
 mod opening;
 #[path = "ps.rs"]

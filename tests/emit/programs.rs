@@ -31,6 +31,7 @@ pub(crate) fn container(name: &str) -> Container {
         name: Some(name.to_owned()),
         runtime: Runtime::Docker,
         image: Some("test:latest".to_owned()),
+        image_digests: Vec::new(),
         labels: Vec::new(),
         pod: None,
         init_pid: 4242,

@@ -248,6 +248,9 @@ fn containers_by_what_is_known_of_them() {
         (format!("container(image=\"{}:latest\", label=\"{label}=db\")", image.name()), &[1]),
         (format!("container(name=\"{}\", runtime=\"docker\")", all[1].name()), &[1]),
         (format!("container(id=\"{}\")", &all[2].id()[..12]), &[2]),
+        // By content, however it is tagged.
+        (format!("container(image=\"{}\")", all[0].inspect("{{.Image}}")), &[0, 1]),
+        (format!("container(image=\"{}@{}\")", other.name(), &all[2].inspect("{{.Image}}")[..19]), &[2]),
     ] {
         let ctp = Running::attached(&format!(
             r#"probe {who}:/app/test_app.fn("my_function") {{ printf("%s\n", container()) }}"#

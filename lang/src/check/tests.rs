@@ -166,6 +166,7 @@ fn at_a_site(program: &Program) -> Program {
         name: Some("web".to_owned()),
         runtime: crate::world::Runtime::Docker,
         image: None,
+        image_digests: Vec::new(),
         labels: Vec::new(),
         pod: None,
         init_pid: 1,

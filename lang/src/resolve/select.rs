@@ -15,6 +15,9 @@ use crate::world::Container;
 /// The shortest id prefix that counts as one.
 const SHORTEST_ID_PREFIX: usize = 3;
 
+/// The fewest digits of a digest that count as one: what engines print of it.
+const SHORTEST_DIGEST: usize = 12;
+
 /// What a selector asks of a container; all of it must hold.
 #[derive(Default)]
 struct Wanted {
@@ -202,17 +205,30 @@ fn narrowed(container: &Container, wanted: &Wanted) -> bool {
         && wanted
             .image
             .as_ref()
-            .is_none_or(|image| container.image.as_ref().is_some_and(|has| image_matches(image, has)))
+            .is_none_or(|image| image_matches(image, container.image.as_deref(), &container.image_digests))
         && wanted.runtime.as_ref().is_none_or(|runtime| container.runtime.as_str() == runtime)
         && wanted.labels.iter().all(|label| label_matches(label, &container.labels))
 }
 
 /// `nginx` means every tag and digest of it; `nginx:1.27` that tag; globs match the whole reference. A reference
-/// without tag has the tag `latest`.
-fn image_matches(wanted: &str, has: &str) -> bool {
-    matches_glob(wanted, has)
-        || has.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(':') || rest.starts_with('@'))
-        || wanted.strip_suffix(":latest") == Some(has)
+/// without tag has the tag `latest`. `sha256:…` and `nginx@sha256:…` mean the image by its content, whatever its tag.
+fn image_matches(wanted: &str, has: Option<&str>, digests: &[String]) -> bool {
+    let by_name = |wanted: &str| {
+        has.is_some_and(|has| {
+            matches_glob(wanted, has)
+                || has.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(':') || rest.starts_with('@'))
+                || wanted.strip_suffix(":latest") == Some(has)
+        })
+    };
+    let digest_matches = |wanted: &str| {
+        let enough = wanted.strip_prefix("sha256:").is_some_and(|hex| hex.len() >= SHORTEST_DIGEST);
+        enough && digests.iter().any(|digest| digest.starts_with(wanted))
+    };
+    by_name(wanted)
+        || match wanted.split_once('@') {
+            Some((name, digest)) => by_name(name) && digest_matches(digest),
+            None => digest_matches(wanted),
+        }
 }
 
 /// `key` means that the label is there, `key=value` that it has this value (a glob).

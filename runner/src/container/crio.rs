@@ -39,8 +39,10 @@ fn of_annotations(mut annotations: HashMap<String, String>) -> Described {
     let labels: Option<HashMap<String, String>> = labels.and_then(|text| serde_json::from_str(text).ok());
     let name = annotations.get("io.kubernetes.container.name").cloned();
     let image = annotations.get("io.kubernetes.cri-o.ImageName").cloned();
+    // The image's id, without its algorithm.
+    let digest = annotations.get("io.kubernetes.cri-o.ImageRef").map(|id| format!("sha256:{id}"));
     annotations.extend(labels.unwrap_or_default());
-    Described::new(name, image, annotations)
+    Described::new(name, image, annotations).of_images(digest)
 }
 
 #[cfg(test)]

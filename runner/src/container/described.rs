@@ -11,6 +11,8 @@ const LONGEST_NAME: usize = 1024;
 const LONGEST_VALUE: usize = 4096;
 /// Most labels kept of one container.
 const MOST_LABELS: usize = 512;
+/// Most digests kept of one container's image.
+const MOST_DIGESTS: usize = 16;
 
 /// What an engine says of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(super) struct Described {
     pub name: Option<String>,
     /// Its image as the engine shows it.
     pub image: Option<String>,
+    /// What names that image by its content: its id, digests of its manifests.
+    pub image_digests: Vec<String>,
     /// Its labels, sorted by key.
     pub labels: Vec<(String, String)>,
     /// Its pod.
@@ -42,7 +46,14 @@ impl Described {
         labels.sort();
         let pod = pod(&labels);
         labels.truncate(MOST_LABELS);
-        Described { name: name.filter(fits), image: image.filter(fits), labels, pod }
+        Described { name: name.filter(fits), image: image.filter(fits), image_digests: Vec::new(), labels, pod }
+    }
+
+    /// With what names its image by content, as far as it looks like that.
+    pub(super) fn of_images(mut self, digests: impl IntoIterator<Item = String>) -> Described {
+        let is_digest = |text: &String| text.starts_with("sha256:") && text.len() <= LONGEST_NAME;
+        self.image_digests.extend(digests.into_iter().filter(is_digest).take(MOST_DIGESTS));
+        self
     }
 }
 
@@ -54,7 +65,8 @@ fn pod(labels: &[(String, String)]) -> Option<Pod> {
         let index = labels.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
         labels.get(index).map(|(_, value)| value.clone())
     };
-    let either = |label: &str, annotation: &str| get(label).or_else(|| get(annotation));
+    // What the engine wrote before what could be a label of the image.
+    let either = |label: &str, annotation: &str| get(annotation).or_else(|| get(label));
     Some(Pod {
         namespace: either("io.kubernetes.pod.namespace", "io.kubernetes.cri.sandbox-namespace")?,
         name: either("io.kubernetes.pod.name", "io.kubernetes.cri.sandbox-name")?,

@@ -22,6 +22,8 @@ pub(super) struct Summary {
     pub(super) id: String,
     pub(super) names: Option<Vec<String>>,
     pub(super) image: Option<String>,
+    #[serde(rename = "ImageID")]
+    pub(super) image_id: Option<String>,
     pub(super) labels: Option<HashMap<String, String>>,
     pub(super) state: Option<String>,
 }
@@ -36,7 +38,9 @@ impl Summary {
     /// Its id and what is said of it.
     pub(super) fn described(self) -> (String, Described) {
         let name = self.name();
-        (self.id, Described::new(name, self.image, self.labels.into_iter().flatten()))
+        // podman's API leaves the algorithm out.
+        let digest = self.image_id.map(|id| if id.contains(':') { id } else { format!("sha256:{id}") });
+        (self.id, Described::new(name, self.image, self.labels.into_iter().flatten()).of_images(digest))
     }
 }
 
@@ -141,6 +145,8 @@ fn in_state_files(root: &Path, id: &str) -> Option<Described> {
     #[serde(rename_all = "PascalCase")]
     struct State {
         name: Option<String>,
+        /// The image's id.
+        image: Option<String>,
         config: Option<Config>,
     }
     #[derive(Deserialize)]
@@ -152,7 +158,7 @@ fn in_state_files(root: &Path, id: &str) -> Option<Described> {
     let state: State = state_file::json(&root.join("containers").join(id).join("config.v2.json")).ok()?;
     let name = state.name.map(|name| name.strip_prefix('/').map(str::to_owned).unwrap_or(name));
     let (image, labels) = state.config.map_or((None, None), |config| (config.image, config.labels));
-    Some(Described::new(name, image, labels.into_iter().flatten()))
+    Some(Described::new(name, image, labels.into_iter().flatten()).of_images(state.image))
 }
 
 #[cfg(test)]

@@ -7,18 +7,35 @@ use ctp_lang::world::Cgroup;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use procfs::process::MountInfo;
 
+use crate::engine::bpf::tasks;
+
 /// The cgroup2 mount through which folders are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hierarchy {
     mount_point: PathBuf,
     /// Which path of the hierarchy is mounted there; `/` except below a bind mount.
     root: String,
+    /// How deep the root of this cgroup namespace lies in the hierarchy: paths begin there, levels at the hierarchy's
+    /// own root. `None` where that cannot be found out.
+    base: Option<u32>,
 }
 
 impl Hierarchy {
     /// The cgroup2 mount of this mount namespace that shows most of the hierarchy; `None` where there is none.
     pub(super) fn find() -> Option<Hierarchy> {
-        Hierarchy::in_mountinfo(&std::fs::read("/proc/self/mountinfo").ok()?)
+        let mut found = Hierarchy::in_mountinfo(&std::fs::read("/proc/self/mountinfo").ok()?)?;
+        if !in_first_namespace() {
+            found.base = found.ask_for_base();
+        }
+        Some(found)
+    }
+
+    /// The level of what is mounted, as the kernel tells it of this process, less the depth of its path here.
+    fn ask_for_base(&self) -> Option<u32> {
+        let id = std::fs::symlink_metadata(&self.mount_point).ok()?.ino();
+        let own = tasks::of(std::process::id()).ok()??;
+        let level = own.cgroups.iter().position(|cgroup| *cgroup == id)?;
+        u32::try_from(level.checked_sub(depth(&self.root))?).ok()
     }
 
     /// Reads line by line: a mount of somebody else's with an odd name must not hide this one.
@@ -30,7 +47,7 @@ impl Hierarchy {
             .filter_map(|line| MountInfo::from_line(line).ok())
             // Below a cgroup namespace the root may read `/../..`: paths cannot be joined to that.
             .filter(|mount| mount.fs_type == "cgroup2" && !mount.root.contains("/.."))
-            .map(|mount| Hierarchy { mount_point: unescape_mount(&mount.mount_point), root: mount.root })
+            .map(|mount| Hierarchy { mount_point: unescape_mount(&mount.mount_point), root: mount.root, base: Some(0) })
             .min_by_key(|hierarchy| hierarchy.root.len())
     }
 
@@ -50,7 +67,7 @@ impl Hierarchy {
 
     /// Whether the whole hierarchy is mounted there, and not a part of it.
     pub(super) fn is_whole(&self) -> bool {
-        self.root == "/"
+        self.root == "/" && self.base == Some(0)
     }
 
     /// Calls `each` with path and id of every cgroup there is, from the root on; it says whether those below matter.
@@ -69,7 +86,8 @@ impl Hierarchy {
         }
     }
 
-    /// Folder, id and level of a path, as `/proc/PID/cgroup` gives it; `None` where there is no such folder.
+    /// Folder, id and level of a path, as `/proc/PID/cgroup` gives it; `None` where there is no such folder, or its level
+    /// cannot be told.
     pub(super) fn cgroup(&self, path: &str) -> Option<Cgroup> {
         let folder = self.folder(path)?;
         let metadata = std::fs::symlink_metadata(&folder).ok()?;
@@ -80,9 +98,18 @@ impl Hierarchy {
         Some(Cgroup {
             folder: folder.to_str()?.to_owned(),
             id: metadata.ino(),
-            level: u32::try_from(path.split('/').filter(|part| !part.is_empty()).count()).ok()?,
+            level: u32::try_from(depth(path)).ok()?.checked_add(self.base?)?,
         })
     }
+}
+
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !part.is_empty()).count()
+}
+
+/// Whether this is the first cgroup namespace: PROC_CGROUP_INIT_INO of include/linux/proc_ns.h.
+fn in_first_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/cgroup").is_ok_and(|link| link.as_os_str() == "cgroup:[4026531835]")
 }
 
 /// Whether a cgroup's `cgroup.events` says that tasks live in it or below, and whether they are frozen.

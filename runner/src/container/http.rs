@@ -1,4 +1,4 @@
-//! Owns one HTTP GET over a Unix socket, bounded in time and size. Knows no engine.
+//! Owns one HTTP GET over a Unix socket, bounded in time and size, and connecting to such a socket. Knows no engine.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd as _;
@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 /// Time for the whole exchange: connect, request, answer.
-const DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 /// Most bytes of an answer, head and chunk framing included.
 const LARGEST_ANSWER: usize = 64 << 20;
 /// Most bytes of an answer's head.
@@ -37,16 +37,24 @@ pub(super) fn get(socket: &Path, target: &str) -> io::Result<Vec<u8>> {
     })
 }
 
-fn too_late() -> io::Error {
+/// That time is over.
+pub(super) fn too_late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "no answer within a second")
 }
 
-fn left(deadline: Instant) -> io::Result<Duration> {
+/// The time that is left.
+///
+/// # Errors
+/// [`too_late`].
+pub(super) fn left(deadline: Instant) -> io::Result<Duration> {
     deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()).ok_or_else(too_late)
 }
 
 /// Connects without blocking: a server that accepts nothing lets connect(2) wait for ever (its backlog full: `EAGAIN`).
-fn connect_until(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
+///
+/// # Errors
+/// As connecting fails, or [`too_late`].
+pub(super) fn connect_until(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
     let address = UnixAddr::new(path)?;
     let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
     loop {

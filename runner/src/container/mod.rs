@@ -11,6 +11,7 @@ mod crio;
 mod described;
 mod docker;
 mod first;
+mod grpc;
 mod hierarchy;
 mod http;
 mod mapped;
@@ -116,6 +117,7 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
                     name: described.name,
                     runtime,
                     image: described.image,
+                    image_digests: described.image_digests,
                     labels: described.labels,
                     pod: described.pod,
                     init_pid: first.process.pid,
@@ -142,6 +144,7 @@ pub fn stopped_notes(settings: &Settings) -> Vec<String> {
         let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
         notes.push(format!("docker knows containers that do not run: {list}"));
     }
+    notes.extend(containerd::unanswered());
     if podman::has_containers() && !podman::has_socket() {
         notes.push(
             "labels of podman's containers are known only through its socket: systemctl start podman.socket".to_owned(),
@@ -344,8 +347,8 @@ fn ask_engines(
 
     let (containerd, without_task): (Vec<&str>, Vec<&str>) =
         ids(Runtime::Containerd).into_iter().partition(|id| tasks.contains_key(id));
-    let task = |id: &&str| Some(((*id).to_owned(), tasks.get(id)?.describe()));
-    add(Runtime::Containerd, containerd.iter().filter_map(task).collect());
+    let tasks: Vec<&containerd::Task> = containerd.iter().filter_map(|id| tasks.get(id).copied()).collect();
+    add(Runtime::Containerd, containerd::describe(&tasks));
 
     // Paths that tell no engine (--cgroup-parent), and pods whose engine is docker, are for whoever knows the id.
     let open: Vec<&str> = ids(Runtime::Unknown).into_iter().chain(without_task).collect();

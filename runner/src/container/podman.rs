@@ -67,13 +67,15 @@ fn in_store(root: &Path) -> Descriptions {
     #[serde(rename_all = "kebab-case", default)]
     struct Metadata {
         image_name: Option<String>,
+        image_id: Option<String>,
         name: Option<String>,
     }
     let entries: Vec<Entry> = state_file::json(&root.join("overlay-containers/containers.json")).unwrap_or_default();
     let describe = |entry: Entry| {
         let metadata: Metadata = entry.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let name = entry.names.unwrap_or_default().into_iter().next().or(metadata.name);
-        (entry.id, Described::new(name, metadata.image_name, HashMap::new()))
+        let digest = metadata.image_id.map(|id| format!("sha256:{id}"));
+        (entry.id, Described::new(name, metadata.image_name, HashMap::new()).of_images(digest))
     };
     entries.into_iter().map(describe).collect()
 }
@@ -93,6 +95,7 @@ mod tests {
         std::fs::remove_dir_all(&root).unwrap();
         assert_eq!(found["aa"].name.as_deref(), Some("web"));
         assert_eq!(found["aa"].image.as_deref(), Some("localhost/shop:1"));
+        assert_eq!(found["aa"].image_digests, ["sha256:3e8e"]);
         assert_eq!(found["bb"], Described::default());
         assert!(in_store(&root).is_empty());
     }

@@ -210,6 +210,7 @@ fn entry(kind: TargetKind, name: String) -> Container {
         name: Some(name),
         runtime: Runtime::Unknown,
         image: None,
+        image_digests: Vec::new(),
         labels: Vec::new(),
         pod: None,
         init_pid: 0,

@@ -126,6 +126,7 @@ mod tests {
             name: Some("app".to_owned()),
             runtime: Runtime::Containerd,
             image: None,
+            image_digests: Vec::new(),
             labels: Vec::new(),
             pod: Some(Pod { namespace: "shop".to_owned(), name: pod.to_owned(), container: "app".to_owned() }),
             init_pid: 1,
