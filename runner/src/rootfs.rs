@@ -6,6 +6,7 @@
 //! which runs nothing of a FIFO or a device. Only when fstat(2) shows a regular file is that same inode opened for
 //! reading, through `/proc/self/fd`. File systems that only the kernel fills (procfs, sysfs, …) are refused.
 
+pub mod layer;
 mod nearest;
 
 use std::fs::File;

@@ -174,9 +174,9 @@ impl<'a> Case<'a> {
     }
 
     /// What the engine finds amiss with the inodes that are executed.
-    pub(crate) fn warnings(&self) -> Vec<Warning> {
+    pub(crate) fn warnings(&self, engine: &BpfEngine) -> Vec<Warning> {
         let open = |file: FileIndex| self.binaries.get(file.0 as usize).map(|binary| binary.fd());
-        BpfEngine::warnings(&self.program, &open)
+        engine.warnings(&self.program, &open)
     }
 
     pub(crate) fn start(&self) -> BpfEngine {

@@ -88,7 +88,7 @@ fn two_containers_of_one_image_share_one_link_and_count_apart() {
         .probe(&[(0, "f", &[0]), (1, "f", &[1])], vec![add(0, vec![context(Context::Container)], int(1))]);
     let mut engine = case.start();
     assert_eq!(engine.links(), 1);
-    assert_eq!(case.warnings(), []);
+    assert_eq!(case.warnings(&engine), []);
     running.iter_mut().for_each(crate::target::Running::go);
     running.into_iter().for_each(|running| drop(running.finish()));
     engine.stop().unwrap();
@@ -119,7 +119,7 @@ fn a_file_that_was_copied_up_under_its_process_is_told_apart_and_warned_about() 
         .probe(&[(0, "f", &[0]), (1, "f", &[1])], vec![add(0, vec![context(Context::Container)], int(1))]);
     let mut engine = case.start();
     assert_eq!(engine.links(), 2);
-    let warned: Vec<_> = case.warnings().iter().map(|warning| (warning.file, warning.container)).collect();
+    let warned: Vec<_> = case.warnings(&engine).iter().map(|warning| (warning.file, warning.container)).collect();
     assert_eq!(warned, [(FileIndex(0), ContainerIndex(0))]);
     running.iter_mut().for_each(crate::target::Running::go);
     running.into_iter().for_each(|running| drop(running.finish()));

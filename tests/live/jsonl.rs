@@ -9,7 +9,7 @@ use ctp_tests::docker::{Container, Image};
 use serde_json::{Value, json};
 
 /// What Debian's jsonschema says about lines; empty for nothing.
-fn against_schema(lines: &str) -> String {
+pub(crate) fn against_schema(lines: &str) -> String {
     const CHECK: &str = "import json, sys, jsonschema
 schema = json.load(open(sys.argv[1]))
 jsonschema.Draft202012Validator.check_schema(schema)
@@ -30,11 +30,11 @@ for line in sys.stdin:
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn parsed(lines: &str) -> Vec<Value> {
+pub(crate) fn parsed(lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
-fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(crate) fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["type"] == kind).collect()
 }
 

@@ -129,6 +129,17 @@ impl<'w> Resolver<'w> {
     }
 }
 
+/// Whether a point's selector means a container that came after the program was checked, among all that run; false for
+/// selectors of no containers.
+pub fn selects(point: &ast::Point, container: &Container, all: &[Container]) -> bool {
+    let ast::PointKind::Site { who, .. } = &point.kind else { return false };
+    match who.kind {
+        ast::WhoKind::Container => Resolver::means_container(who, container),
+        ast::WhoKind::Pod => Resolver::means_pod(who, container, all),
+        ast::WhoKind::Pid | ast::WhoKind::Cgroup | ast::WhoKind::Host => false,
+    }
+}
+
 /// Whether a code says that something is not there: what `?` behind a point allows.
 fn is_absence(code: Code) -> bool {
     matches!(code, Code::E0101 | Code::E0103 | Code::E0104 | Code::E0112 | Code::E0113 | Code::E0114)

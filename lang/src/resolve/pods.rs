@@ -61,6 +61,17 @@ impl Resolver<'_> {
         Some(chosen.into_iter().map(|container| self.intern(container)).collect())
     }
 
+    /// Whether a selector means a container that came later, among all that run.
+    pub(super) fn means_pod(who: &Who, container: &Container, all: &[Container]) -> bool {
+        let (Some(wanted), Some(pod)) = (wanted(who, &mut Vec::new()), &container.pod) else { return false };
+        let all: Vec<Container> = all.iter().chain([container]).cloned().collect();
+        let is_meant = match &wanted.container {
+            Some(name) => matches_glob(name, &pod.container),
+            None => pod.container != SANDBOX,
+        };
+        is_meant && wanted.means(pod, &all)
+    }
+
     fn no_pod(&self, who: &Who, wanted: &Wanted, pods: &BTreeSet<String>, containers: &BTreeSet<&str>) -> Diagnostic {
         let span = who.arguments.first().map_or(who.span, |argument| argument.value.span);
         let asked = match (&wanted.namespace, &wanted.name) {

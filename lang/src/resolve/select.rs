@@ -40,6 +40,18 @@ impl Resolver<'_> {
         }
     }
 
+    /// Whether a selector means a container that came later.
+    pub(super) fn means_container(who: &Who, container: &Container) -> bool {
+        let Some(wanted) = wanted(who, &mut Vec::new()) else { return false };
+        let by_text = |text: &String| {
+            let is_prefix = !is_glob(text) && text.len() >= SHORTEST_ID_PREFIX;
+            container.name.as_deref() == Some(text)
+                || is_glob(text) && matches_glob(text, container.display_name())
+                || is_prefix && container.id.starts_with(text.as_str())
+        };
+        narrowed(container, &wanted) && wanted.any.as_ref().is_none_or(by_text)
+    }
+
     fn select_containers(&mut self, who: &Who, problems: &mut Vec<Diagnostic>) -> Option<Vec<ContainerIndex>> {
         let wanted = wanted(who, problems)?;
         let all = self.list(who.span, problems)?;

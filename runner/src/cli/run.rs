@@ -23,10 +23,9 @@ use crate::world::live::LiveWorld;
 
 /// Check a program, attach its probes, print until it ends
 #[derive(Args, Debug)]
-#[command(
-    after_help = "It ends with Ctrl-C, after --for or --events, by exit(), or when its containers were removed.\n\
-    Standard output holds what the program prints and nothing else; ctp itself speaks on standard error."
-)]
+#[command(after_help = "It ends with Ctrl-C, after --for or --events, by exit(), or when its containers were\n\
+    removed and no pattern, image, label or pod could mean new ones.\n\
+    Standard output holds what the program prints and nothing else; ctp itself speaks on standard error.")]
 pub struct Run {
     #[command(flatten)]
     /// Where debug info is looked for
@@ -181,6 +180,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     let session = Session {
         program: &program,
         sources: &loaded.sources,
+        files: &loaded.files,
         world: &world,
         options: session::Options {
             started,

@@ -139,6 +139,11 @@ fn root() -> PathBuf {
     daemon.ok().and_then(|daemon| daemon.data_root).unwrap_or_else(|| PathBuf::from(ROOT))
 }
 
+/// What its state files say of a container, without asking it: what it has made known before it starts one.
+pub(super) fn in_state_files_of(id: &str) -> Option<Described> {
+    in_state_files(&root(), id)
+}
+
 /// What `containers/<id>/config.v2.json` says (moby container/container.go, struct Container).
 fn in_state_files(root: &Path, id: &str) -> Option<Described> {
     #[derive(Deserialize)]

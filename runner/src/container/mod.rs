@@ -6,6 +6,7 @@
 //! container never gets a name from an engine of the host, and where two have one id, the inner one is left out.
 
 mod cgroup;
+pub mod coming;
 mod containerd;
 mod crio;
 mod described;

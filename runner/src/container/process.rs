@@ -36,6 +36,13 @@ impl Process {
         if dir.start()? == self.start { Ok(dir) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
+    /// How long ago it started, to 10 ms; `None` where that cannot be told.
+    pub fn age(self) -> Option<std::time::Duration> {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+        let start = std::time::Duration::from_millis(self.start.checked_mul(1000 / procfs::ticks_per_second().max(1))?);
+        std::time::Duration::from(now).checked_sub(start)
+    }
+
     /// Whether some thread of it still runs, be it that the first has ended (pthread_exit(3) in `main`).
     pub fn lives(self) -> bool {
         let dead = |stat: &procfs::process::Stat| matches!(stat.state, 'Z' | 'X' | 'x') && stat.num_threads < 2;

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use ctp_lang::codes::Code;
+pub use ctp_lang::emit::bpf::follow::Made;
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex};
 use ctp_lang::source::Span;
 use ctp_lang::stats::Stats;
@@ -178,6 +179,69 @@ pub trait Engine {
     /// # Errors
     /// [`Failure`] when there is no room or its cgroup lies at a level the program does not look at.
     fn add_container(&mut self, index: ContainerIndex, container: &Container) -> Outcome<()>;
+
+    /// Takes in a container that came after the program was loaded, at the places that these probes have: its index.
+    /// Its tasks count from [`Engine::add_container`] on. `None` where there is no room for more.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn newcomer(&mut self, container: &Container, probes: &[ProbeIndex]) -> Outcome<Option<ContainerIndex>>;
+
+    /// Lets the kernel itself make the tasks of a container's cgroup count as soon as a cgroup of this path is made.
+    /// False where it cannot: then [`Engine::add_container`] is to be called.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn want(&mut self, path: &str, index: ContainerIndex, pid_level: u32) -> Outcome<bool>;
+
+    /// No longer.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn unwant(&mut self, path: &str) -> Outcome<()>;
+
+    /// Whether cgroups were made that [`Engine::made`] has not told of.
+    fn has_made(&self) -> bool;
+
+    /// The cgroups made since it was last called, in order, and whether there were more that it cannot tell of.
+    ///
+    /// # Errors
+    /// [`Failure`] when they cannot be read.
+    fn made(&mut self) -> Outcome<(Vec<Made>, bool)>;
+
+    /// Decides about a cgroup that was made: how many hits its tasks had before they counted for anybody.
+    ///
+    /// # Errors
+    /// [`Failure`] when they cannot be read.
+    fn decide(&mut self, cgroup: u64) -> Outcome<u64>;
+
+    /// The files that links were or will be made through, one for each inode.
+    fn attached_through(&self) -> Vec<FileIndex>;
+
+    /// Whether some inode is probed for a file's sites.
+    fn is_live(&self, file: FileIndex) -> bool;
+
+    /// Whether this descriptor's inode is probed for a file's sites; `None` where that is not known.
+    fn is_probed(&self, file: FileIndex, descriptor: BorrowedFd<'_>) -> Option<bool>;
+
+    /// Probes another inode of the same build as a file, for a container: a copy of its own, or the one that its
+    /// processes execute though its path leads to another by now. `stays` tells whether it may stay probed when the
+    /// container has stopped.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn attach_also(
+        &mut self,
+        file: FileIndex,
+        index: ContainerIndex,
+        descriptor: BorrowedFd<'_>,
+        path: &str,
+        stays: bool,
+    ) -> Outcome<()>;
+
+    /// Detaches from inodes that are this container's alone, when it has stopped; where it is not `gone` for good, from
+    /// those that may not stay only.
+    fn detach_own(&mut self, index: ContainerIndex, gone: bool);
 
     /// Whether cgroups were made since [`Engine::tell_host`] was last called; always false where the host does not count.
     fn new_cgroups(&self) -> bool;

@@ -27,7 +27,37 @@ pub enum Line<'a> {
         /// Milliseconds since ctp was started.
         milliseconds: u128,
     },
-    /// What ctp says on standard error: a container that ended or came back, a probe that matches nothing.
+    /// A container that came (back) while tracing goes on is traced from now on.
+    Came {
+        /// Its name.
+        name: &'a str,
+        /// Its id.
+        id: &'a str,
+        /// Whether it was there before.
+        again: bool,
+        /// Hits that were its and not seen, as far as its file was probed already.
+        missed: u64,
+        /// How long after its first process its file was probed, where that came late.
+        late: Option<std::time::Duration>,
+        /// How many places are probed.
+        points: u64,
+        /// Milliseconds since ctp was started.
+        milliseconds: u128,
+        /// What standard error says of it.
+        text: &'a str,
+    },
+    /// A container ended, or was removed.
+    Gone {
+        /// Its name.
+        name: &'a str,
+        /// Its id.
+        id: &'a str,
+        /// Whether ctp waits for it to come back.
+        waits: bool,
+        /// What standard error says of it.
+        text: &'a str,
+    },
+    /// What else ctp says on standard error: a probe that matches nothing, a container that is not traced.
     Notice(&'a str),
     /// What `error("…")` says.
     Error {
@@ -174,6 +204,28 @@ impl Jsonl {
                 let milliseconds = Json::Unsigned(u64::try_from(milliseconds).unwrap_or(u64::MAX));
                 let members = [("points", Json::Unsigned(points)), ("containers", containers), ("ms", milliseconds)];
                 self.write("attached", with(Vec::new(), members))
+            }
+            Line::Came { name, id, again, missed, late, points, milliseconds, text } => {
+                let one = object([("name", Json::text(name)), ("id", Json::text(id))]);
+                let milliseconds = Json::Unsigned(u64::try_from(milliseconds).unwrap_or(u64::MAX));
+                let members =
+                    [("points", Json::Unsigned(points)), ("containers", Json::List(vec![one])), ("ms", milliseconds)];
+                let mut members = with(Vec::new(), members);
+                members = with(members, [("missed", Json::Unsigned(missed))]);
+                if let Some(late) = late {
+                    let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+                    members = with(members, [("late_ms", Json::Unsigned(late))]);
+                }
+                self.write(if again { "restarted" } else { "attached" }, with(members, [("text", Json::text(text))]))
+            }
+            Line::Gone { name, id, waits, text } => {
+                let members = [
+                    ("container", Json::text(name)),
+                    ("id", Json::text(id)),
+                    ("waits", Json::Bool(waits)),
+                    ("text", Json::text(text)),
+                ];
+                self.write("gone", with(Vec::new(), members))
             }
             Line::Notice(text) => self.write("notice", with(Vec::new(), [("text", Json::text(text))])),
             Line::Error { text, origin } => {

@@ -1,6 +1,7 @@
 //! Owns one run: handlers of `begin`, `every` and `end`, events printed, containers watched, the summary. Knows no
 //! engine's insides.
 
+mod coming;
 mod files;
 mod machine;
 mod summary;
@@ -19,6 +20,7 @@ use ctp_lang::ir::{
 };
 use ctp_lang::source::Sources;
 use ctp_lang::stats::Stats;
+use ctp_lang::syntax::ast;
 use ctp_lang::value::{Value, sort_entries, write_print};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -33,10 +35,11 @@ use crate::output::jsonl::Line;
 use crate::output::{Origin, Output, Task};
 use crate::privileges;
 use crate::report::{self, Color};
+use crate::rootfs::layer::layers;
 use crate::world::live::LiveWorld;
 use files::Files;
 use machine::OverEngine;
-use targets::Targets;
+use targets::{Kind, Targets, Word};
 use timers::Timers;
 
 /// How often the containers are looked at.
@@ -83,6 +86,8 @@ pub struct Session<'a> {
     pub program: &'a Program,
     /// Its texts.
     pub sources: &'a Sources,
+    /// Its trees: what its points mean may come later.
+    pub files: &'a [ast::File],
     /// The machine it was checked against; it holds the descriptors that are probed.
     pub world: &'a LiveWorld,
     /// What was asked for.
@@ -110,6 +115,7 @@ impl Session<'_> {
             max_steps: self.options.max_steps,
             origin: output.is_jsonl(),
             max_rate: self.options.max_rate,
+            follow: self.options.follow,
         };
         let files = Files::new(self.program, self.world);
         let loaded =
@@ -126,7 +132,7 @@ impl Session<'_> {
             engine,
             output,
             session: &self,
-            targets: Targets::new(self.program, self.world),
+            targets: Targets::new(self.program, self.files, self.world, self.options.follow),
             files,
             written: 0,
             ended: false,
@@ -136,7 +142,6 @@ impl Session<'_> {
             write_error: None,
             stopped_runs: 0,
             dropped_updates: 0,
-            inodes_compared: false,
             failed: false,
             boot: machine::clock(ClockId::CLOCK_REALTIME).wrapping_sub(machine::clock(ClockId::CLOCK_MONOTONIC)),
         };
@@ -183,8 +188,6 @@ struct Running<'s> {
     stopped_runs: u64,
     /// Updates of those that a full map dropped.
     dropped_updates: u64,
-    /// Whether it was asked which inodes the containers execute.
-    inodes_compared: bool,
     /// Whether the program called `error()`.
     failed: bool,
     /// ns from 1970 to the beginning of the monotonic clock.
@@ -207,19 +210,21 @@ impl Running<'_> {
                 return Err(Box::new(engine::Failure::new(Code::E0406, format!("{process} has ended"))));
             }
             self.engine.tell_host(&container::target::host_view)?;
+            self.targets.use_layers(&self.engine, &mut self.files);
             self.engine.attach(&|file| self.files.open(file))?;
+            self.probe_other_inodes()?;
             attached = Instant::now();
             if !privileges::drop_others() && self.session.options.verbose {
                 report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
             }
             self.say_attached();
+            self.targets.want_all(&mut self.engine)?;
             let left_out = self.engine.left_out();
             if !left_out.is_empty() {
                 let names = left_out.iter().map(|name| escape(name.as_bytes())).collect::<Vec<_>>().join(", ");
                 report::notice(&format!("left out, for the kernel cannot probe an instruction there: {names}"));
             }
             self.events(signals, attached)?;
-            self.say_other_inodes();
         }
         self.engine.stop()?;
         // What was in the buffer when the probes went away still counts.
@@ -275,6 +280,11 @@ impl Running<'_> {
             if self.engine.new_cgroups() {
                 self.engine.tell_host(&container::target::host_view)?;
             }
+            if self.engine.has_made() {
+                let world = self.session.world;
+                let said = self.targets.see_coming(&mut self.engine, &mut self.files, world)?;
+                said.words.iter().for_each(|word| self.tell(word));
+            }
             self.flush();
             let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
             if exited || interrupted || self.write_error.is_some() || self.enough() {
@@ -296,10 +306,8 @@ impl Running<'_> {
             if has_sites && watch <= now {
                 watch = now + WATCH;
                 self.say_lost()?;
-                self.say_other_inodes();
-                let follow = self.session.options.follow;
-                let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world, follow)?;
-                said.lines.iter().for_each(|line| self.say(line));
+                let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world)?;
+                said.words.iter().for_each(|word| self.tell(word));
                 if said.all_gone && timers.next().is_none() {
                     return Ok(());
                 }
@@ -335,11 +343,12 @@ impl Running<'_> {
             return;
         }
         let program = self.session.program;
+        let container = self.targets.name(event.container).to_owned();
         let origin = Origin {
             time: self.boot.wrapping_add(event.time.cast_signed()),
             probe: program.probes.get(event.probe.0 as usize).map_or("", |probe| &probe.point),
             task: Some(Task {
-                container: program.container(event.container).map_or("", |container| container.display_name()),
+                container: &container,
                 pid: event.pid,
                 tid: event.tid,
                 nspid: event.nspid,
@@ -402,6 +411,22 @@ impl Running<'_> {
                 self.output.line(Line::Error { text: &text, origin })
             }
         };
+        self.note_write(done);
+    }
+
+    /// Tells of a container on standard error, and as a JSON line.
+    fn tell(&mut self, word: &Word) {
+        let Word { kind, name, id, text } = word;
+        report::notice(text);
+        let done = self.output.line(match *kind {
+            Kind::Attached { again, missed, late } => {
+                let points = self.session.program.sites().count() as u64;
+                let milliseconds = self.session.options.started.elapsed().as_millis();
+                Line::Came { name, id, again, missed, late, points, milliseconds, text }
+            }
+            Kind::Gone { waits } => Line::Gone { name, id, waits, text },
+            Kind::NotTraced => Line::Notice(text),
+        });
         self.note_write(done);
     }
 
@@ -512,26 +537,33 @@ impl Running<'_> {
         ));
     }
 
-    /// Containers that execute an inode other than the one their path leads to: probes there are never hit by them.
-    /// Asked once, when the first events have been seen to: it takes some milliseconds.
-    fn say_other_inodes(&mut self) {
-        if std::mem::replace(&mut self.inodes_compared, true) {
-            return;
-        }
+    /// Containers that execute another inode than the one that their path leads to (their file was changed while it
+    /// runs): that one is probed too, where it can be reached.
+    fn probe_other_inodes(&mut self) -> Result<(), Box<engine::Failure>> {
         let program = self.session.program;
-        for warning in BpfEngine::warnings(program, &|file| self.files.open(file).map(|(file, _)| file)) {
+        for warning in self.engine.warnings(program, &|file| self.files.open(file).map(|(file, _)| file)) {
             let (Some(file), Some(container)) = (program.file(warning.file), program.container(warning.container))
             else {
                 continue;
             };
-            self.say(&format!(
-                "{} in {} was changed while it runs: process {} still executes the old copy, in which nothing is probed; \
-                 restart the container to trace it",
-                file.path,
-                container.display_name(),
-                warning.pid
-            ));
+            let found = self.session.world.found_for(container).map(|(_, found)| found);
+            let process = found.and_then(|found| found.init.dir().ok());
+            let all = process.map(|process| layers(&process, &file.path)).unwrap_or_default();
+            match all.iter().find(|layer| self.engine.executes(warning.pid, layer.as_fd())) {
+                Some(layer) => {
+                    self.engine.attach_also(warning.file, warning.container, layer.as_fd(), &file.path, true)?;
+                    self.engine.add_container(warning.container, container)?;
+                }
+                None => self.say(&format!(
+                    "{} in {} was changed while it runs: process {} still executes the old copy, in which nothing is \
+                     probed; restart the container to trace it",
+                    file.path,
+                    container.display_name(),
+                    warning.pid
+                )),
+            }
         }
+        Ok(())
     }
 
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {

@@ -1,19 +1,19 @@
-//! Owns watching the containers of a run: which ended, which came back, when none is left to wait for.
+//! Owns the containers of a run: which ended, which came back, which came anew and are meant too, when none is left to
+//! wait for. What a container that came is, and whether its files are those that are probed, is in [`super::coming`].
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
-use ctp_lang::ir::{ContainerIndex, FileIndex, Program};
+use ctp_lang::ir::{ContainerIndex, FileIndex, ProbeIndex, Program};
+use ctp_lang::syntax::ast::{self, ExprKind, Point, PointKind, WhoKind};
 use ctp_lang::world::{Container, Runtime, TargetKind};
 
-use super::files::{Files, Refused};
+use super::files::Files;
 use super::summary::counted;
 use crate::container::watch::{self, State};
 use crate::container::{self, Found, Settings};
 use crate::engine::{Engine, Outcome};
 use crate::world::live::LiveWorld;
-
-/// After how many looks a container that came back without its files is given up: 10 s.
-const TRIES: u32 = 100;
 
 /// For how many looks a container that ended is searched for each time: 10 s.
 const SOON: u32 = 100;
@@ -22,52 +22,159 @@ const SELDOM: u32 = 10;
 
 /// The containers of a run.
 pub(super) struct Targets<'a> {
-    program: &'a Program,
-    settings: Settings,
-    watched: Vec<Watched>,
+    pub(super) program: &'a Program,
+    /// The point of each probe; `None` where it has none in the source.
+    pub(super) points: Vec<Option<&'a Point>>,
+    pub(super) settings: Settings,
+    pub(super) watched: Vec<Watched>,
+    /// Containers that came and whose engine has not told their names yet, with when that was.
+    pub(super) unnamed: Vec<(String, Container, Instant)>,
+    /// Names by the engine's index of a container.
+    pub(super) names: Vec<String>,
+    /// Whether all running containers are to be looked at for some that were not seen coming.
+    pub(super) rescan: bool,
+    /// Whether to wait for what ended.
+    pub(super) follow: bool,
 }
 
-struct Watched {
-    index: ContainerIndex,
-    /// Its index in the world's listing.
-    listed: usize,
-    found: Found,
-    state: Life,
-    /// Looks at which it had come back and its files could not be read yet.
-    tries: u32,
+/// One container.
+pub(super) struct Watched {
+    pub(super) index: ContainerIndex,
+    /// Its index in the world's listing; `None` where it came later.
+    pub(super) listed: Option<usize>,
+    pub(super) found: Found,
+    /// The probes that mean it.
+    pub(super) probes: Vec<ProbeIndex>,
+    /// The path of its cgroup, where that is known.
+    pub(super) path: Option<String>,
+    pub(super) state: Life,
     /// Looks since it ended.
     waited: u32,
 }
 
+impl Watched {
+    /// One that came later.
+    pub(super) fn came(
+        index: ContainerIndex,
+        found: Found,
+        probes: Vec<ProbeIndex>,
+        path: &str,
+        state: Life,
+    ) -> Watched {
+        Watched { index, listed: None, found, probes, path: Some(path.to_owned()), state, waited: 0 }
+    }
+}
+
 /// What is known of a container.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
+pub(super) enum Life {
+    /// It was seen coming; its files have not been looked at yet.
+    Starts(Start),
     Runs,
     Ended,
     /// Its engine has removed it, or it is not waited for, or it runs another build now.
     Gone,
 }
 
+/// How a container came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Whether it had been there before.
+    pub(super) again: bool,
+    /// Whether its files were probed when its cgroup was made, and that was seen.
+    pub(super) probed: bool,
+    /// Looks at which its files could not be read yet.
+    pub(super) tries: u32,
+}
+
 /// What a look found.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// Lines for the user.
-    pub(super) lines: Vec<String>,
+    /// What to tell the user.
+    pub(super) words: Vec<Word>,
     /// Whether nothing is left that could come back.
     pub(super) all_gone: bool,
 }
 
+/// Something to tell of a container.
+#[derive(Debug)]
+pub(super) struct Word {
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) text: String,
+}
+
+/// What it is about.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// It is traced from now on: hits before that were not seen, and how late that is.
+    Attached { again: bool, missed: u64, late: Option<Duration> },
+    /// It ended, and whether it is waited for.
+    Gone { waits: bool },
+    /// It is not traced.
+    NotTraced,
+}
+
 impl<'a> Targets<'a> {
-    pub(super) fn new(program: &'a Program, world: &LiveWorld) -> Targets<'a> {
+    pub(super) fn new(program: &'a Program, files: &'a [ast::File], world: &LiveWorld, follow: bool) -> Targets<'a> {
         let watched = (0u32..)
             .map(ContainerIndex)
             .zip(&program.containers)
             .filter_map(|(index, container)| {
                 let (listed, found) = world.found_for(container)?;
-                Some(Watched { index, listed, found, state: Life::Runs, tries: 0, waited: 0 })
+                let probes = probes_of(program, index);
+                let (path, state) = (None, Life::Runs);
+                Some(Watched { index, listed: Some(listed), found, probes, path, state, waited: 0 })
             })
             .collect();
-        Targets { program, settings: Settings::from_env(), watched }
+        let all: Vec<&Point> = files.iter().flat_map(|file| &file.items).flat_map(points_of).collect();
+        let point = |span| all.iter().copied().find(|point| point.span == span);
+        Targets {
+            program,
+            points: program.probes.iter().map(|probe| point(probe.span)).collect(),
+            settings: Settings::from_env(),
+            watched,
+            unnamed: Vec::new(),
+            names: program.containers.iter().map(|container| container.display_name().to_owned()).collect(),
+            rescan: follow,
+            follow,
+        }
+    }
+
+    /// The name of a container by the engine's index.
+    pub(super) fn name(&self, index: ContainerIndex) -> &str {
+        self.names.get(index.0 as usize).map_or("", String::as_str)
+    }
+
+    /// Puts the layers' own files into the place of those that links would be made through.
+    pub(super) fn use_layers(&self, engine: &dyn Engine, files: &mut Files) {
+        for file in engine.attached_through() {
+            let holder = self.watched.iter().find(|watched| files_of(self.program, watched.index).contains(&file));
+            let Some(holder) = holder else { continue };
+            match holder.found.container.kind {
+                TargetKind::Container => {
+                    files.through_layer(file, &holder.found, &|one, other| engine.same_inode(one, other) == Some(true));
+                    engine.sharing(file).into_iter().for_each(|other| files.share_layer(file, other));
+                }
+                TargetKind::Cgroup if holder.found.container.init_pid == 0 => files.keep(file),
+                TargetKind::Cgroup | TargetKind::Process | TargetKind::Host => {}
+            }
+        }
+    }
+
+    /// Lets the kernel itself take containers in that come back.
+    pub(super) fn want_all(&mut self, engine: &mut dyn Engine) -> Outcome<()> {
+        if !self.follow {
+            return Ok(());
+        }
+        for watched in &mut self.watched {
+            watched.path = watched.found.container.cgroup.as_ref().and_then(container::coming::path);
+            if let Some(path) = &watched.path {
+                engine.want(path, watched.index, watched.found.container.pid_level)?;
+            }
+        }
+        Ok(())
     }
 
     /// Who is traced, as messages say it: `2 containers (web, db)`, `process 12`, `the host`.
@@ -105,58 +212,89 @@ impl<'a> Targets<'a> {
         self.watched.iter().find(ended).map(|watched| watched.found.container.described())
     }
 
-    /// Looks at every container once.
-    pub(super) fn look(
+    /// Takes in what the kernel told of new cgroups: soon, for a container's first call may be milliseconds away.
+    pub(super) fn see_coming(
         &mut self,
         engine: &mut dyn Engine,
         files: &mut Files,
         world: &LiveWorld,
-        follow: bool,
     ) -> Outcome<Said> {
         let mut said = Said::default();
-        let mut now = Now::default();
-        for position in 0..self.watched.len() {
-            let Some(watched) = self.watched.get(position) else { continue };
-            let next = match watched.state {
-                Life::Gone => Life::Gone,
-                Life::Runs => match watch::state(&watched.found) {
-                    State::Running | State::Frozen => Life::Runs,
-                    State::Ended if follow && watched.found.container.kind != TargetKind::Process => Life::Ended,
-                    State::Ended => Life::Gone,
-                },
-                Life::Ended => {
-                    let waited = watched.waited;
-                    if let Some(watched) = self.watched.get_mut(position) {
-                        watched.waited = waited.wrapping_add(1);
-                    }
-                    // Soon after its end it is searched for at every look, later less often: listing all costs time.
-                    if waited < SOON || waited.is_multiple_of(SELDOM) {
-                        self.look_for(position, engine, files, &mut now, &mut said)?
-                    } else {
-                        Life::Ended
-                    }
-                }
-            };
-            let Some(watched) = self.watched.get_mut(position) else { continue };
-            let before = std::mem::replace(&mut watched.state, next);
-            if before == Life::Runs && next != Life::Runs {
-                let name = watched.found.container.display_name();
-                said.lines.push(match next {
-                    Life::Ended => format!("{name} ended; waiting for it to come back (Ctrl-C ends the run)"),
-                    Life::Runs | Life::Gone => format!("{name} ended"),
-                });
-                world.release(watched.listed);
-            }
-            if next != before && next != Life::Runs {
-                // What was opened anew in a container that is then not traced is given up too.
-                self.release(engine, files);
-            }
+        let (made, more) = engine.made()?;
+        self.rescan |= more && self.follow;
+        for made in made {
+            self.came(made, engine, files, world, &mut said)?;
         }
-        said.all_gone = self.watched.iter().all(|watched| watched.state == Life::Gone);
         Ok(said)
     }
 
-    /// Looks whether a container that ended came back.
+    /// Looks at every container once.
+    pub(super) fn look(&mut self, engine: &mut dyn Engine, files: &mut Files, world: &LiveWorld) -> Outcome<Said> {
+        let mut said = self.see_coming(engine, files, world)?;
+        let mut now = Now::default();
+        self.ask_again(engine, files, world, &mut said)?;
+        if std::mem::take(&mut self.rescan) {
+            self.look_around(engine, files, world, &mut now, &mut said)?;
+        }
+        for position in 0..self.watched.len() {
+            let Some(watched) = self.watched.get_mut(position) else { continue };
+            match watched.state {
+                Life::Gone => {}
+                Life::Starts(start) => self.verify(position, start, engine, files, &mut now, &mut said)?,
+                Life::Runs => match watch::state(&watched.found) {
+                    State::Running | State::Frozen => {}
+                    State::Ended => self.end(position, engine, files, world, &mut said)?,
+                },
+                Life::Ended => {
+                    let waited = watched.waited;
+                    watched.waited = waited.wrapping_add(1);
+                    // Soon after its end it is searched for at every look, later less often: listing all costs time.
+                    if waited < SOON || waited.is_multiple_of(SELDOM) {
+                        self.look_for(position, engine, files, &mut now, &mut said)?;
+                    }
+                }
+            }
+        }
+        // Of those that came later nothing need be remembered.
+        self.watched.retain(|watched| watched.state != Life::Gone || watched.listed.is_some());
+        said.all_gone = self.watched.iter().all(|watched| watched.state == Life::Gone)
+            && self.unnamed.is_empty()
+            && !(self.follow && self.points.iter().flatten().any(|point| means_others(point)));
+        Ok(said)
+    }
+
+    /// A container ended.
+    pub(super) fn end(
+        &mut self,
+        position: usize,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
+        let waits = self.follow && watched.found.container.kind != TargetKind::Process;
+        watched.state = if waits { Life::Ended } else { Life::Gone };
+        watched.waited = 0;
+        let name = watched.found.container.display_name().to_owned();
+        let text = if waits {
+            format!("{name} ended; waiting for it to come back (Ctrl-C ends the run)")
+        } else {
+            format!("{name} ended")
+        };
+        said.words.push(Word { kind: Kind::Gone { waits }, name, id: watched.found.container.id.clone(), text });
+        if let Some(old) = &watched.found.container.cgroup {
+            engine.remove_cgroup(old.id)?;
+        }
+        engine.detach_own(watched.index, !waits);
+        if let Some(listed) = watched.listed {
+            world.release(listed);
+        }
+        self.release(engine, files);
+        Ok(())
+    }
+
+    /// Looks whether a container that ended came back unseen, or was removed.
     fn look_for(
         &mut self,
         position: usize,
@@ -164,74 +302,72 @@ impl<'a> Targets<'a> {
         files: &mut Files,
         now: &mut Now,
         said: &mut Said,
-    ) -> Outcome<Life> {
-        let Some(watched) = self.watched.get_mut(position) else { return Ok(Life::Gone) };
-        let name = watched.found.container.display_name().to_owned();
-        let Some(back) = watch::successor_in(now.listed(&self.settings), &watched.found) else {
-            let container = &watched.found.container;
-            if container.kind == TargetKind::Container && !now.may_come_back(&self.settings, container) {
-                said.lines.push(format!("{name} was removed"));
-                return Ok(Life::Gone);
+    ) -> Outcome<()> {
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
+        if let Some(back) = watch::successor_in(now.listed(&self.settings), &watched.found) {
+            engine.add_container(watched.index, &back.container)?;
+            watched.found = back;
+            let start = Start { again: true, probed: false, tries: 0 };
+            watched.state = Life::Starts(start);
+            return self.verify(position, start, engine, files, now, said);
+        }
+        let container = &watched.found.container;
+        if container.kind == TargetKind::Container && !now.may_come_back(&self.settings, container) {
+            let name = container.display_name().to_owned();
+            let text = format!("{name} was removed");
+            engine.detach_own(watched.index, true);
+            let word = Word { kind: Kind::Gone { waits: false }, name, id: container.id.clone(), text };
+            watched.state = Life::Gone;
+            if let Some(path) = watched.path.take() {
+                engine.unwant(&path)?;
             }
-            return Ok(Life::Ended);
-        };
-        if let Some(old) = &watched.found.container.cgroup {
-            engine.remove_cgroup(old.id)?;
+            said.words.push(word);
+            self.release(engine, files);
         }
-        let index = watched.index;
-        for file in files_of(self.program, index) {
-            let path = self.program.file(file).map_or("", |file| file.path.as_str());
-            let problem = match files.reopen(self.program, file, &back) {
-                Ok(()) if shares(engine, files, file) => continue,
-                Ok(()) => format!("{name} restarted with its own copy of {path}"),
-                Err(Refused::OtherBuild) => format!("{name} restarted with another build of {path}"),
-                // Its engine may not have set its root up yet.
-                Err(Refused::Unreadable) if watched.tries < TRIES => {
-                    watched.tries += 1;
-                    return Ok(Life::Ended);
-                }
-                Err(Refused::Unreadable) => format!("{name} restarted, but {path} cannot be read in it"),
-            };
-            said.lines.push(format!("{problem}: not traced; run ctp again to check it"));
-            return Ok(Life::Gone);
-        }
-        (watched.tries, watched.waited) = (0, 0);
-        watched.found = back.clone();
-        let again = engine.attach(&|file| files.open(file)).and_then(|()| engine.add_container(index, &back.container));
-        if let Err(failure) = again {
-            said.lines.push(format!("{name} restarted, but is not traced: {}", failure.message));
-            return Ok(Life::Gone);
-        }
-        said.lines.push(format!("{name} restarted, attached again; its first calls may have been missed"));
-        Ok(Life::Runs)
+        Ok(())
     }
 
-    /// Gives up the files that no running container uses.
-    fn release(&self, engine: &mut dyn Engine, files: &mut Files) {
+    /// Gives up the files that no container uses, or is waited for that will use them again.
+    pub(super) fn release(&self, engine: &mut dyn Engine, files: &mut Files) {
         let in_use = |file: FileIndex| {
-            self.program.sites().filter(|(_, site)| site.file == file).any(|(_, site)| {
-                let runs = |watched: &Watched| watched.state == Life::Runs && site.containers.contains(&watched.index);
-                self.watched.iter().any(runs)
-            })
+            let uses = |watched: &Watched| match watched.state {
+                Life::Runs | Life::Starts(_) => true,
+                // Only what keeps nothing of the container's mounted.
+                Life::Ended => files.may_stay(file),
+                Life::Gone => false,
+            };
+            // Whoever came later may use any file of its probes.
+            let its = |watched: &Watched| {
+                self.program.sites().filter(|(_, site)| site.file == file).any(|(probe, site)| {
+                    site.containers.contains(&watched.index)
+                        || watched.listed.is_none() && files.may_stay(file) && watched.probes.contains(&probe)
+                })
+            };
+            let others = self.follow && files.may_stay(file) && self.points_at(file).any(means_others);
+            others || self.watched.iter().any(|watched| uses(watched) && its(watched))
         };
         engine.release(&in_use);
-        (0u32..)
-            .map(FileIndex)
-            .take(self.program.files.len())
-            .filter(|file| !in_use(*file))
-            .for_each(|file| files.close(file));
+        let unused: Vec<FileIndex> =
+            (0u32..).map(FileIndex).take(self.program.files.len()).filter(|file| !in_use(*file)).collect();
+        unused.into_iter().for_each(|file| files.close(file));
+    }
+
+    /// The points that have sites in a file.
+    fn points_at(&self, file: FileIndex) -> impl Iterator<Item = &'a Point> {
+        let sites = self.program.sites().filter(move |(_, site)| site.file == file);
+        sites.filter_map(|(probe, _)| *self.points.get(probe.0 as usize)?)
     }
 }
 
 /// What was found out in one look, once for all containers.
 #[derive(Default)]
-struct Now {
+pub(super) struct Now {
     listed: Option<Vec<Found>>,
     known: HashMap<Runtime, Option<HashSet<String>>>,
 }
 
 impl Now {
-    fn listed(&mut self, settings: &Settings) -> &[Found] {
+    pub(super) fn listed(&mut self, settings: &Settings) -> &[Found] {
         self.listed
             .get_or_insert_with(|| container::discover(settings).map(|listing| listing.found).unwrap_or_default())
     }
@@ -244,18 +380,45 @@ impl Now {
     }
 }
 
+fn points_of(item: &ast::Item) -> &[Point] {
+    match &item.kind {
+        ast::ItemKind::Probe(probe) => &probe.points,
+        ast::ItemKind::Global(_)
+        | ast::ItemKind::Const { .. }
+        | ast::ItemKind::Function(_)
+        | ast::ItemKind::Import(_)
+        | ast::ItemKind::Broken => &[],
+    }
+}
+
+/// Whether a selector can mean containers that are not there yet, other than one that comes back.
+fn means_others(point: &Point) -> bool {
+    let PointKind::Site { who, .. } = &point.kind else { return false };
+    let is_name = |argument: &ast::Argument| {
+        let plain = |bytes: &Vec<u8>| !ctp_lang::glob::is_glob(&String::from_utf8_lossy(bytes));
+        let named = argument.name.as_ref().is_none_or(|name| matches!(name.name.as_str(), "name" | "id"));
+        named && matches!(&argument.value.kind, ExprKind::Str(bytes) if plain(bytes))
+    };
+    match who.kind {
+        WhoKind::Container => !who.arguments.iter().any(is_name),
+        WhoKind::Pod => true,
+        WhoKind::Pid | WhoKind::Cgroup | WhoKind::Host => false,
+    }
+}
+
+/// The probes that mean a container.
+fn probes_of(program: &Program, index: ContainerIndex) -> Vec<ProbeIndex> {
+    let mut probes: Vec<ProbeIndex> =
+        program.sites().filter(|(_, site)| site.containers.contains(&index)).map(|(probe, _)| probe).collect();
+    probes.dedup();
+    probes
+}
+
 /// The files that a container's sites are in.
-fn files_of(program: &Program, index: ContainerIndex) -> Vec<FileIndex> {
+pub(super) fn files_of(program: &Program, index: ContainerIndex) -> Vec<FileIndex> {
     let sites = program.sites().filter(|(_, site)| site.containers.contains(&index));
     let mut files: Vec<FileIndex> = sites.map(|(_, site)| site.file).collect();
     files.sort_unstable();
     files.dedup();
     files
-}
-
-/// Whether a file opened anew still is the inode of the files it shares a link with; true where it shares none.
-fn shares(engine: &dyn Engine, files: &Files, file: FileIndex) -> bool {
-    let Some((new, _)) = files.open(file) else { return false };
-    let others = engine.sharing(file).into_iter().filter_map(|other| files.open(other));
-    others.map(|(other, _)| engine.same_inode(new, other)).all(|same| same == Some(true))
 }

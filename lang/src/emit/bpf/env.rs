@@ -33,6 +33,8 @@ pub(super) struct Env<'a> {
     pub(super) scratch: MapId,
     /// The map of [`Rodata`].
     pub(super) constants: MapId,
+    /// For how many containers tables of containers have room.
+    pub(super) container_room: usize,
 }
 
 impl<'a> Env<'a> {
@@ -81,6 +83,20 @@ pub(super) enum Table {
     Signals,
 }
 
+impl Table {
+    /// What a table of containers says of one; `None` for any other table.
+    pub(super) fn of_container(self, names: &ContainerNames) -> Option<&str> {
+        match self {
+            Table::ContainerNames => Some(&names.name),
+            Table::ContainerIds => Some(&names.id),
+            Table::Images => Some(&names.image),
+            Table::Pods => Some(&names.pod),
+            Table::Runtimes => Some(&names.runtime),
+            Table::Functions | Table::Addresses | Table::Errnos | Table::Signals => None,
+        }
+    }
+}
+
 /// The greatest error number that has a name.
 const ERRNOS: i64 = 133;
 /// The greatest signal that has a name.
@@ -100,7 +116,7 @@ impl Rodata {
         let text = env.text;
         let (entry, count) = match table {
             Table::ContainerNames | Table::ContainerIds | Table::Images | Table::Pods | Table::Runtimes => {
-                (text.slot(), env.program.containers.len())
+                (text.slot(), env.container_room)
             }
             Table::Functions => (text.slot(), env.sites.len()),
             Table::Addresses => (8, env.sites.len()),
@@ -115,6 +131,7 @@ impl Rodata {
         let mut texts = |name: fn(ContainerNames) -> String| {
             let names = env.program.containers.iter().map(|one| name(ContainerNames::of(one)));
             self.bytes.extend(names.flat_map(|name| text.to_bytes(name.as_bytes(), false)));
+            self.bytes.resize(offset as usize + count * text.slot() as usize, 0);
         };
         match table {
             Table::ContainerNames => texts(|one| one.name),
@@ -131,6 +148,15 @@ impl Rodata {
             Table::Addresses => self.bytes.extend(env.sites.iter().flat_map(|site| site.address.to_le_bytes())),
         }
         (offset, entry, count)
+    }
+
+    /// The tables of containers that were made, each with its byte offset.
+    pub(super) fn container_tables(&self) -> Vec<(Table, u32)> {
+        self.tables
+            .iter()
+            .filter(|(table, _)| table.of_container(&ContainerNames::default()).is_some())
+            .copied()
+            .collect()
     }
 
     fn numbers(&mut self, function: Library, most: i64, text: TextLayout) {

@@ -5,8 +5,8 @@ use super::LineageOffsets;
 use super::asm::{Asm, Label};
 use super::frame::Slot;
 use super::insn::*;
-use super::map::{FILTER, NOT_THE_HOSTS};
-use super::{Diagnostic, KernelFacts, Program};
+use super::map::{FILTER, MapId, NOT_THE_HOSTS, UNDECIDED};
+use super::{Diagnostic, KernelFacts, Options, Program};
 use crate::codes::Code;
 use crate::world::{Container, TargetKind};
 
@@ -25,6 +25,8 @@ pub(super) struct Tasks {
     pub(super) processes: bool,
     /// Whether the host's tasks count.
     pub(super) host: bool,
+    /// Whether hits in cgroups that nobody has decided about are counted.
+    pub(super) follow: bool,
 }
 
 /// Memory of the filter.
@@ -41,7 +43,7 @@ pub(super) struct Slots {
 ///
 /// # Errors
 /// Containers that cannot be told from others, and what the kernel does not tell.
-pub(super) fn tasks(program: &Program, kernel: &KernelFacts) -> Result<Tasks, Vec<Diagnostic>> {
+pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Tasks, Vec<Diagnostic>> {
     let mut tasks = Tasks::default();
     let mut errors: Vec<Diagnostic> = Vec::new();
     for (probe, site) in program.sites() {
@@ -70,6 +72,7 @@ pub(super) fn tasks(program: &Program, kernel: &KernelFacts) -> Result<Tasks, Ve
     }
     tasks.levels.sort_unstable();
     tasks.levels.dedup();
+    tasks.follow = options.follow && !tasks.levels.is_empty();
     Ok(tasks)
 }
 
@@ -94,8 +97,19 @@ pub(super) fn write(asm: &mut Asm, tasks: &Tasks, lineage: Option<LineageOffsets
     asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
     for level in &tasks.levels {
         ancestor(asm, i64::from(*level), key);
-        look_up(asm, key);
+        look_up(asm, FILTER, key);
         asm.jump_if_imm(Jump::Ne, R0, 0, matched);
+    }
+    if tasks.follow {
+        for level in &tasks.levels {
+            let decided = asm.label();
+            ancestor(asm, i64::from(*level), key);
+            look_up(asm, UNDECIDED, key);
+            asm.jump_if_imm(Jump::Eq, R0, 0, decided);
+            asm.imm(R1, 1);
+            asm.atomic(ATOMIC_ADD, R0, 0, R1);
+            asm.place(decided);
+        }
     }
     if let (Some((task, leader)), Some(at)) = (slots.chain, lineage) {
         descent(asm, key, task, leader, &at, matched)?;
@@ -118,8 +132,8 @@ fn ancestor(asm: &mut Asm, level: i64, key: Slot) {
     asm.store(Width::D, key.base, key.off, R0);
 }
 
-fn look_up(asm: &mut Asm, key: Slot) {
-    asm.map(R1, FILTER);
+fn look_up(asm: &mut Asm, map: MapId, key: Slot) {
+    asm.map(R1, map);
     asm.mov(R2, key.base);
     asm.alu_imm(Alu::Add, R2, i32::from(key.off));
     asm.call(Helper::MapLookupElem);
@@ -142,7 +156,7 @@ fn descent(asm: &mut Asm, key: Slot, task: Slot, leader: Slot, at: &LineageOffse
     asm.load(Width::W, R1, process.base, process.off);
     // The idle task, which all others descend from, or a pointer that could not be read.
     asm.jump_if_imm(Jump::Eq, R1, 0, done);
-    look_up(asm, key);
+    look_up(asm, FILTER, key);
     asm.jump_if_imm(Jump::Ne, R0, 0, matched);
     read(asm, task, 8, leader, offset(at.parent)?);
     asm.alu_imm(Alu::Sub, counter, 1);
@@ -168,7 +182,7 @@ fn host(asm: &mut Asm, key: Slot, matched: Label) {
     let process = key.plus(12);
     asm.store_imm(Width::D, key.base, key.off, 0);
     asm.store_imm(Width::W, process.base, process.off, -1);
-    look_up(asm, key);
+    look_up(asm, FILTER, key);
     asm.jump_if_imm(Jump::Eq, R0, 0, none);
     asm.mov(SCRATCH, R0);
     asm.store_imm(Width::W, process.base, process.off, 0);
@@ -176,7 +190,7 @@ fn host(asm: &mut Asm, key: Slot, matched: Label) {
     for level in 1..=LEVELS {
         ancestor(asm, i64::from(level), key);
         asm.jump_if_imm(Jump::Eq, R0, 0, is_hosts);
-        look_up(asm, key);
+        look_up(asm, FILTER, key);
         asm.jump_if_imm(Jump::Ne, R0, 0, none);
     }
     asm.jump(none);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::map::{
     FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, SCALARS, StatsLayout, TextLayout,
 };
-use super::{Category, Options, cgroups, globals, handlers, saved, visit_handler};
+use super::{Category, Options, cgroups, follow, globals, handlers, saved, visit_handler};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
@@ -14,7 +14,7 @@ use crate::ir::{
 use crate::world::TargetKind;
 
 /// Room for containers that come later, restarts included.
-const SPARE_CONTAINERS: u32 = 256;
+const SPARE_CONTAINERS: u32 = 1024;
 /// The most bytes of a value that each cpu has its own of (`PCPU_MIN_UNIT_SIZE` of the kernel).
 const MOST_PER_CPU: u32 = 32 << 10;
 
@@ -40,11 +40,13 @@ pub(super) fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec
         filter = filter.saturating_add(cgroups::MOST);
     }
     let counters = count(Category::ALL.len()) * 8;
+    let undecided = if options.follow { follow::MOST_UNDECIDED } else { 1 };
     vec![
         map("ctp_filter", MapKind::Hash, FilterKey::SIZE, FilterValue::SIZE, filter),
         map("ctp_ring", MapKind::Ring, 0, 0, options.ring_size.max(4096).next_power_of_two()),
         map("ctp_counters", MapKind::PerCpuArray, 4, counters, count(program.probes.len())),
         map("ctp_scalars", MapKind::SharedArray, 4, 8 + 8 * u32::try_from(numbers).unwrap_or(0), 1),
+        map("ctp_undecided", MapKind::Recent, 8, 8, undecided),
     ]
 }
 

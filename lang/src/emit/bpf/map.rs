@@ -17,11 +17,16 @@ pub const COUNTERS: MapId = MapId(2);
 /// One element that the runner maps: 8 bytes, not 0 once `exit()` ran; then 8 bytes per scalar number.
 pub const SCALARS: MapId = MapId(3);
 
+/// Cgroups that nobody has decided about: id of the cgroup, 8 bytes each; how many hits were theirs, as a `u64`.
+pub const UNDECIDED: MapId = MapId(4);
+
 /// Kinds of maps (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
     /// `BPF_MAP_TYPE_HASH`, its elements allocated beforehand.
     Hash,
+    /// `BPF_MAP_TYPE_HASH`, memory taken for the entries that there are.
+    SparseHash,
     /// `BPF_MAP_TYPE_LRU_HASH`: where it is full, the entry not used for longest makes room.
     Recent,
     /// `BPF_MAP_TYPE_ARRAY`
@@ -30,6 +35,8 @@ pub enum MapKind {
     SharedArray,
     /// `BPF_MAP_TYPE_ARRAY`, never written again.
     Constant,
+    /// `BPF_MAP_TYPE_ARRAY`, written by the runner only: constants with names of containers that come later.
+    Table,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
     PerCpuArray,
     /// `BPF_MAP_TYPE_PERCPU_HASH`, its elements allocated beforehand.

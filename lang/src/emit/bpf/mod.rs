@@ -17,6 +17,7 @@ mod env;
 mod expr;
 mod fields;
 mod filter;
+pub mod follow;
 mod frame;
 mod globals;
 mod handler;
@@ -46,7 +47,7 @@ use crate::ir::{
 };
 use crate::source::Span;
 use crate::world::{Container, TargetKind};
-use env::{Env, Rodata};
+use env::{Env, Rodata, Table};
 pub use insn::Insn;
 use layout::{lay_out_globals, standard_maps};
 use map::{GlobalLayout, MapId, MapKind, MapSpec, TextLayout};
@@ -69,13 +70,26 @@ pub struct Options {
     pub origin: bool,
     /// The most hits a second that a probe's handler runs for (`--max-rate`); 0 is no limit.
     pub max_rate: u32,
+    /// Whether containers that come later are looked out for ([`follow`]).
+    pub follow: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { strlen: 256, map_size: 4096, ring_size: 4 << 20, max_steps: 10_000, origin: false, max_rate: 0 }
+        Options {
+            strlen: 256,
+            map_size: 4096,
+            ring_size: 4 << 20,
+            max_steps: 10_000,
+            origin: false,
+            max_rate: 0,
+            follow: false,
+        }
     }
 }
+
+/// How many containers may come later whose names handlers work with in the kernel.
+const NEWCOMERS: usize = 256;
 
 /// What compiling needs to know of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -255,6 +269,14 @@ pub struct Compiled {
     pub levels: Vec<u32>,
     /// Whether tasks of the host count: then new cgroups are to be watched ([`cgroups`]) with the map of their number.
     pub watches_cgroups: Option<MapId>,
+    /// The maps of the program that sees containers coming, where they are looked out for.
+    pub follows: Option<follow::Maps>,
+    /// The map of constants, with the tables of containers in it.
+    constants: MapId,
+    /// Tables of containers, each with its byte offset in the constants.
+    container_tables: Vec<(Table, u32)>,
+    /// For how many containers those have room.
+    container_room: usize,
     /// What is known of each container.
     containers: Vec<ContainerNames>,
     /// The point of each probe as written.
@@ -263,8 +285,19 @@ pub struct Compiled {
     shown: Program,
 }
 
+/// Bytes to be written into the only element of a map of constants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constants {
+    /// The map.
+    pub map: MapId,
+    /// Where in the element.
+    pub offset: usize,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
 /// What handlers can ask of a container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ContainerNames {
     pub(super) name: String,
     pub(super) id: String,
@@ -277,6 +310,27 @@ impl Compiled {
     /// The site of an id.
     pub fn site(&self, id: SiteId) -> Option<&CompiledSite> {
         self.sites.get(id.0 as usize)
+    }
+
+    /// Takes in a container that came later: its index, and what is to be written into the map of constants before its
+    /// tasks count. `None` where there is no room for it.
+    pub fn add_container(&mut self, container: &Container) -> Option<(ContainerIndex, Vec<Constants>)> {
+        let index = self.containers.len();
+        if !self.container_tables.is_empty() && index >= self.container_room {
+            return None;
+        }
+        let names = ContainerNames::of(container);
+        let slot = self.text.slot() as usize;
+        let text = |table: Table| Some(self.text.to_bytes(table.of_container(&names)?.as_bytes(), false));
+        let writes = self
+            .container_tables
+            .iter()
+            .filter_map(|(table, offset)| {
+                Some(Constants { map: self.constants, offset: *offset as usize + index * slot, bytes: text(*table)? })
+            })
+            .collect();
+        self.containers.push(names);
+        Some((ContainerIndex(u32::try_from(index).ok()?), writes))
     }
 
     fn container(&self, index: ContainerIndex) -> Option<&ContainerNames> {
@@ -420,7 +474,8 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
     let rate = (options.max_rate > 0).then(|| Rate { map: MapId(next.saturating_add(2)), most: options.max_rate });
-    let tasks = filter::tasks(program, kernel)?;
+    let tasks = filter::tasks(program, options, kernel)?;
+    let container_room = program.containers.len() + if tasks.follow { NEWCOMERS } else { 0 };
     let (prints, print_numbers) = number_prints(program);
     let env = Env {
         program,
@@ -436,6 +491,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         generations: &generations,
         scratch,
         constants,
+        container_room,
     };
 
     let mut rodata = Rodata::default();
@@ -472,9 +528,11 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         initial: Vec::new(),
         generations: false,
     });
+    let container_tables = rodata.container_tables();
+    let grows = tasks.follow && !container_tables.is_empty();
     maps.push(MapSpec {
         name: "ctp_constants".to_owned(),
-        kind: MapKind::Constant,
+        kind: if grows { MapKind::Table } else { MapKind::Constant },
         key_size: 4,
         value_size: u32::try_from(rodata.bytes.len()).unwrap_or(u32::MAX),
         max_entries: 1,
@@ -488,6 +546,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         maps.push(cgroups::map());
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
     });
+    let follows = tasks.follow.then(|| follow::maps(&mut maps));
     Ok(Compiled {
         maps,
         programs,
@@ -497,6 +556,10 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         text,
         levels: tasks.levels,
         watches_cgroups,
+        follows,
+        constants,
+        container_tables,
+        container_room,
         containers: program.containers.iter().map(ContainerNames::of).collect(),
         points: program.probes.iter().map(|probe| probe.point.clone()).collect(),
         shown: Program { enums: program.enums.clone(), layouts: program.layouts.clone(), ..Program::default() },

@@ -12,6 +12,7 @@ use ctp_lang::ir::{ContainerIndex, FileIndex};
 use ctp_lang::world::{Container, TargetKind};
 
 use super::abi::ANY;
+use super::inode::Inode;
 use super::load::failure;
 use super::perf::Uprobes;
 use super::sys::Map;
@@ -31,6 +32,20 @@ impl Groups {
             self.0.len() - 1
         });
         u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// The groups that a container is in.
+    pub(super) fn of(&self, index: ContainerIndex) -> Vec<u32> {
+        (0u32..).zip(&self.0).filter(|(_, members)| members.contains(&index)).map(|(group, _)| group).collect()
+    }
+
+    /// Takes a container into a group.
+    pub(super) fn join(&mut self, index: ContainerIndex, group: u32) {
+        if let Some(members) = self.0.get_mut(group as usize)
+            && !members.contains(&index)
+        {
+            members.push(index);
+        }
     }
 
     /// Makes the tasks of a target count in all groups it is in.
@@ -95,6 +110,11 @@ pub(super) struct Plan {
     pub(super) cookies: Vec<u64>,
     /// File offsets of the semaphores of marks; 0 where there is none.
     pub(super) semaphores: Vec<u64>,
+    /// The inode, where the kernel told it.
+    pub(super) inode: Option<Inode>,
+    /// Whose inode it is, where it is one container's alone and no file of the program; and whether it may stay probed
+    /// when that has stopped.
+    pub(super) owner: Option<(ContainerIndex, bool)>,
 }
 
 /// Where a handler of a program stands: program, inode, offset, variant.
@@ -102,7 +122,11 @@ type Place = (usize, FileIndex, u64, usize);
 
 /// Plans one link per program and inode: `same` gives files that are known to share one inode one representative. Sites
 /// of one handler at one offset of one inode become one, which counts for all their containers.
-pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -> (Vec<Plan>, Groups) {
+pub(super) fn plan(
+    compiled: &Compiled,
+    same: &dyn Fn(FileIndex) -> FileIndex,
+    inode: &dyn Fn(FileIndex) -> Option<Inode>,
+) -> (Vec<Plan>, Groups) {
     let mut groups = Groups::default();
     let program_of = |site: &CompiledSite| {
         let serves =
@@ -139,7 +163,16 @@ pub(super) fn plan(compiled: &Compiled, same: &dyn Fn(FileIndex) -> FileIndex) -
             Some(_) | None => {
                 let files = files.get(&file).cloned().unwrap_or_default();
                 let (offsets, cookies, semaphores) = (vec![offset], vec![cookie], vec![semaphore]);
-                plans.push(Plan { program, file, files, offsets, cookies, semaphores });
+                plans.push(Plan {
+                    program,
+                    file,
+                    files,
+                    offsets,
+                    cookies,
+                    semaphores,
+                    inode: inode(file),
+                    owner: None,
+                });
             }
         }
     }
@@ -194,11 +227,30 @@ pub(super) fn attach(
 }
 
 /// The site that a link's cookie stands for: its lower half.
-fn site_of(cookie: u64, sites: &[CompiledSite]) -> Option<&CompiledSite> {
+pub(super) fn site_of(cookie: u64, sites: &[CompiledSite]) -> Option<&CompiledSite> {
     sites.get(usize::try_from(cookie & u64::from(u32::MAX)).ok()?)
 }
 
+/// The group that a link's cookie stands for: its upper half.
+pub(super) fn group_of(cookie: u64) -> u32 {
+    u32::try_from(cookie >> 32).unwrap_or(u32::MAX)
+}
+
 impl Plan {
+    /// The same for another inode, which is reached through no file of the program.
+    pub(super) fn elsewhere(&self, inode: Option<Inode>, owner: (ContainerIndex, bool)) -> Plan {
+        Plan {
+            program: self.program,
+            file: self.file,
+            files: self.files.clone(),
+            offsets: self.offsets.clone(),
+            cookies: self.cookies.clone(),
+            semaphores: self.semaphores.clone(),
+            inode,
+            owner: Some(owner),
+        }
+    }
+
     /// The plan without the functions that have one of these offsets, with all their addresses (an entry without its
     /// returns is worth nothing); `None` where a probe would lose all it has here.
     fn without(&self, refused: &[u64], sites: &[CompiledSite]) -> Option<Plan> {
@@ -216,6 +268,8 @@ impl Plan {
             offsets: Vec::new(),
             cookies: Vec::new(),
             semaphores: Vec::new(),
+            inode: self.inode,
+            owner: self.owner,
         };
         for ((offset, cookie), semaphore) in all().filter(|((_, cookie), _)| stays(**cookie)) {
             left.offsets.push(*offset);

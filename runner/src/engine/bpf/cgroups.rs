@@ -20,6 +20,17 @@ use crate::engine::{Failure, HostView, Outcome};
 const MEMBERS: [(&str, &str); 4] =
     [("cgroup", "kn"), ("kernfs_node", "id"), ("cgroup", "root"), ("cgroup_root", "hierarchy_id")];
 
+/// Adds what is asked of a cgroup to what is looked for.
+pub(super) fn want(wanted: &mut btf::Wanted) {
+    wanted.members.extend(MEMBERS);
+}
+
+/// Where the kernel holds what is asked of a cgroup; `None` where it does not tell.
+pub(super) fn offsets(found: &btf::Found) -> Option<CgroupOffsets> {
+    let member = |at: usize| MEMBERS.get(at).and_then(|member| found.members.get(member)).copied();
+    Some(CgroupOffsets { node: member(0)?, node_id: member(1)?, root: member(2)?, hierarchy: member(3)? })
+}
+
 /// A watch on new cgroups.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -45,12 +56,8 @@ impl Watch {
             found.ok_or_else(|| Failure::new(Code::E0403, "a map is missing"))
         };
         let mut wanted = btf::Wanted::default();
-        wanted.members.extend(MEMBERS);
-        let found = facts::look(&wanted);
-        let member = |at: usize| MEMBERS.get(at).and_then(|member| found.members.get(member)).copied();
-        let offsets =
-            || Some(CgroupOffsets { node: member(0)?, node_id: member(1)?, root: member(2)?, hierarchy: member(3)? });
-        let written = offsets().and_then(|offsets| watcher(&offsets, counts));
+        want(&mut wanted);
+        let written = offsets(&facts::look(&wanted)).and_then(|offsets| watcher(&offsets, counts));
         let mut written = written.ok_or_else(|| {
             Failure::new(Code::E0402, "the kernel's BTF does not describe cgroups: `host` needs that")
                 .help("select by container(…), pid(…) or cgroup(…)")

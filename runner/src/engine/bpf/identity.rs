@@ -7,9 +7,7 @@ use std::os::fd::BorrowedFd;
 
 use ctp_lang::ir::{ContainerIndex, FileIndex, Program};
 
-use super::btf::{self, Found};
-use super::facts;
-use super::inode::{self, Inode, Inodes};
+use super::inode::{Inode, Inodes};
 
 /// A container executes another inode than the one that is probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,36 +23,25 @@ pub struct Warning {
 /// How files are found by index.
 type Open<'f, 'a> = &'f dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>;
 
-/// Files of which another has the same size and build id: only those are worth telling apart.
-pub(super) fn alike<'a>(program: &Program, file: Open<'_, 'a>) -> Vec<(FileIndex, BorrowedFd<'a>)> {
-    let known: Vec<_> = (0u32..)
-        .map(FileIndex)
-        .zip(&program.files)
-        .filter_map(|(index, known)| {
-            let descriptor = file(index)?;
-            let size = nix::sys::stat::fstat(descriptor).ok()?.st_size;
-            Some((index, descriptor, (size, known.build_id.clone())))
-        })
-        .collect();
-    let others = |key| known.iter().filter(|(_, _, other)| other == key).count() > 1;
-    known.iter().filter(|(_, _, key)| others(key)).map(|(index, descriptor, _)| (*index, *descriptor)).collect()
+/// The inodes of a program's files, as far as the kernel tells.
+pub(super) fn known(program: &Program, file: Open<'_, '_>, kernel: &Inodes) -> HashMap<FileIndex, Inode> {
+    let files: Vec<_> =
+        (0u32..).map(FileIndex).take(program.files.len()).filter_map(|index| Some((index, file(index)?))).collect();
+    inodes(kernel, &files)
 }
 
 /// For each file that shares its inode with one before it, that one. Where the kernel cannot tell, nothing: then several
 /// links may sit on one inode, which costs time at each hit, and each still counts only its own containers.
-pub(super) fn same(files: &[(FileIndex, BorrowedFd<'_>)], found: &Found) -> HashMap<FileIndex, FileIndex> {
-    if files.is_empty() {
-        return HashMap::new();
-    }
-    let Ok(kernel) = Inodes::load(found) else { return HashMap::new() };
-    let known = inodes(&kernel, files);
+pub(super) fn same(known: &HashMap<FileIndex, Inode>) -> HashMap<FileIndex, FileIndex> {
+    let mut files: Vec<(&FileIndex, &Inode)> = known.iter().collect();
+    files.sort_unstable_by_key(|(file, _)| **file);
     let mut first = HashMap::new();
-    files.iter().filter_map(|(file, _)| Some((*file, *first.entry(*known.get(file)?).or_insert(*file)))).collect()
+    files.into_iter().map(|(file, inode)| (*file, *first.entry(*inode).or_insert(*file))).collect()
 }
 
 /// The containers whose first process executes a file by the path that is probed, but another inode. Takes some
 /// milliseconds.
-pub(super) fn other_inodes(program: &Program, file: Open<'_, '_>) -> Vec<Warning> {
+pub(super) fn other_inodes(program: &Program, file: Open<'_, '_>, kernel: &Inodes) -> Vec<Warning> {
     let mut executing: Vec<Warning> = Vec::new();
     for (_, site) in program.sites() {
         for container in site.containers.iter() {
@@ -67,12 +54,7 @@ pub(super) fn other_inodes(program: &Program, file: Open<'_, '_>) -> Vec<Warning
     }
     let mut files: Vec<_> = executing.iter().filter_map(|one| Some((one.file, file(one.file)?))).collect();
     files.dedup_by_key(|(file, _)| *file);
-    let mut wanted = btf::Wanted::default();
-    inode::want(&mut wanted);
-    let Some(kernel) = (!files.is_empty()).then(|| Inodes::load(&facts::look(&wanted)).ok()).flatten() else {
-        return Vec::new();
-    };
-    let known = inodes(&kernel, &files);
+    let known = inodes(kernel, &files);
     executing.retain(|one| {
         let (Some(probed), Ok(mapped)) = (known.get(&one.file), kernel.of_process(one.pid)) else { return false };
         // A process that ended or executed another file meanwhile says nothing.
@@ -91,15 +73,4 @@ fn inodes(kernel: &Inodes, files: &[(FileIndex, BorrowedFd<'_>)]) -> HashMap<Fil
 /// Whether a process executes the file of a path, as it sees that path.
 fn executes(pid: u32, path: &str) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.as_os_str() == path)
-}
-
-/// Whether two files are one inode below their overlays; `None` where the kernel cannot tell.
-pub(super) fn same_inode(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool> {
-    let mut wanted = btf::Wanted::default();
-    inode::want(&mut wanted);
-    let kernel = Inodes::load(&facts::look(&wanted)).ok()?;
-    match kernel.of_files(&[one, other]).ok()?.as_slice() {
-        [Some(one), Some(other)] => Some(one == other),
-        _ => None,
-    }
 }

@@ -45,7 +45,7 @@ pub(super) fn create_maps(specs: &[MapSpec]) -> Outcome<Vec<Option<Map>>> {
 /// Creates a map; none where it would be empty.
 pub(super) fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
     let fail = |error: io::Error| failure(Code::E0407, &format!("cannot make the map `{}`", spec.name), &error);
-    let empty = matches!(spec.kind, MapKind::TaskStorage | MapKind::Constant) && spec.value_size == 0;
+    let empty = matches!(spec.kind, MapKind::TaskStorage | MapKind::Constant | MapKind::Table) && spec.value_size == 0;
     if empty {
         return Ok(None);
     }
@@ -60,13 +60,17 @@ pub(super) fn create_map(spec: &MapSpec) -> Outcome<Option<Map>> {
     let btf;
     match spec.kind {
         MapKind::Hash => attr.map_type = MAP_TYPE_HASH,
+        MapKind::SparseHash => {
+            attr.map_type = MAP_TYPE_HASH;
+            attr.map_flags = F_NO_PREALLOC;
+        }
         MapKind::Recent => attr.map_type = MAP_TYPE_LRU_HASH,
         MapKind::Array => attr.map_type = MAP_TYPE_ARRAY,
         MapKind::SharedArray => {
             attr.map_type = MAP_TYPE_ARRAY;
             attr.map_flags = F_MMAPABLE;
         }
-        MapKind::Constant => {
+        MapKind::Constant | MapKind::Table => {
             attr.map_type = MAP_TYPE_ARRAY;
             attr.map_flags = F_RDONLY_PROG;
         }

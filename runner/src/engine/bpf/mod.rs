@@ -7,6 +7,7 @@ mod attach;
 mod btf;
 mod cgroups;
 mod facts;
+mod follow;
 mod generations;
 mod globals;
 pub mod grace;
@@ -33,7 +34,7 @@ use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, HostView, Outcome};
+use super::{Counters, Engine, Event, Failure, HostView, Made, Outcome};
 use attach::{Groups, Plan};
 pub use facts::kernel_version;
 pub use identity::Warning;
@@ -82,6 +83,10 @@ pub struct BpfEngine {
     groups: Groups,
     /// Watches new cgroups, where tasks of the host count.
     cgroups: Option<cgroups::Watch>,
+    /// Sees containers come, where they are looked out for.
+    follower: Option<follow::Follower>,
+    /// Tells inodes apart; `None` where the kernel does not.
+    inodes: Option<inode::Inodes>,
     programs: Vec<OwnedFd>,
     /// What is to be attached, each with its links while it is.
     plans: Vec<(Plan, Vec<OwnedFd>)>,
@@ -128,15 +133,17 @@ impl BpfEngine {
         file: &dyn Fn(FileId) -> Option<BorrowedFd<'a>>,
     ) -> Result<BpfEngine, StartError> {
         let by_index = |index: FileIndex| file(program.file(index)?.id);
-        let alike = identity::alike(program, &by_index);
         let mut wanted = btf::Wanted::default();
         facts::want(emit::needs(program, options), &mut wanted);
-        if !alike.is_empty() {
-            inode::want(&mut wanted);
+        inode::want(&mut wanted);
+        if options.follow {
+            cgroups::want(&mut wanted);
         }
         let found = facts::look(&wanted);
+        let inodes = if program.files.is_empty() { None } else { inode::Inodes::load(&found).ok() };
         let compiled = emit::compile(program, options, &facts::facts(&found)).map_err(StartError::Program)?;
-        let same = identity::same(&alike, &found);
+        let known = inodes.as_ref().map(|inodes| identity::known(program, &by_index, inodes)).unwrap_or_default();
+        let same = identity::same(&known);
         let maps = load::create_maps(&compiled.maps)?;
         let map = |id: emit::map::MapId| -> Outcome<&Map> {
             maps.get(id.0 as usize)
@@ -152,7 +159,9 @@ impl BpfEngine {
         let outer = generations::outer(&compiled.maps, &maps)?;
         let load = |program| load::load(program, &maps, &outer, uprobes.kind());
         let programs = compiled.programs.iter().map(load).collect::<Outcome<Vec<_>>>()?;
-        let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file));
+        let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file), &|file| {
+            known.get(&file).copied()
+        });
         let cgroups = match compiled.watches_cgroups {
             Some(counts) => Some(cgroups::Watch::start(&maps, counts)?),
             None => None,
@@ -160,6 +169,7 @@ impl BpfEngine {
         for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
             groups.add(map(FILTER)?, index, container)?;
         }
+        let follower = follow::Follower::start(&compiled, &maps, &found)?;
         Ok(BpfEngine {
             maps,
             outer,
@@ -168,6 +178,8 @@ impl BpfEngine {
             ring,
             groups,
             cgroups,
+            follower,
+            inodes,
             programs,
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes,
@@ -187,8 +199,15 @@ impl BpfEngine {
     }
 
     /// What may keep hits from being seen: containers that execute another inode than the one that is probed.
-    pub fn warnings<'a>(program: &Program, file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>) -> Vec<Warning> {
-        identity::other_inodes(program, file)
+    pub fn warnings<'a>(&self, program: &Program, file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>) -> Vec<Warning> {
+        self.inodes.as_ref().map(|inodes| identity::other_inodes(program, file, inodes)).unwrap_or_default()
+    }
+
+    /// Whether a process executes this very inode.
+    pub fn executes(&self, pid: u32, descriptor: BorrowedFd<'_>) -> bool {
+        let Some(inodes) = &self.inodes else { return false };
+        let known = inodes.of_files(&[descriptor]).ok().and_then(|inodes| inodes.first().copied().flatten());
+        known.is_some_and(|known| inodes.of_process(pid).is_ok_and(|mapped| mapped.contains(&known)))
     }
 
     /// Records that could not be read: always 0, unless there is a bug.
@@ -235,7 +254,7 @@ impl Engine for BpfEngine {
             if exited {
                 return Ok(true);
             }
-            if self.cgroups.as_ref().is_some_and(cgroups::Watch::has_new) {
+            if self.cgroups.as_ref().is_some_and(cgroups::Watch::has_new) || self.has_made() {
                 return Ok(false);
             }
             let left = deadline.map_or(IDLE, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -280,7 +299,10 @@ impl Engine for BpfEngine {
     }
 
     fn same_inode(&self, one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Option<bool> {
-        identity::same_inode(one, other)
+        match self.inodes.as_ref()?.of_files(&[one, other]).ok()?.as_slice() {
+            [Some(one), Some(other)] => Some(one == other),
+            _ => None,
+        }
     }
 
     fn stop(&mut self) -> Outcome<()> {
@@ -334,6 +356,140 @@ impl Engine for BpfEngine {
             )));
         }
         self.groups.add(self.map(FILTER)?, index, container)
+    }
+
+    fn newcomer(&mut self, container: &Container, probes: &[ProbeIndex]) -> Outcome<Option<ContainerIndex>> {
+        let Some((index, writes)) = self.compiled.add_container(container) else { return Ok(None) };
+        for constants in writes {
+            let broken = |error| failure(Code::E0405, "cannot write the name of a container", &error);
+            let map = self.map(constants.map)?;
+            let mut bytes = map.get(&0u32.to_le_bytes()).map_err(broken)?.unwrap_or_default();
+            if let Some(place) = bytes.get_mut(constants.offset..constants.offset + constants.bytes.len()) {
+                place.copy_from_slice(&constants.bytes);
+                map.set(&0u32.to_le_bytes(), &bytes, abi::ANY).map_err(broken)?;
+            }
+        }
+        let sites = &self.compiled.sites;
+        for cookie in self.plans.iter().flat_map(|(plan, _)| &plan.cookies) {
+            if attach::site_of(*cookie, sites).is_some_and(|site| probes.contains(&site.probe)) {
+                self.groups.join(index, attach::group_of(*cookie));
+            }
+        }
+        Ok(Some(index))
+    }
+
+    fn want(&mut self, path: &str, index: ContainerIndex, pid_level: u32) -> Outcome<bool> {
+        let Some(follower) = &self.follower else { return Ok(false) };
+        let groups = self.groups.of(index);
+        let level = u32::try_from(path.split('/').filter(|part| !part.is_empty()).count()).unwrap_or(u32::MAX);
+        if groups.is_empty() || groups.len() > emit::follow::GROUPS || !self.compiled.levels.contains(&level) {
+            return Ok(false);
+        }
+        follower.want(&self.maps, path, index.0, pid_level, &groups)
+    }
+
+    fn unwant(&mut self, path: &str) -> Outcome<()> {
+        self.follower.as_ref().map_or(Ok(()), |follower| follower.unwant(&self.maps, path))
+    }
+
+    fn has_made(&self) -> bool {
+        self.follower.as_ref().is_some_and(follow::Follower::has_new)
+    }
+
+    fn made(&mut self) -> Outcome<(Vec<Made>, bool)> {
+        self.follower.as_mut().map_or(Ok((Vec::new(), false)), follow::Follower::made)
+    }
+
+    fn decide(&mut self, cgroup: u64) -> Outcome<u64> {
+        self.follower.as_ref().map_or(Ok(0), |follower| follower.decide(&self.maps, cgroup))
+    }
+
+    fn attached_through(&self) -> Vec<FileIndex> {
+        self.plans.iter().map(|(plan, _)| plan.file).collect()
+    }
+
+    fn is_live(&self, file: FileIndex) -> bool {
+        self.plans.iter().any(|(plan, links)| !links.is_empty() && plan.files.contains(&file))
+    }
+
+    fn is_probed(&self, file: FileIndex, descriptor: BorrowedFd<'_>) -> Option<bool> {
+        let known = self.inodes.as_ref()?.of_files(&[descriptor]).ok()?.first().copied()??;
+        let live = self.plans.iter().filter(|(plan, links)| !links.is_empty() && plan.files.contains(&file));
+        Some(live.map(|(plan, _)| plan.inode).any(|inode| inode == Some(known)))
+    }
+
+    fn attach_also(
+        &mut self,
+        file: FileIndex,
+        index: ContainerIndex,
+        descriptor: BorrowedFd<'_>,
+        path: &str,
+        stays: bool,
+    ) -> Outcome<()> {
+        let inode = self.inodes.as_ref().and_then(|inodes| inodes.of_files(&[descriptor]).ok()?.first().copied()?);
+        let sites = &self.compiled.sites;
+        let mine = self.groups.of(index);
+        let all = || self.plans.iter().flat_map(|(plan, _)| &plan.cookies);
+        let probes: Vec<(ProbeIndex, u64)> = all()
+            .filter(|cookie| mine.contains(&attach::group_of(**cookie)))
+            .filter_map(|cookie| attach::site_of(*cookie, sites))
+            .map(|site| (site.probe, site.file_offset))
+            .collect();
+        let there = |(plan, links): &(Plan, Vec<OwnedFd>)| !links.is_empty() && inode.is_some() && plan.inode == inode;
+        let mut cookies: Vec<u64> = Vec::new();
+        for (plan, _) in self.plans.iter_mut().filter(|plan| there(plan)) {
+            cookies.extend(&plan.cookies);
+            // It is no longer one container's alone.
+            plan.owner = plan.owner.filter(|(owner, _)| *owner == index);
+        }
+        if !cookies.is_empty() {
+            // Another container's file is this inode: its links count for this one too.
+            for cookie in cookies {
+                let own = |site: &emit::CompiledSite| probes.contains(&(site.probe, site.file_offset));
+                if attach::site_of(cookie, sites).is_some_and(own) {
+                    self.groups.join(index, attach::group_of(cookie));
+                }
+            }
+            return Ok(());
+        }
+        let alike = self.plans.iter().filter(|(plan, _)| plan.files.contains(&file));
+        // Of several plans for files of one build one stands for all: they have the same places.
+        let mut first: Vec<Plan> = Vec::new();
+        for (plan, _) in alike {
+            if !first.iter().any(|known| known.program == plan.program) {
+                first.push(plan.elsewhere(inode, (index, stays)));
+            }
+        }
+        for mut plan in first {
+            let program = self.programs.get(plan.program);
+            let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
+            let links = attach::attach(
+                &mut plan,
+                &self.compiled.sites,
+                program.as_fd(),
+                descriptor,
+                path,
+                &mut self.left_out,
+                self.uprobes,
+            )?;
+            // One that was given up with its container makes room.
+            let unused = |known: &&mut (Plan, Vec<OwnedFd>)| {
+                known.1.is_empty() && known.0.program == plan.program && known.0.files.contains(&file)
+            };
+            match self.plans.iter_mut().find(unused) {
+                Some(known) => *known = (Plan { owner: known.0.owner, ..plan }, links),
+                None => self.plans.push((plan, links)),
+            }
+        }
+        Ok(())
+    }
+
+    fn detach_own(&mut self, index: ContainerIndex, gone: bool) {
+        let own = |plan: &Plan| plan.owner.is_some_and(|(owner, stays)| owner == index && (gone || !stays));
+        attach::detach(
+            self.plans.iter_mut().filter(|(plan, _)| own(plan)).flat_map(|(_, links)| std::mem::take(links)).collect(),
+        );
+        self.plans.retain(|(plan, _)| !own(plan));
     }
 
     fn new_cgroups(&self) -> bool {

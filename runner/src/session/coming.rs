@@ -1,0 +1,374 @@
+//! Owns containers that come while tracing goes on: who they are, whether the program means them, and whether their
+//! files are those that are probed. Their tasks count from the moment on at which the kernel made their cgroup, or at
+//! which this was seen; what was missed is said.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use ctp_lang::ir::{FileIndex, ProbeIndex};
+use ctp_lang::resolve::selects;
+use ctp_lang::syntax::ast::{PointKind, Where};
+use ctp_lang::world::{Cgroup, Container, Place, TargetKind};
+
+use super::files::{Files, Refused, Seen};
+use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word, files_of};
+use crate::container::coming::{Coming, coming};
+use crate::container::{Found, Process, watch};
+use crate::engine::{Engine, Made, Outcome};
+use crate::rootfs::layer::layers;
+use crate::world::live::LiveWorld;
+
+/// After how many looks a container whose files cannot be read is given up: 10 s.
+const TRIES: u32 = 100;
+/// For how long the name of a container that came is asked for.
+const NAMELESS: Duration = Duration::from_secs(10);
+
+impl Targets<'_> {
+    /// A cgroup was made.
+    pub(super) fn came(
+        &mut self,
+        made: Made,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        let Some(path) = &made.path else { return engine.decide(made.id).map(drop) };
+        let known = self.watched.iter().position(|watched| watched.path.as_ref() == Some(path));
+        if let Some(position) = known.filter(|position| self.is_new(*position, made.id)) {
+            let of = self.watched.get(position).map(|watched| watched.found.container.clone());
+            let Some(mut container) = of else { return Ok(()) };
+            let level = container.cgroup.as_ref().map_or(0, |cgroup| cgroup.level);
+            let folder = container.cgroup.map(|cgroup| cgroup.folder).unwrap_or_default();
+            container.cgroup = Some(Cgroup { folder, id: made.id, level });
+            let counts = made.wanted && !made.without_room;
+            return self.came_back(position, container, counts, engine, files, world, said);
+        }
+        if known.is_some() {
+            return engine.decide(made.id).map(drop);
+        }
+        match coming(&self.settings, path, made.id) {
+            Coming::Other => engine.decide(made.id).map(drop),
+            Coming::Container(container) => self.newcomer(path, *container, engine, files, world, said),
+            Coming::Unnamed(container) => {
+                if self.watched.iter().any(|watched| watched.found.container.id == container.id) {
+                    return self.newcomer(path, *container, engine, files, world, said);
+                }
+                self.unnamed.push((path.clone(), *container, Instant::now()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the cgroup of this id is not the one that is known of a container.
+    fn is_new(&self, position: usize, id: u64) -> bool {
+        let known = self.watched.get(position).and_then(|watched| watched.found.container.cgroup.as_ref());
+        known.is_none_or(|known| known.id != id)
+    }
+
+    /// Asks for the names of those that had none yet.
+    pub(super) fn ask_again(
+        &mut self,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        for (path, container, since) in std::mem::take(&mut self.unnamed) {
+            let Some(id) = container.cgroup.as_ref().map(|cgroup| cgroup.id) else { continue };
+            match coming(&self.settings, &path, id) {
+                Coming::Container(named) => self.newcomer(&path, *named, engine, files, world, said)?,
+                Coming::Unnamed(unnamed) if since.elapsed() < NAMELESS => self.unnamed.push((path, *unnamed, since)),
+                // By its id it may still be meant.
+                Coming::Unnamed(unnamed) => self.newcomer(&path, *unnamed, engine, files, world, said)?,
+                Coming::Other => engine.decide(id).map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A container that was there before came again.
+    #[expect(clippy::too_many_arguments, reason = "what a look has at hand")]
+    fn came_back(
+        &mut self,
+        position: usize,
+        container: Container,
+        counts: bool,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        if self.watched.get(position).is_some_and(|watched| !matches!(watched.state, Life::Ended | Life::Gone)) {
+            self.end(position, engine, files, world, said)?;
+        }
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
+        if watched.state == Life::Gone {
+            return Ok(());
+        }
+        watched.found.container = container;
+        let files = files_of(self.program, watched.index);
+        let probed = files.iter().all(|file| engine.is_live(*file));
+        watched.state = Life::Starts(Start { again: true, probed, tries: 0 });
+        if !counts && let Err(failure) = engine.add_container(watched.index, &watched.found.container) {
+            watched.state = Life::Gone;
+            said.words.push(not_traced(&watched.found.container, true, &failure.message));
+        }
+        Ok(())
+    }
+
+    /// A container came that was not there before.
+    fn newcomer(
+        &mut self,
+        path: &str,
+        mut container: Container,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        let Some(cgroup) = container.cgroup.as_ref().map(|cgroup| cgroup.id) else { return Ok(()) };
+        let like = self.watched.iter().find(|watched| watched.found.container.runtime == container.runtime);
+        if let Some(like) = like.or(self.watched.first()).filter(|like| like.found.container.pid_level > 0) {
+            container.pid_level = like.found.container.pid_level;
+        }
+        // The same again under another path, or made anew under the name.
+        let before = self.watched.iter().position(|watched| {
+            let old = &watched.found.container;
+            let named_alike = old.name.is_some() && old.name == container.name && old.pod == container.pod;
+            old.kind == TargetKind::Container
+                && old.runtime == container.runtime
+                && (old.id == container.id || named_alike && watched.state != Life::Runs)
+        });
+        if let Some(position) = before {
+            if let Some(watched) = self.watched.get_mut(position) {
+                if let Some(old) = watched.path.replace(path.to_owned()).filter(|old| old != path) {
+                    engine.unwant(&old)?;
+                }
+                if watched.state == Life::Gone {
+                    watched.state = Life::Ended;
+                }
+            }
+            return self.came_back(position, container, false, engine, files, world, said);
+        }
+        let probes = self.meant_by(&container);
+        if probes.is_empty() {
+            return engine.decide(cgroup).map(drop);
+        }
+        let Some(index) = engine.newcomer(&container, &probes)? else {
+            said.words.push(not_traced(&container, false, "more containers came than handlers can keep apart by name"));
+            return engine.decide(cgroup).map(drop);
+        };
+        self.names.resize(index.0 as usize, String::new());
+        self.names.push(container.display_name().to_owned());
+        if let Err(failure) = engine.add_container(index, &container) {
+            said.words.push(not_traced(&container, false, &failure.message));
+            return engine.decide(cgroup).map(drop);
+        }
+        let found = Found { container, init: Process { pid: 0, start: 0 } };
+        let state = Life::Starts(Start { again: false, probed: true, tries: 0 });
+        self.watched.push(Watched::came(index, found, probes, path, state));
+        Ok(())
+    }
+
+    /// The probes whose selectors mean a container.
+    fn meant_by(&self, container: &Container) -> Vec<ProbeIndex> {
+        let all: Vec<Container> = self.watched.iter().map(|watched| watched.found.container.clone()).collect();
+        let points = (0u32..).map(ProbeIndex).zip(&self.points);
+        points
+            .filter(|(_, point)| point.is_some_and(|point| selects(point, container, &all)))
+            .map(|(probe, _)| probe)
+            .collect()
+    }
+
+    /// Looks for containers that run, are meant, and were not seen coming.
+    pub(super) fn look_around(
+        &mut self,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+        now: &mut Now,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        let all: Vec<Found> = now.listed(&self.settings).to_vec();
+        for found in all {
+            let same = |watched: &Watched| {
+                watched.found.container.id == found.container.id
+                    && watched.found.container.runtime == found.container.runtime
+            };
+            if self.watched.iter().any(same) {
+                continue;
+            }
+            let Some(path) = found.container.cgroup.as_ref().and_then(crate::container::coming::path) else { continue };
+            let id = found.container.id.clone();
+            self.newcomer(&path, found.container, engine, files, world, said)?;
+            let came = self.watched.iter_mut().find(|watched| watched.found.container.id == id);
+            if let Some(Watched { state: Life::Starts(start), .. }) = came {
+                start.probed = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the files of a container that came, once it has them.
+    pub(super) fn verify(
+        &mut self,
+        position: usize,
+        start: Start,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        now: &mut Now,
+        said: &mut Said,
+    ) -> Outcome<()> {
+        let listed = now.listed(&self.settings);
+        let Some(watched) = self.watched.get(position) else { return Ok(()) };
+        let cgroup = watched.found.container.cgroup.as_ref().map(|cgroup| cgroup.id);
+        let Some(back) = watch::successor_in(listed, &watched.found)
+            .filter(|back| back.container.cgroup.as_ref().map(|cgroup| cgroup.id) == cgroup)
+        else {
+            if watched.found.container.cgroup.as_ref().is_some_and(|cgroup| !is_there(cgroup)) {
+                // It has come and gone: its calls were seen, as far as its files are those that are probed.
+                let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
+                self.attached(position, start, missed, None, said);
+            }
+            return Ok(());
+        };
+        let index = watched.index;
+        let (mut problem, mut late) = (None, !start.probed);
+        for (place, among) in self.places(position) {
+            let seen = match files.look(self.program, &place, &among, &back) {
+                Ok(seen) => seen,
+                // Its engine may not have set its root up yet.
+                Err(Refused::Unreadable) if start.tries < TRIES => {
+                    if let Some(watched) = self.watched.get_mut(position) {
+                        watched.state = Life::Starts(Start { tries: start.tries + 1, ..start });
+                    }
+                    return Ok(());
+                }
+                Err(refused) => {
+                    problem = problem.or(Some((refused, place)));
+                    continue;
+                }
+            };
+            if engine.is_probed(seen.file, seen.handle.as_fd()) != Some(true) {
+                late = true;
+                let (seen, stays) = in_layer(seen, &back, engine);
+                engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
+                let own = files_of(self.program, index);
+                if own.contains(&seen.file) && files.open(seen.file).is_none() {
+                    files.replace(seen.file, &seen);
+                }
+            }
+        }
+        let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
+        let level = watched.found.container.pid_level;
+        watched.found = back;
+        if let Some((refused, place)) = problem {
+            let what = match &place {
+                Place::Path(path) => path.as_str(),
+                Place::Exe => "its executable",
+            };
+            let reason = match refused {
+                Refused::OtherBuild => format!("with another build of {what}; run ctp again to check it"),
+                Refused::NotThere => format!("without {what}"),
+                Refused::Unreadable => format!("and {what} cannot be read in it"),
+            };
+            let container = watched.found.container.clone();
+            watched.state = Life::Gone;
+            engine.detach_own(index, true);
+            if let Some(path) = watched.path.take() {
+                engine.unwant(&path)?;
+            }
+            if let Some(cgroup) = cgroup {
+                engine.remove_cgroup(cgroup)?;
+            }
+            said.words.push(not_traced(&container, start.again, &reason));
+            self.release(engine, files);
+            return Ok(());
+        }
+        if late || level != watched.found.container.pid_level {
+            engine.add_container(index, &watched.found.container)?;
+        }
+        if let Some(path) = &watched.path {
+            engine.want(path, index, watched.found.container.pid_level)?;
+        }
+        let since = late.then(|| watched.found.init.age()).flatten();
+        self.attached(position, start, missed, since, said);
+        Ok(())
+    }
+
+    /// Says that a container is traced.
+    fn attached(&mut self, position: usize, start: Start, missed: u64, late: Option<Duration>, said: &mut Said) {
+        let Some(watched) = self.watched.get_mut(position) else { return };
+        watched.state = Life::Runs;
+        let container = &watched.found.container;
+        let name = container.display_name().to_owned();
+        let what = if start.again { "restarted, attached again" } else { "started, attached" };
+        let text = match (late, missed) {
+            (Some(late), _) => {
+                format!(
+                    "{name} {what} {} ms after its first process began: its calls before that were not seen",
+                    late.as_millis()
+                )
+            }
+            (None, 0) => format!("{name} {what}; no call was missed"),
+            (None, missed) => format!("{name} {what}; {} before that not seen", super::summary::counted(missed, "hit")),
+        };
+        let kind = Kind::Attached { again: start.again, missed, late };
+        said.words.push(Word { kind, name, id: container.id.clone(), text });
+    }
+
+    /// The places of files that a container's probes mean, each with the files that are probed for it.
+    fn places(&self, position: usize) -> Vec<(Place, Vec<FileIndex>)> {
+        let mut places: Vec<(Place, Vec<FileIndex>)> = Vec::new();
+        let Some(watched) = self.watched.get(position) else { return places };
+        for probe in &watched.probes {
+            let sites = self.program.sites().filter(|(of, _)| of == probe);
+            let mut among: Vec<FileIndex> = sites.map(|(_, site)| site.file).collect();
+            among.sort_unstable();
+            among.dedup();
+            let point = self.points.get(probe.0 as usize).copied().flatten();
+            let is_exe = point
+                .is_some_and(|point| matches!(&point.kind, PointKind::Site { place: None | Some(Where::Exe(_)), .. }));
+            // Libraries are meant by the paths at which they were found.
+            let mine = files_of(self.program, watched.index);
+            let wanted: Vec<Place> = if is_exe {
+                vec![Place::Exe]
+            } else {
+                let own = |file: &&FileIndex| watched.listed.is_none() || mine.contains(file);
+                let paths = among.iter().filter(own).filter_map(|file| self.program.file(*file));
+                paths.map(|file| Place::Path(file.path.clone())).collect()
+            };
+            for place in wanted {
+                match places.iter_mut().find(|(known, _)| *known == place) {
+                    Some((_, files)) => files.extend(among.iter().copied()),
+                    None => places.push((place, among.clone())),
+                }
+            }
+        }
+        places
+    }
+}
+
+/// The layer's own file in the place of one that was opened through the container's overlay, where it is visible here,
+/// and whether it is that.
+fn in_layer(seen: Seen, found: &Found, engine: &dyn Engine) -> (Seen, bool) {
+    let Ok(process) = found.init.dir() else { return (seen, false) };
+    let same = |layer: &std::fs::File| engine.same_inode(layer.as_fd(), seen.handle.as_fd()) == Some(true);
+    match layers(&process, &seen.path).into_iter().find(same) {
+        Some(layer) => (Seen { handle: layer.into(), ..seen }, true),
+        None => (seen, false),
+    }
+}
+
+fn is_there(cgroup: &Cgroup) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(&cgroup.folder).is_ok_and(|metadata| metadata.ino() == cgroup.id)
+}
+
+fn not_traced(container: &Container, again: bool, why: &str) -> Word {
+    let name = container.display_name().to_owned();
+    let text = format!("{name} {} {why}: not traced", if again { "restarted" } else { "started" });
+    Word { kind: Kind::NotTraced, name, id: container.id.clone(), text }
+}

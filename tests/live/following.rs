@@ -1,0 +1,165 @@
+//! Containers that come while ctp traces: restarted, started anew, changed under their process. Each call that their
+//! programs say they made is either reported or said to be missed, and of those whose file was probed none is missed.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::ctp::Running;
+use ctp_tests::docker::{Container, Image, docker};
+use ctp_tests::unique;
+use serde_json::Value;
+
+use crate::jsonl::{against_schema, of_type, parsed};
+
+fn image() -> Image {
+    Image::new(&Binary::compile("burst.c", Compiler::Gcc, &["-g", "-O2"]), "/app/burst")
+}
+
+/// Calls that a container's program says it made, all its runs together, once the last run has made them.
+fn called(container: &Container, runs: usize) -> u64 {
+    for _ in 0..600 {
+        let printed = container.printed();
+        if printed.len() >= runs {
+            return printed.iter().map(|line| line.strip_prefix("called ").unwrap().parse::<u64>().unwrap()).sum();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} did not call", container.name());
+}
+
+/// What was counted, by name; hits said to be missed, by name.
+struct Seen {
+    counted: BTreeMap<String, u64>,
+    missed: BTreeMap<String, u64>,
+    lines: Vec<Value>,
+}
+
+fn seen(output: &str) -> Seen {
+    assert_eq!(against_schema(output), "");
+    let lines = parsed(output);
+    let counted = of_type(&lines, "map")[0]["entries"].as_array().unwrap().iter();
+    let counted = counted.map(|entry| (entry["key"][0].as_str().unwrap().to_owned(), entry["value"].as_u64().unwrap()));
+    let counted = counted.collect();
+    let mut missed = BTreeMap::new();
+    for line in of_type(&lines, "attached").into_iter().skip(1).chain(of_type(&lines, "restarted")) {
+        assert!(line.get("late_ms").is_none(), "{line}");
+        *missed.entry(line["containers"][0]["name"].as_str().unwrap().to_owned()).or_insert(0) +=
+            line["missed"].as_u64().unwrap();
+    }
+    Seen { counted, missed, lines }
+}
+
+#[test]
+fn restarted_containers_and_new_ones_of_the_glob_lose_no_call() {
+    let image = image();
+    let base = unique::name();
+    let start = |name: &str, calls: &str| Container::detached_as(&image, &format!("{base}-{name}"), &[calls]);
+    let (web, neighbour) = (start("web-1", "1000"), start("db", "1000"));
+    let before = called(&web, 1);
+
+    let mut ctp = Running::attached_with(&[
+        "run",
+        "--output",
+        "jsonl",
+        "-e",
+        &format!(r#"global calls; probe container("{base}-web-*"):/app/burst.fn("f") {{ calls[container()]++ }}"#),
+    ]);
+    for _ in 0..3 {
+        docker(&["restart", "--time", "0", web.name()]);
+        docker(&["restart", "--time", "0", neighbour.name()]);
+        ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+    }
+    let new = [start("web-2", "1234"), start("web-3", "77"), start("other", "5000")];
+    for one in &new[..2] {
+        ctp.wait_for_stderr(&format!("ctp: {} started", one.name()));
+    }
+    let printed = [called(&web, 4) - before, called(&new[0], 1), called(&new[1], 1)];
+    called(&new[2], 1);
+    let output = ctp.interrupt();
+
+    let seen = seen(&output.stdout);
+    // Which containers those are the kernel knew: it let them in before they ran.
+    assert_eq!(seen.missed[web.name()], 0, "{}", output.stderr);
+    for (container, printed) in [&web, &new[0], &new[1]].into_iter().zip(printed) {
+        let (name, nothing) = (container.name(), 0);
+        let counted = seen.counted.get(name).unwrap_or(&nothing);
+        assert_eq!(counted + seen.missed[name], printed, "{name}: {}", output.stderr);
+    }
+    assert_eq!(seen.missed.len(), 3, "{}", output.stderr);
+    assert!(seen.counted.keys().all(|name| seen.missed.contains_key(name)), "{:?}", seen.counted);
+    assert_eq!(of_type(&seen.lines, "restarted").len(), 3);
+    let gone = of_type(&seen.lines, "gone");
+    assert!(gone.len() == 3 && gone.iter().all(|line| line["container"] == web.name() && line["waits"] == true));
+}
+
+#[test]
+fn one_that_is_made_anew_under_the_name_is_traced_again() {
+    let image = image();
+    let name = unique::name();
+    let web = Container::detached_as(&image, &name, &["100"]);
+    called(&web, 1);
+    let mut ctp = Running::attached_with(&[
+        "run",
+        "--output",
+        "jsonl",
+        "-e",
+        &format!(r#"global calls; probe container("{name}"):/app/burst.fn("f") {{ calls[container()]++ }}"#),
+    ]);
+    docker(&["rename", &name, &format!("{name}-old")]);
+    docker(&["kill", &format!("{name}-old")]);
+    ctp.wait_for_stderr(&format!("ctp: {name} ended"));
+    let again = Container::detached_as(&image, &name, &["321"]);
+    ctp.wait_for_stderr(&format!("ctp: {name} restarted"));
+    let printed = called(&again, 1);
+    let output = ctp.interrupt();
+    docker(&["rm", "--force", &format!("{name}-old")]);
+    drop(web);
+
+    let seen = seen(&output.stdout);
+    assert_eq!(seen.counted.get(&name).unwrap_or(&0) + seen.missed[&name], printed, "{}", output.stderr);
+}
+
+#[test]
+fn what_starts_with_another_build_is_said_not_to_be_traced() {
+    let (image, other) =
+        (image(), Image::new(&Binary::compile("burst.c", Compiler::Gcc, &["-g", "-O0"]), "/app/burst"));
+    let base = unique::name();
+    let web = Container::detached_as(&image, &format!("{base}-1"), &["10"]);
+    called(&web, 1);
+    let mut ctp = Running::attached(&format!(
+        r#"global calls; probe container("{base}-*"):/app/burst.fn("f") {{ calls[container()]++ }}"#
+    ));
+    let new = Container::detached_as(&other, &format!("{base}-2"), &["10"]);
+    let said = ctp.wait_for_stderr(&format!("ctp: {} started", new.name()));
+    assert!(said.contains("another build of /app/burst") && said.ends_with(": not traced"), "{said}");
+    assert_eq!(ctp.interrupt().code, Some(0));
+}
+
+/// After `chmod` of the running program its path leads to a copy, and what runs is the image's file still.
+#[test]
+fn a_program_whose_file_was_changed_while_it_runs() {
+    let image = Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app");
+    let (mut web, mut neighbour) = (Container::driven(&image), Container::driven(&image));
+    let file = format!("/proc/{}/root/app/test_app", web.pid());
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o750)).unwrap();
+
+    let mut ctp = Running::attached(&format!(
+        r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("my_function was called with %d\n", $arg) }}"#,
+        web.name()
+    ));
+    web.call(20);
+    neighbour.call(30);
+    let mut printed = web.printed();
+    assert_eq!(printed.len(), 20);
+    // What starts in it now executes the copy.
+    docker(&["exec", "--detach", web.name(), "/app/test_app", "1000000"]);
+    let first = "my_function was called with 0";
+    printed.push(first.to_owned());
+    for _ in 0..2 {
+        ctp.wait_for_stdout(|line| line == first);
+    }
+    assert_eq!(ctp.interrupt().lines(), printed);
+    assert_eq!(neighbour.printed().len(), 30);
+}
