@@ -15,6 +15,7 @@ pub mod library;
 pub mod render;
 pub mod resolve;
 pub mod source;
+pub mod stack;
 pub mod stats;
 pub mod syntax;
 pub mod value;

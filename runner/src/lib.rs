@@ -11,5 +11,6 @@ pub mod privileges;
 pub mod report;
 pub mod rootfs;
 pub mod session;
+pub mod stacks;
 pub mod symbols;
 pub mod world;

@@ -168,7 +168,7 @@ impl<'a> Case<'a> {
     pub(crate) fn probe_handler(mut self, at: &[(usize, &str, &[u32])], handler: Handler) -> Self {
         let sites = at.iter().map(|(file, function, containers)| self.site(*file, function, containers)).collect();
         let point = format!("probe {}", self.program.probes.len());
-        let kind = ProbeKind::Sites(vec![Variant { sites, handler, returns: None }]);
+        let kind = ProbeKind::Sites(vec![Variant { sites, handler, returns: None, frame: None }]);
         self.program.probes.push(Probe { point, span: span(), kind });
         self
     }

@@ -196,7 +196,7 @@ fn the_return_of_a_function_with_a_hostile_name_is_refused() {
         let frame = expr(Ty::Int, ExprKind::Int(8));
         returned.exits = Some(Exits { frame, places: Vec::new(), unwinds: false });
         let handler = handler(vec![print(vec![words("returned\n")])]);
-        let variant = Variant { sites: vec![returned], handler, returns: Some(Returns::default()) };
+        let variant = Variant { sites: vec![returned], handler, returns: Some(Returns::default()), frame: None };
         let emitted = emit(&program(vec![variants(vec![variant])]), &sources(""), &Options::default());
         if nasty.bytes().all(|byte| byte.is_ascii_digit()) {
             assert!(emitted.is_ok(), "{name:?} is a plain name");

@@ -92,11 +92,13 @@ fn instances_with_different_code_go_by_address_and_compute_their_values() {
     let variant = |pc: u64, register: u16| Variant {
         sites: vec![site("small", pc, inlined("main"), AddressRule::InlineEntry)],
         returns: None,
+        frame: None,
         handler: handler(vec![print(vec![shown(in_register("x", register), Show::Signed), words("\n")])]),
     };
     let lone = Variant {
         sites: vec![site("small", at[1], inlined("main"), AddressRule::InlineEntry)],
         returns: None,
+        frame: None,
         handler: handler(vec![print(vec![words("<optimized out>\n")])]),
     };
     let (text, _) = translated(&program(vec![variants(vec![variant(at[0], 3), lone])]), &Options::default(), &sample);

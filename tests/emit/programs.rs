@@ -70,7 +70,7 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
 
 /// A probe of sites that all run the same.
 pub(crate) fn probe(sites: Vec<Site>, body: Vec<Stmt>) -> Probe {
-    variants(vec![Variant { sites, handler: handler(body), returns: None }])
+    variants(vec![Variant { sites, handler: handler(body), returns: None, frame: None }])
 }
 
 /// A handler without locals and condition.

@@ -14,7 +14,7 @@ use crate::syntax::ast;
 use crate::value::Value;
 
 /// How many frames `ustack()` has at most where it does not say.
-const FRAMES: u8 = 32;
+const FRAMES: u8 = MOST_FRAMES;
 /// The most frames `ustack(n)` may ask for: what the kernel keeps of a stack (`kernel.perf_event_max_stack`).
 const MOST_FRAMES: u8 = 127;
 
@@ -229,7 +229,7 @@ fn folded(which: Library, operands: Vec<Expr>, ty: Ty, span: Span) -> ExprKind {
         match interpret::evaluate(&call, &mut super::Nothing) {
             Ok(Value::Int(number)) => return ExprKind::Int(number),
             Ok(Value::Str { bytes, truncated: false }) => return ExprKind::Str(bytes),
-            Ok(Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_)) | Err(_) => {}
+            Ok(Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_)) | Err(_) => {}
         }
     }
     call.kind

@@ -164,7 +164,7 @@ impl Checker<'_> {
         match interpret::evaluate(&typed.value, &mut Nothing) {
             Ok(Value::Int(number)) => Some(Constant::Int(number)),
             Ok(Value::Str { bytes, .. }) => Some(Constant::Str(bytes)),
-            Ok(Value::Fault | Value::Stats(_) | Value::Table(_))
+            Ok(Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_))
             | Err(interpret::Stop::Fault(_) | interpret::Stop::StepLimit(_) | interpret::Stop::NotHere(_)) => {
                 self.report(scope::not_constant(expr.span));
                 None

@@ -118,12 +118,14 @@ pub fn check(
         names_said: HashMap::new(),
         saving: returns::Saving::default(),
         errors: 0,
+        functions_ask_caller: false,
     };
     checker.names(files);
     checker.signatures(files);
     checker.constants(files);
     checker.declarations(files);
     let functions = checker.lower_functions(files);
+    checker.functions_ask_caller = functions.iter().any(|function| returns::asks_caller(&function.body));
     let mut probes = Vec::new();
     for item in files.iter().flat_map(|file| &file.items) {
         if let ItemKind::Probe(probe) = &item.kind {
@@ -157,6 +159,8 @@ pub fn check(
 
 /// What is known while a program is checked.
 struct Checker<'a> {
+    /// Whether some function of the program asks for the caller of whatever was hit.
+    functions_ask_caller: bool,
     sources: &'a Sources,
     resolver: Resolver<'a>,
     globals: Vec<GlobalUse>,
@@ -439,9 +443,12 @@ impl<'a> Checker<'a> {
                         )),
                     );
                 }
-                match variants.iter_mut().find(|variant| variant.handler == handler && variant.returns == returns) {
+                let frame = self.frame_for(&handler, found, site, point);
+                let same =
+                    |known: &&mut Variant| known.handler == handler && known.returns == returns && known.frame == frame;
+                match variants.iter_mut().find(same) {
                     Some(variant) => variant.sites.push(lowered),
-                    None => variants.push(Variant { sites: vec![lowered], handler, returns }),
+                    None => variants.push(Variant { sites: vec![lowered], handler, returns, frame }),
                 }
             }
         }

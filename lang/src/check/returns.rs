@@ -249,6 +249,13 @@ impl Checker<'_> {
         Returns { saved, elapsed }
     }
 
+    /// The canonical frame address at a site, where a handler asks for its caller and it is known.
+    pub(super) fn frame_for(&self, handler: &Handler, found: &Match, site: &facts::Site, point: Span) -> Option<Expr> {
+        let asks = self.functions_ask_caller || asks_caller(&handler.body);
+        let frame = if asks { found.module.frame(site) } else { None };
+        frame.map(|frame| place::computed(&frame, point))
+    }
+
     /// Where the calls end that pass a site. A function that a glob matched and that cannot be probed so is left out
     /// with a warning (`Ok(None)`); one that was named is an error.
     pub(super) fn exits(&mut self, found: &Match, site: &facts::Site, point: Span) -> Result<Option<ir::Exits>, ()> {
@@ -292,6 +299,13 @@ impl Checker<'_> {
         self.report(problem);
         if found.glob { Ok(None) } else { Err(()) }
     }
+}
+
+/// Whether statements ask for the caller of what was hit.
+pub(super) fn asks_caller(body: &[ir::Stmt]) -> bool {
+    let mut asks = false;
+    ir::visit_expressions(body, &mut |expr| asks |= matches!(expr.kind, ExprKind::Context(Context::Caller)));
+    asks
 }
 
 /// What a function returns, in rax; `None` where it returns nothing or its type is not known.

@@ -190,7 +190,8 @@ fn at_a_site(program: &Program) -> Program {
                 semaphore: None,
                 exits: None,
             };
-            let variant = crate::ir::Variant { sites: vec![site], handler: handler.clone(), returns: None };
+            let variant =
+                crate::ir::Variant { sites: vec![site], handler: handler.clone(), returns: None, frame: None };
             probe.kind = ProbeKind::Sites(vec![variant]);
         }
     }

@@ -47,7 +47,11 @@ impl Frames {
         Ok(frames)
     }
 
-    fn section(&self) -> gimli::EhFrame<Raw<'_>> {
+    pub(super) fn bases(&self) -> &BaseAddresses {
+        &self.bases
+    }
+
+    pub(super) fn section(&self) -> gimli::EhFrame<Raw<'_>> {
         let mut section = gimli::EhFrame::new(&self.eh_frame, LittleEndian);
         section.set_address_size(8);
         section
@@ -83,19 +87,30 @@ impl Frames {
         self.in_eh_frame(address).or_else(|| self.in_debug_frame(address))
     }
 
-    fn in_eh_frame(&self, address: u64) -> Option<Cfa> {
+    /// The description in `.eh_frame` that covers an address.
+    pub(super) fn description(&self, address: u64) -> Option<gimli::FrameDescriptionEntry<Raw<'_>>> {
         let after = self.index.partition_point(|(low, _, _)| *low <= address);
         let (_, _, offset) = self.index.get(after.checked_sub(1)?).filter(|(_, high, _)| address < *high)?;
+        self.section().fde_from_offset(&self.bases, EhFrameOffset(*offset), UnwindSection::cie_from_offset).ok()
+    }
+
+    /// The section `.debug_frame`.
+    pub(super) fn debug_section(&self) -> gimli::DebugFrame<Raw<'_>> {
+        let mut section = gimli::DebugFrame::new(&self.debug_frame, LittleEndian);
+        section.set_address_size(8);
+        section
+    }
+
+    fn in_eh_frame(&self, address: u64) -> Option<Cfa> {
+        let fde = self.description(address)?;
         let section = self.section();
-        let fde = section.fde_from_offset(&self.bases, EhFrameOffset(*offset), UnwindSection::cie_from_offset).ok()?;
         let mut context = gimli::UnwindContext::new();
         let row = fde.unwind_info_for_address(&section, &self.bases, &mut context, address).ok()?;
         rule(row.cfa(), &section)
     }
 
     fn in_debug_frame(&self, address: u64) -> Option<Cfa> {
-        let mut section = gimli::DebugFrame::new(&self.debug_frame, LittleEndian);
-        section.set_address_size(8);
+        let section = self.debug_section();
         let mut context = gimli::UnwindContext::new();
         let row = section
             .unwind_info_for_address(&self.bases, &mut context, address, gimli::DebugFrame::cie_from_offset)
@@ -104,7 +119,7 @@ impl Frames {
     }
 }
 
-fn rule<'a, S: UnwindSection<Raw<'a>>>(rule: &gimli::CfaRule<usize>, section: &S) -> Option<Cfa> {
+pub(super) fn rule<'a, S: UnwindSection<Raw<'a>>>(rule: &gimli::CfaRule<usize>, section: &S) -> Option<Cfa> {
     match rule {
         gimli::CfaRule::RegisterAndOffset { register, offset } => Some(Cfa::Offset(register.0, *offset)),
         gimli::CfaRule::Expression(expression) => {

@@ -124,8 +124,8 @@ impl Source<'_> {
     }
 
     /// The CFA at the site.
-    fn frame(&self, site: &Site) -> Result<Compute, NoExits> {
-        if site.address.saturating_sub(site.passed) == site.entry {
+    pub(super) fn frame(&self, site: &Site) -> Result<Compute, NoExits> {
+        if site.address.saturating_sub(site.passed) == site.entry && !matches!(site.kind, SiteKind::Inlined { .. }) {
             // Nothing but the return address has been pushed; what was passed over leaves the stack pointer alone.
             return Ok(plus(Compute::Register(RSP), 8));
         }

@@ -34,7 +34,9 @@ mod stripped;
 mod symbols;
 mod types;
 mod units;
+pub mod unwind;
 mod variables;
+mod whereabouts;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -53,6 +55,7 @@ use search::Query;
 use stripped::Stripped;
 use symbols::Symbols;
 use units::Debug;
+pub use whereabouts::Whereabouts;
 
 /// An ELF file opened for reading: its identity, and look-ups of functions, types and values in it.
 pub struct Module {
@@ -63,6 +66,7 @@ pub struct Module {
     dwarf: OnceLock<Result<Dwarf, DebugError>>,
     symbols: OnceLock<Result<Symbols, DebugError>>,
     frames: OnceLock<Result<Frames, DebugError>>,
+    rows: unwind::Rows,
     types: Mutex<HashMap<TypeId, Result<Type, DebugError>>>,
 }
 
@@ -94,6 +98,7 @@ impl Module {
             dwarf: OnceLock::new(),
             symbols: OnceLock::new(),
             frames: OnceLock::new(),
+            rows: unwind::Rows::default(),
             types: Mutex::default(),
         })
     }
@@ -416,6 +421,22 @@ impl Module {
         let unwinds = self.unwinds();
         let (symbols, frames) = (self.symbols().ok(), self.frames().ok());
         exits::Source { bytes: &*self.own.bytes, elf: &self.own.elf, symbols, frames, unwinds }.exits(site)
+    }
+
+    /// The canonical frame address of the call that is at a site; `None` where nothing tells it. Of an inlined instance
+    /// it is that of the function around it.
+    pub fn frame(&self, site: &Site) -> Option<facts::Compute> {
+        let frames = self.frames().ok();
+        let bytes = &*self.own.bytes;
+        exits::Source { bytes, elf: &self.own.elf, symbols: None, frames, unwinds: false }.frame(site).ok()
+    }
+
+    /// The link-time address of a byte of the file that is mapped as code.
+    pub fn address_of(&self, file_offset: u64) -> Option<u64> {
+        self.own.elf.segments.iter().filter(|segment| segment.executable).find_map(|segment| {
+            let into = file_offset.checked_sub(segment.offset)?;
+            (into < segment.file_size).then(|| segment.address.checked_add(into)).flatten()
+        })
     }
 
     /// Whether an exception or a panic may unwind through its functions: it has tables of landing pads, or calls the

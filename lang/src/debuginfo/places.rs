@@ -23,10 +23,10 @@ pub(super) struct Wanted {
 }
 
 /// The code an address belongs to: the function, and the inlined instances around it, outermost first.
-struct Around<'a> {
+pub(super) struct Around<'a> {
     unit: Rc<Unit<'a>>,
-    host: DieId,
-    inlined: Vec<Die<'a>>,
+    pub(super) host: DieId,
+    pub(super) inlined: Vec<Die<'a>>,
 }
 
 impl<'a> Builder<'_, 'a> {
@@ -162,6 +162,16 @@ impl<'a> Builder<'_, 'a> {
 
 fn holds(ranges: &[(u64, u64)], address: u64) -> bool {
     ranges.iter().any(|(low, high)| (*low..*high).contains(&address))
+}
+
+/// The code around one address of a unit.
+pub(super) fn around_address<'a>(
+    debug: &Debug<'a>,
+    unit: &Rc<Unit<'a>>,
+    address: u64,
+) -> Result<Option<Around<'a>>, DebugError> {
+    let wanted = Wanted { address, rule: AddressRule::Address, behind_prologue: false, line: None };
+    Ok(around(debug, unit, &[wanted])?.pop().flatten())
 }
 
 /// For each address the code around it, found in one pass over the unit.

@@ -58,9 +58,9 @@ impl Symbols {
         })
     }
 
-    /// The defined functions at an address.
-    pub(super) fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
-        let index = self.by_address.get_or_init(|| {
+    /// The symbols by address.
+    fn index(&self) -> &[(u64, usize, usize)] {
+        self.by_address.get_or_init(|| {
             let mut index = Vec::new();
             for (table, (symbols, _)) in self.tables.iter().enumerate() {
                 let addresses = symbols.chunks_exact(SYMBOL).map(|symbol| u64_at(symbol, 8).unwrap_or(0));
@@ -68,13 +68,29 @@ impl Symbols {
             }
             index.sort_unstable();
             index
-        });
+        })
+    }
+
+    fn indexed(&self, (_, table, at): (u64, usize, usize)) -> Option<Symbol<'_>> {
+        let (symbols, strings) = self.tables.get(table)?;
+        function(symbols.get(at..at + SYMBOL)?, strings)
+    }
+
+    /// The defined functions at an address.
+    pub(super) fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
+        let index = self.index();
         let first = index.partition_point(|(own, _, _)| *own < address);
         let here = index.get(first..).unwrap_or_default().iter().take_while(move |(own, _, _)| *own == address);
-        here.filter_map(|(_, table, at)| {
-            let (symbols, strings) = self.tables.get(*table)?;
-            function(symbols.get(*at..*at + SYMBOL)?, strings)
-        })
+        here.filter_map(|one| self.indexed(*one))
+    }
+
+    /// The defined functions at an address or before it, the nearest first; of those at one address, the first of the
+    /// tables first.
+    pub(super) fn before(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
+        let index = self.index();
+        let behind = index.partition_point(|(own, _, _)| *own <= address);
+        let before = index.get(..behind).unwrap_or_default().chunk_by(|(one, _, _), (other, _, _)| one == other);
+        before.rev().flatten().filter_map(|one| self.indexed(*one))
     }
 
     /// The link-time address of a variable.

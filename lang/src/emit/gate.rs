@@ -106,7 +106,7 @@ fn body(statements: &[Stmt], found: &mut Vec<(Construct, Span)>) {
             Stmt::Aggregate { span, .. } => found.push((Construct::Aggregate, *span)),
             Stmt::Print(print) => {
                 match &print.kind {
-                    PrintKind::Text => {}
+                    PrintKind::Text | PrintKind::Keep(_) => {}
                     PrintKind::Event(_) => found.push((Construct::Event, print.span)),
                     PrintKind::Error => found.push((Construct::Error, print.span)),
                 }

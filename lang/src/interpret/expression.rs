@@ -13,7 +13,9 @@ impl Interpreter<'_, '_> {
     pub(super) fn int(&mut self, expr: &Expr) -> Result<i64> {
         match self.value(expr)? {
             Value::Int(number) => Ok(number),
-            Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_) => Err(Stop::Fault(expr.span).into()),
+            Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_) => {
+                Err(Stop::Fault(expr.span).into())
+            }
         }
     }
 
@@ -75,7 +77,12 @@ impl Interpreter<'_, '_> {
 
     fn compare(&mut self, op: CompareOp, left: &Expr, right: &Expr) -> Result<Value> {
         let (left, right) = (self.value(left)?, self.value(right)?);
-        Ok(Value::Int(i64::from(holds(op, compare(&left, &right)))))
+        let order = match (left, right) {
+            // Two stacks are compared frame by frame.
+            (left @ Value::Stack(_), right @ Value::Stack(_)) => left.cmp(&right),
+            (left, right) => compare(&left.as_text(), &right.as_text()),
+        };
+        Ok(Value::Int(i64::from(holds(op, order))))
     }
 
     fn logic(&mut self, and: bool, left: &Expr, right: &Expr) -> Result<Value> {
@@ -187,7 +194,7 @@ impl Interpreter<'_, '_> {
     }
 
     fn library(&mut self, function: Library, arguments: &[Expr], span: Span) -> Result<Value> {
-        let arguments = self.values(arguments)?;
+        let arguments: Vec<Value> = self.values(arguments)?.into_iter().map(Value::as_text).collect();
         let given = match (function, arguments.as_slice()) {
             (Library::Sample, [Value::Int(number)]) => {
                 let one_in = u64::try_from(*number).unwrap_or(0);
@@ -212,12 +219,12 @@ impl Interpreter<'_, '_> {
     fn concat(&mut self, parts: &[Expr]) -> Result<Value> {
         let (mut text, mut cut) = (Vec::new(), false);
         for part in parts {
-            match self.value(part)? {
+            match self.value(part)?.as_text() {
                 Value::Str { bytes, truncated } => {
                     text.extend(bytes);
                     cut |= truncated;
                 }
-                Value::Int(_) | Value::Fault | Value::Stats(_) | Value::Table(_) => {
+                Value::Int(_) | Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_) => {
                     return Err(Stop::Fault(part.span).into());
                 }
             }

@@ -9,7 +9,7 @@ use crate::value::{Value, sort_entries};
 fn answer(value: &Value, op: StatOp) -> Value {
     match value {
         Value::Stats(stats) => stats.ask(op).map_or(Value::Fault, Value::Int),
-        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => Value::Fault,
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => Value::Fault,
     }
 }
 

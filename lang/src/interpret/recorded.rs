@@ -139,7 +139,7 @@ impl Machine for Recorded<'_> {
     fn stats(&mut self, global: GlobalIndex, keys: &[Value]) -> Option<Stats> {
         match self.globals.get(&(global, keys.to_vec()))? {
             Value::Stats(stats) => Some(stats.as_ref().clone()),
-            Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => None,
+            Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => None,
         }
     }
 

@@ -103,7 +103,7 @@ impl<'p> Interpreter<'_, 'p> {
             if let Some(local) = foreach.value {
                 let value = match value {
                     Value::Stats(stats) => Value::Int(stats.count.cast_signed()),
-                    Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => value,
+                    Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => value,
                 };
                 self.set_local(local, value);
             }
@@ -151,6 +151,6 @@ fn sort(entries: &mut [(Vec<Value>, Value)], order: Option<ForeachOrder>) {
 fn rank(value: &Value, op: StatOp) -> Option<Value> {
     match value {
         Value::Stats(stats) => stats.ask(op).map(Value::Int),
-        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => Some(value.clone()),
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => Some(value.clone()),
     }
 }

@@ -12,6 +12,20 @@ pub enum PrintKind {
     Event(Vec<String>),
     /// A message that ends the run as failed (`error("…")`); [`super::Stmt::Exit`] follows.
     Error,
+    /// No output: a change of a map that an engine holds outside the kernel. The pieces are the parts of its key and the
+    /// operand. Only engines make it.
+    Keep(Keep),
+}
+
+/// A change of a map that is held outside the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The entry becomes the operand.
+    Set(GlobalIndex),
+    /// It grows by the operand.
+    Add(GlobalIndex),
+    /// It is fed with the operand (`<<<`).
+    Feed(GlobalIndex),
 }
 
 /// One output statement.

@@ -44,6 +44,9 @@ pub struct Variant {
     pub handler: Handler,
     /// What a return probe keeps of each call from its entry on; `None` for probes that fire at the site itself.
     pub returns: Option<Returns>,
+    /// The canonical frame address at the sites (the return address lies 8 bytes below), where the handler asks for its
+    /// caller and the address is known.
+    pub frame: Option<Expr>,
 }
 
 /// What a return probe keeps of each call.

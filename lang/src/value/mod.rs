@@ -8,9 +8,12 @@ mod table;
 mod tests;
 mod whole;
 
+use std::sync::Arc;
+
 use crate::ir::{
     EnumNames, FloatForm, GlobalIndex, GlobalKind, Linear, Piece, Print, PrintKind, Program, Show, Spec, Whole,
 };
+use crate::stack::Stack;
 use crate::stats::Stats;
 
 pub use float::Float;
@@ -34,6 +37,8 @@ pub enum Value {
     Fault,
     /// An aggregate.
     Stats(Box<Stats>),
+    /// A stack of the traced program.
+    Stack(Arc<Stack>),
     /// The entries of a map or of a map of aggregates, each a key (empty for what has none) and a value: what a
     /// histogram or a table is drawn from.
     Table(Vec<(Vec<Value>, Value)>),
@@ -43,6 +48,15 @@ impl Value {
     /// A whole string.
     pub fn str(bytes: impl Into<Vec<u8>>) -> Value {
         Value::Str { bytes: bytes.into(), truncated: false }
+    }
+
+    /// What computes with texts gets of it: of a stack its lines.
+    #[must_use]
+    pub fn as_text(self) -> Value {
+        match self {
+            Value::Stack(stack) => Value::str(stack.text("\n")),
+            Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_) => self,
+        }
     }
 }
 
@@ -60,7 +74,7 @@ pub const OPTIMIZED_OUT: &str = "<optimized out>";
 /// that is missing is written as a fault. An event is one line, `name=value` for each field.
 pub fn write_print(out: &mut Vec<u8>, print: &Print, values: &[Value], program: &Program) {
     match &print.kind {
-        PrintKind::Text | PrintKind::Error => write_pieces(out, &print.pieces, values, program),
+        PrintKind::Text | PrintKind::Error | PrintKind::Keep(_) => write_pieces(out, &print.pieces, values, program),
         PrintKind::Event(names) => {
             for (index, (name, (piece, values))) in names.iter().zip(with_values(&print.pieces, values)).enumerate() {
                 let between = if index == 0 { "" } else { " " };
@@ -112,6 +126,11 @@ pub fn write_piece(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: 
 fn write_field(out: &mut Vec<u8>, piece: &Piece, values: &[Value], program: &Program) {
     match (piece, values.first()) {
         (Piece::Value(shown), Some(value @ Value::Str { .. })) if shown.show == Show::Text => write_literal(out, value),
+        (Piece::Value(_), Some(stack @ Value::Stack(_))) => {
+            out.push(b'[');
+            write_literal(out, stack);
+            out.push(b']');
+        }
         (Piece::Whole(whole), Some(_)) => write_nested(out, &node(whole, values, program), &program.enums),
         (Piece::Histogram { .. } | Piece::Table { .. }, _) => {
             out.push(b'\n');
@@ -149,7 +168,7 @@ pub fn place(program: &Program, global: GlobalIndex, linear: Linear) -> usize {
 fn entries(value: &Value) -> &[(Vec<Value>, Value)] {
     match value {
         Value::Table(entries) => entries,
-        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stats(_) => &[],
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Stats(_) => &[],
     }
 }
 
@@ -166,6 +185,10 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, show: Show, spec: Spec, enu
             } else {
                 pad(out, shown, spec);
             }
+        }
+        Value::Stack(stack) => {
+            let text = stack.text("\n").into_bytes();
+            pad(out, spec.precision.and_then(|most| text.get(..usize::from(most))).unwrap_or(&text), spec);
         }
         // What only stands in tables.
         Value::Stats(_) | Value::Table(_) => pad(out, FAULT.as_bytes(), spec),
@@ -278,6 +301,7 @@ fn write_literal(out: &mut Vec<u8>, value: &Value) {
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         // What only stands in tables is no key.
         Value::Fault | Value::Stats(_) | Value::Table(_) => out.extend_from_slice(FAULT.as_bytes()),
+        Value::Stack(stack) => out.extend_from_slice(stack.text(" < ").as_bytes()),
         Value::Str { bytes, truncated } => {
             write_quoted(out, bytes, b'"');
             if *truncated {

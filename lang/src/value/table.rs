@@ -16,7 +16,9 @@ pub fn write_global(out: &mut Vec<u8>, name: &str, keys: &[Value], value: &Value
 fn write_held(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Stats(stats) => write_stats(out, stats),
-        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => write_literal(out, value),
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => {
+            write_literal(out, value);
+        }
     }
 }
 

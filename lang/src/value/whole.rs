@@ -62,7 +62,7 @@ pub enum Node {
 pub fn decode(layout: &Layout, bytes: &Value, elsewhere: &[Value]) -> Node {
     match bytes {
         Value::Str { bytes, .. } => Decoder { elsewhere, left: Cell::new(MOST_PARTS) }.node(layout, bytes, MOST_LEVELS),
-        Value::Fault | Value::Int(_) | Value::Stats(_) | Value::Table(_) => Node::Fault,
+        Value::Fault | Value::Int(_) | Value::Stack(_) | Value::Stats(_) | Value::Table(_) => Node::Fault,
     }
 }
 
@@ -93,14 +93,18 @@ impl Decoder<'_> {
             },
             Layout::Text(index) => match self.elsewhere.get(*index) {
                 Some(Value::Str { bytes, truncated }) => Node::Text { bytes: bytes.clone(), truncated: *truncated },
-                Some(Value::Fault | Value::Int(_) | Value::Stats(_) | Value::Table(_)) | None => Node::Fault,
+                Some(Value::Fault | Value::Int(_) | Value::Stack(_) | Value::Stats(_) | Value::Table(_)) | None => {
+                    Node::Fault
+                }
             },
             Layout::Elements { bytes, stride, element } => match self.elsewhere.get(*bytes) {
                 Some(Value::Str { bytes, truncated }) => {
                     let whole = bytes.len() as u64 / (*stride).max(1);
                     self.list(element, bytes, *stride, whole, *truncated, levels)
                 }
-                Some(Value::Fault | Value::Int(_) | Value::Stats(_) | Value::Table(_)) | None => Node::Fault,
+                Some(Value::Fault | Value::Int(_) | Value::Stack(_) | Value::Stats(_) | Value::Table(_)) | None => {
+                    Node::Fault
+                }
             },
             Layout::Array { count, more, stride, element } => {
                 self.list(element, bytes, *stride, *count, *more > 0, levels)

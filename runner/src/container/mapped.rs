@@ -30,7 +30,8 @@ pub fn mapped(container: &Container) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-fn processes(container: &Container) -> Vec<u32> {
+/// The processes that are in a container's cgroup or below.
+pub fn processes(container: &Container) -> Vec<u32> {
     let mut pids = Vec::new();
     let mut open: Vec<PathBuf> = container.cgroup.iter().map(|cgroup| PathBuf::from(&cgroup.folder)).collect();
     while let Some(folder) = open.pop().filter(|_| pids.len() < MOST_PROCESSES) {

@@ -22,7 +22,7 @@ mod state_file;
 pub mod target;
 pub mod watch;
 
-pub use mapped::mapped;
+pub use mapped::{mapped, processes};
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};

@@ -80,6 +80,17 @@ impl ProcessDir {
         Ok(bytes)
     }
 
+    /// Reads a file of it that may be large, at most 64 MiB.
+    ///
+    /// # Errors
+    /// As opening or reading fails.
+    pub fn read_whole(&self, name: &str) -> io::Result<Vec<u8>> {
+        let file = File::from(openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?);
+        let mut bytes = Vec::new();
+        file.take(64 << 20).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// `/proc/PID/stat`, parsed.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Owns values as JSON: which form each takes. Decides nothing about lines.
 
 use ctp_lang::ir::{GlobalIndex, GlobalKind, Linear, Piece, Program, Show, Shown, StatsShape};
+use ctp_lang::stack::{Frame, Stack, bounded};
 use ctp_lang::stats::Stats;
 use ctp_lang::value::{self, Float, Node, Value, as_float};
 use serde::Serialize;
@@ -77,8 +78,39 @@ fn shown_value(shown: &Shown, value: &Value, program: &Program) -> Json {
     match value {
         Value::Int(number) => self::number(*number, shown.show, program),
         Value::Str { bytes, truncated } => text(bytes, *truncated),
+        Value::Stack(stack) => self::stack(stack),
         Value::Fault | Value::Stats(_) | Value::Table(_) => fault(),
     }
+}
+
+/// A stack: its frames, and behind them why there are no more.
+fn stack(stack: &Stack) -> Json {
+    let stopped = stack.stopped.iter().map(|why| unavailable(&format!("unwind stopped: {why}")));
+    Json::List(stack.frames.iter().map(frame).chain(stopped).collect())
+}
+
+fn frame(frame: &Frame) -> Json {
+    let place = match frame {
+        Frame::Code(place) => place,
+        Frame::Nowhere(address) => return object([("address", Json::Text(format!("{address:#x}")))]),
+        Frame::Signal => return object([("signal", Json::Bool(true))]),
+    };
+    let mut members: Vec<(&str, Json)> = Vec::new();
+    match &place.function {
+        Some(function) => members.push(("function", Json::text(bounded(function)))),
+        None => members.push(("address", Json::Text(format!("{:#x}", place.address)))),
+    }
+    members.extend(place.offset.map(|offset| ("offset", Json::Unsigned(offset))));
+    if let Some(line) = &place.line {
+        members.push(("file", Json::text(bounded(&line.file))));
+        members.push(("line", Json::Unsigned(line.line.into())));
+    }
+    if place.inlined {
+        members.push(("inlined", Json::Bool(true)));
+    }
+    members.push(("module", Json::text(bounded(&place.module))));
+    members.extend(place.build_id.iter().map(|id| ("build_id", Json::Text(id.to_string()))));
+    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// A number as it is meant: with its sign, as a truth value, by its name.
@@ -180,6 +212,7 @@ fn plain(value: &Value, shape: Option<&StatsShape>) -> Json {
         Value::Int(number) => Json::Signed(*number),
         Value::Str { bytes, truncated } => text(bytes, *truncated),
         Value::Stats(stats) => aggregate(stats, shape),
+        Value::Stack(stack) => self::stack(stack),
         Value::Fault | Value::Table(_) => fault(),
     }
 }
@@ -224,7 +257,7 @@ pub(super) fn histogram(
             let key = Json::List(key.iter().map(|part| plain(part, None)).collect());
             Some(object([("key", key), ("buckets", buckets(stats, kept))]))
         }
-        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Table(_) => None,
+        Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => None,
     });
     Json::List(each.collect())
 }

@@ -94,6 +94,8 @@ fn write_safely(out: &mut Vec<u8>, print: &Print, mut values: Vec<Value>, progra
             write_print(&mut line, print, &values, program);
             write_lines_safely(out, &line);
         }
+        // Changes of maps are no output, and come to nobody who prints.
+        PrintKind::Keep(_) => {}
         PrintKind::Text | PrintKind::Error => {
             let mut at = 0;
             for piece in &print.pieces {
@@ -137,6 +139,11 @@ fn safe(shown: &Shown, value: Value) -> Value {
         Value::Str { bytes, truncated } => Value::Str { bytes: escape(bytes).into_bytes(), truncated },
         Value::Int(number) if shown.show == Show::Char && !matches!(shown.value.kind, ExprKind::Int(_)) => {
             Value::str(escape([number.to_le_bytes()[0]]))
+        }
+        // A frame is a line.
+        Value::Stack(stack) => {
+            let lines: Vec<String> = stack.text("\n").lines().map(escape).collect();
+            Value::str(lines.join("\n"))
         }
         Value::Int(_) | Value::Fault | Value::Stats(_) | Value::Table(_) => value,
     }

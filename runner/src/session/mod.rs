@@ -36,6 +36,7 @@ use crate::output::{Origin, Output, Task};
 use crate::privileges;
 use crate::report::{self, Color};
 use crate::rootfs::layer::layers;
+use crate::stacks::Stacks;
 use crate::world::live::LiveWorld;
 use files::Files;
 use machine::OverEngine;
@@ -121,7 +122,7 @@ impl Session<'_> {
         let loaded =
             BpfEngine::load_by(self.options.uprobes, self.program, &options, &|id| files.by_id(self.program, id));
         let engine = match loaded {
-            Ok(engine) => engine,
+            Ok(engine) => self.unwinding(engine, &options),
             Err(StartError::Program(diagnostics)) => {
                 report::diagnostics(self.sources, &diagnostics, self.options.color);
                 return Ok(report::exit_code(&diagnostics));
@@ -158,6 +159,16 @@ impl Session<'_> {
             }
             Some(_) | None => Ok(code),
         }
+    }
+
+    /// The engine with what unwinds stacks, where the program shows some.
+    fn unwinding(&self, engine: BpfEngine, options: &bpf::Options) -> BpfEngine {
+        if !BpfEngine::has_stacks(self.program, options) {
+            return engine;
+        }
+        let found = |container| self.world.found_for(container).map(|(_, found)| found);
+        let containers = self.program.containers.iter().map(found).collect();
+        engine.unwinding(Box::new(Stacks::new(containers, self.world.places())))
     }
 
     /// Draws a failure of the engine, at its place in the source where it has one.
@@ -402,6 +413,8 @@ impl Running<'_> {
     fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>) {
         let program = self.session.program;
         let done = match print.kind {
+            // Changes of maps do not leave the engine.
+            PrintKind::Keep(_) => Ok(()),
             PrintKind::Text | PrintKind::Event(_) => self.output.print(print, values, program, origin),
             PrintKind::Error => {
                 let mut text = Vec::new();

@@ -97,6 +97,11 @@ impl LiveWorld {
         Ok(&self.known()?.listing.found)
     }
 
+    /// Where debug info is looked for.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
     /// The whole listing.
     ///
     /// # Errors

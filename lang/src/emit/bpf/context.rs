@@ -132,7 +132,7 @@ impl Gen<'_> {
     }
 
     /// Reads `size` bytes of the kernel at `base + off` to a slot.
-    fn kernel_read(&mut self, dst: super::frame::Slot, base: Reg, off: u32, size: u32) {
+    pub(super) fn kernel_read(&mut self, dst: super::frame::Slot, base: Reg, off: u32, size: u32) {
         self.asm.mov(R3, base);
         self.asm.alu_imm(Alu::Add, R3, off.cast_signed());
         self.copy_from_r3(dst, size);

@@ -163,7 +163,9 @@ impl Rodata {
         for number in -most..=most {
             let name = match library::call(function, &[Value::Int(number)]) {
                 Some(Value::Str { bytes, .. }) => bytes,
-                Some(Value::Int(_) | Value::Fault | Value::Stats(_) | Value::Table(_)) | None => Vec::new(),
+                Some(Value::Int(_) | Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_)) | None => {
+                    Vec::new()
+                }
             };
             self.bytes.extend(text.to_bytes(&name, false));
         }

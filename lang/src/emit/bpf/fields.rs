@@ -52,6 +52,8 @@ fn field(wanted: Wanted<'_>) -> Field {
         (ExprKind::Target(target), _) => field(Wanted { value: &target.value, fault_is_shown }),
         (ExprKind::Str(bytes), _) => Field::Constant(bytes.clone()),
         (ExprKind::Context(Context::Comm), _) => Field::Comm,
+        (ExprKind::Context(Context::Stack(most)), _) => Field::Stack(*most),
+        (ExprKind::Context(Context::Caller), _) => Field::Caller,
         (ExprKind::Context(Context::Container), _) => Field::Container,
         (ExprKind::Context(Context::ContainerId), _) => Field::ContainerId,
         (ExprKind::Context(Context::Image), _) => Field::Image,
@@ -145,6 +147,8 @@ impl Gen<'_> {
                 self.advance(16)
             }
             Field::Text => self.text_value(wanted),
+            Field::Stack(_) => self.kept_stack(value.span),
+            Field::Caller => self.kept_caller(value.span),
             Field::Block(size) => match &direct.kind {
                 ExprKind::Block(block) => self.or_fault(value, size.next_multiple_of(8), |it| it.block(block)),
                 _ => Err(self.contradiction(value.span, "bytes that are no block")),

@@ -32,6 +32,7 @@ mod rate;
 mod reach;
 pub mod record;
 mod returns;
+mod stacks;
 pub mod store;
 pub mod tasks;
 mod text;
@@ -102,9 +103,22 @@ pub struct KernelFacts {
     pub lineage: Option<LineageOffsets>,
     /// Where the kernel holds the file that a task executes.
     pub exe: Option<ExeOffsets>,
+    /// Where the kernel holds what tells a process, and a program it executes, from others.
+    pub process: Option<ProcessOffsets>,
     /// What the kernel's TAI clock is ahead of its real-time clock, in ns: 0 where nobody told it of leap seconds. It
     /// follows settings of the real-time clock.
     pub tai_offset: i64,
+}
+
+/// Byte offsets of members of `task_struct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessOffsets {
+    /// `group_leader`
+    pub leader: u32,
+    /// `start_boottime`
+    pub start: u32,
+    /// `self_exec_id`
+    pub executed: u32,
 }
 
 /// Byte offsets of members of `task_struct`.
@@ -159,6 +173,8 @@ pub struct Needs {
     pub lineage: bool,
     /// [`KernelFacts::exe`]
     pub exe: bool,
+    /// [`KernelFacts::process`]: the program shows stacks.
+    pub process: bool,
 }
 
 /// Index into [`Compiled::sites`]: the lower half of a link's cookies.
@@ -383,8 +399,10 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         | Construct::Whole
         | Construct::Float => Ok(()),
         Construct::Context(context) => match context {
-            Context::Stack(_) | Context::Caller => Err("the embedded engine cannot give this value yet"),
-            Context::Pid
+            // Where these may stand, `stacks` says.
+            Context::Stack(_)
+            | Context::Caller
+            | Context::Pid
             | Context::Tid
             | Context::NsPid
             | Context::NsTid
@@ -430,6 +448,7 @@ pub fn needs(program: &Program, options: &Options) -> Needs {
         needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_) | ExprKind::UserText { .. });
         needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
         needs.exe |= matches!(expr.kind, ExprKind::Context(Context::Exe));
+        needs.process |= matches!(expr.kind, ExprKind::Context(Context::Stack(_) | Context::Caller));
     };
     for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {
         visit_handler(handler, &mut visit);
@@ -456,9 +475,12 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let in_kernel = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| handler).chain(&functions);
     let refused =
         refuse(program, in_kernel, false, &can, "another engine may: `ctp build --emit stap` emits a SystemTap script");
+    let refused: Vec<Diagnostic> = refused.into_iter().chain(stacks::refused(program)).collect();
     if !refused.is_empty() {
         return Err(refused);
     }
+    let outside = stacks::outside(program);
+    let program = outside.as_ref().unwrap_or(program);
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps)?;

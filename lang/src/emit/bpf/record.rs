@@ -6,10 +6,13 @@
 //! then items: u32 print+1 (0: did not run)   u32 bytes of the payload (0: not fixed)   payload
 //! ```
 
+use std::sync::Arc;
+
 use super::map::{TEXT_CUT, TEXT_FAULT, TextLayout, u32_at, u64_at};
-use super::{Compiled, SiteId};
+use super::{Compiled, SiteId, stacks};
 use crate::ir::{ContainerIndex, Library, Piece, Print, ProbeIndex};
 use crate::library;
+use crate::stack::{Taken, Unwinder};
 use crate::value::{Value, write_pieces};
 
 /// Bytes before the first item.
@@ -37,6 +40,10 @@ pub enum Field {
     Comm,
     /// `u32` length, `u32` flags, bytes, padded to a multiple of 8.
     Text,
+    /// A stack of that many frames at most: what it is unwound from ([`super::stacks`]), as long as it is.
+    Stack(u8),
+    /// The function that called: what it is found by.
+    Caller,
     /// Nothing: known beforehand.
     Constant(Vec<u8>),
     /// Nothing: the name of the header's container.
@@ -69,6 +76,8 @@ impl Field {
             Field::IntOrFault | Field::Comm => 16,
             // One byte more is read than the limit, and a NUL.
             Field::Text => text.slot(),
+            Field::Stack(_) => stacks::MOST,
+            Field::Caller => stacks::CALLER,
             Field::Block(size) => size.saturating_add(7) / 8 * 8 + 8,
             Field::Library(_, fields) | Field::Format(_, fields) => {
                 fields.iter().fold(0, |sum, field| sum.saturating_add(field.most(text)))
@@ -87,11 +96,12 @@ impl Field {
     /// Whether it always takes the same number of bytes.
     pub(super) fn is_fixed(&self) -> bool {
         match self {
-            Field::Text => false,
+            Field::Text | Field::Stack(_) => false,
             Field::Library(_, fields) | Field::Format(_, fields) => fields.iter().all(Field::is_fixed),
             Field::Int
             | Field::IntOrFault
             | Field::Comm
+            | Field::Caller
             | Field::Constant(_)
             | Field::Container
             | Field::ContainerId
@@ -143,16 +153,25 @@ pub struct Record {
     pub part: u32,
 }
 
+/// Where and when a record was written.
+#[derive(Clone, Copy)]
+struct Hit {
+    site: SiteId,
+    container: ContainerIndex,
+    pid: u32,
+    time: u64,
+}
+
 /// The bytes are no record of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 impl Compiled {
-    /// Reads a record.
+    /// Reads a record; stacks in it are unwound at once.
     ///
     /// # Errors
     /// [`Malformed`] when the bytes are none that this program writes.
-    pub fn decode(&self, bytes: &[u8]) -> Result<Record, Malformed> {
+    pub fn decode(&self, bytes: &[u8], unwinder: &mut dyn Unwinder) -> Result<Record, Malformed> {
         let time = u64_at(bytes, 0).ok_or(Malformed)?;
         let site = SiteId(u32_at(bytes, 8).ok_or(Malformed)?);
         let container = ContainerIndex(u32_at(bytes, 12).ok_or(Malformed)?);
@@ -162,6 +181,9 @@ impl Compiled {
         let flags = word & ((1 << FLAG_BITS) - 1);
         let cpu = (flags & FLAG_CPU != 0).then_some((word >> FLAG_BITS) & ((1 << CPU_BITS) - 1));
         let probe = self.site(site).ok_or(Malformed)?.probe;
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number are wanted")]
+        let (pid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
+        let hit = Hit { site, container, pid, time };
         let mut prints = Vec::new();
         let mut at = HEADER as usize;
         while at < bytes.len() {
@@ -174,10 +196,8 @@ impl Compiled {
             };
             let print = print as usize;
             let layout = self.prints.get(print).ok_or(Malformed)?;
-            prints.push((print, self.fields(&layout.fields, site, container, bytes, &mut at)?));
+            prints.push((print, self.fields(&layout.fields, hit, bytes, &mut at, unwinder)?));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number are wanted")]
-        let (pid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
         let part = word >> (FLAG_BITS + CPU_BITS);
         let (exit, committed) = (flags & FLAG_EXIT != 0, flags & FLAG_COMMIT != 0);
         Ok(Record { time, site, probe, container, pid, tid, nspid, cpu, prints, exit, committed, part })
@@ -186,18 +206,27 @@ impl Compiled {
     fn field(
         &self,
         field: &Field,
-        site: SiteId,
-        container: ContainerIndex,
+        hit: Hit,
         bytes: &[u8],
         at: &mut usize,
+        unwinder: &mut dyn Unwinder,
     ) -> Result<Value, Malformed> {
+        let site = hit.site;
+        if let Field::Stack(_) | Field::Caller = field {
+            let stacks::Found { start, executed, pc, wanted } = stacks::read(field, bytes, at)?;
+            let at = self.site(site).ok_or(Malformed)?;
+            let (container, pid, time) = (hit.container, hit.pid, hit.time);
+            let (function, file_offset) = (&*at.function, at.file_offset);
+            let taken = Taken { container, pid, start, executed, time, function, pc, file_offset, wanted };
+            return Ok(Value::Stack(Arc::new(unwinder.stack(&taken))));
+        }
         let mut take = |size: usize| {
             let end = at.checked_add(size).ok_or(Malformed)?;
             let taken = bytes.get(*at..end).ok_or(Malformed)?;
             *at = end;
             Ok(taken)
         };
-        let names = || self.container(container);
+        let names = || self.container(hit.container);
         Ok(match field {
             Field::Int => Value::Int(u64_at(take(8)?, 0).ok_or(Malformed)?.cast_signed()),
             Field::IntOrFault => {
@@ -219,6 +248,8 @@ impl Compiled {
                     _ => Value::Fault,
                 }
             }
+            // Read before.
+            Field::Stack(_) | Field::Caller => Value::Fault,
             Field::Block(size) => {
                 let size = *size as usize;
                 let head = u64_at(take(8)?, 0).ok_or(Malformed)?;
@@ -229,14 +260,14 @@ impl Compiled {
                 }
             }
             Field::Library(function, fields) => {
-                let arguments = self.fields(fields, site, container, bytes, at)?;
+                let arguments = self.fields(fields, hit, bytes, at, unwinder)?;
                 match arguments.contains(&Value::Fault) {
                     true => Value::Fault,
                     false => self.outside(*function, &arguments),
                 }
             }
             Field::Format(pieces, fields) => {
-                let values = self.fields(fields, site, container, bytes, at)?;
+                let values = self.fields(fields, hit, bytes, at, unwinder)?;
                 self.format(pieces, &values)
             }
             Field::Constant(text) => Value::str(text.as_slice()),
@@ -256,12 +287,12 @@ impl Compiled {
     fn fields(
         &self,
         fields: &[Field],
-        site: SiteId,
-        container: ContainerIndex,
+        hit: Hit,
         bytes: &[u8],
         at: &mut usize,
+        unwinder: &mut dyn Unwinder,
     ) -> Result<Vec<Value>, Malformed> {
-        fields.iter().map(|field| self.field(field, site, container, bytes, at)).collect()
+        fields.iter().map(|field| self.field(field, hit, bytes, at, unwinder)).collect()
     }
 
     /// What a function of the library gives.

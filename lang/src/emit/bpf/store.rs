@@ -18,6 +18,7 @@ impl Compiled {
             let parts: Vec<Vec<u8>> = match (part, value) {
                 (KeyPart::Int, Value::Int(number)) => vec![number.to_le_bytes().to_vec()],
                 (KeyPart::Text, Value::Str { bytes, truncated }) => vec![self.text.to_bytes(bytes, *truncated)],
+                (KeyPart::Text, Value::Stack(stack)) => vec![self.text.to_bytes(stack.text("\n").as_bytes(), false)],
                 (KeyPart::Container, Value::Str { bytes, .. }) => (0u64..)
                     .zip(&self.containers)
                     .filter(|(_, known)| known.name.as_bytes() == bytes.as_slice())
@@ -25,6 +26,7 @@ impl Compiled {
                     .collect(),
                 (KeyPart::Int, Value::Str { .. } | Value::Fault)
                 | (KeyPart::Text | KeyPart::Container, Value::Int(_) | Value::Fault)
+                | (KeyPart::Int | KeyPart::Container, Value::Stack(_))
                 | (KeyPart::Int | KeyPart::Text | KeyPart::Container, Value::Stats(_) | Value::Table(_)) => Vec::new(),
             };
             keys = keys
@@ -62,7 +64,10 @@ impl Compiled {
         match (ty, value) {
             (Ty::Int, Value::Int(number)) => Some(number.to_le_bytes().to_vec()),
             (Ty::Str, Value::Str { bytes, truncated }) => Some(self.text.to_bytes(bytes, *truncated)),
-            (Ty::Int, Value::Str { .. } | Value::Fault) | (Ty::Str, Value::Int(_) | Value::Fault) => None,
+            (Ty::Str, Value::Stack(stack)) => Some(self.text.to_bytes(stack.text("\n").as_bytes(), false)),
+            (Ty::Int, Value::Str { .. } | Value::Stack(_) | Value::Fault) | (Ty::Str, Value::Int(_) | Value::Fault) => {
+                None
+            }
             (Ty::Int | Ty::Str, Value::Stats(_) | Value::Table(_)) => None,
         }
     }

@@ -188,8 +188,12 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         }
         Construct::Context(context) => match context {
             Context::Exe => Err("the SystemTap script cannot give `exe()` yet"),
-            Context::Stack(_) => Err("SystemTap cannot express `ustack()`: it looks for the files on the host"),
-            Context::Caller => Err("SystemTap cannot express `caller()`: it looks for the files on the host"),
+            Context::Stack(_) => {
+                Err("SystemTap cannot express `ustack()`: it would look for the container's files on the host")
+            }
+            Context::Caller => {
+                Err("SystemTap cannot express `caller()`: it would look for the container's files on the host")
+            }
             Context::Pid
             | Context::Tid
             | Context::NsPid

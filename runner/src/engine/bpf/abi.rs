@@ -213,6 +213,45 @@ pub(super) struct BtfLoad {
     pub(super) btf_log_true_size: u32,
 }
 
+/// `struct perf_event_attr` (include/uapi/linux/perf_event.h) up to `sample_max_stack`, for events that are no samples.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct SideBand {
+    pub(super) kind: u32,
+    pub(super) size: u32,
+    pub(super) config: u64,
+    pub(super) sample_period: u64,
+    pub(super) sample_type: u64,
+    pub(super) read_format: u64,
+    pub(super) flags: u64,
+    pub(super) wakeup_events: u32,
+    pub(super) bp_type: u32,
+    pub(super) config1: u64,
+    pub(super) config2: u64,
+    pub(super) branch_sample_type: u64,
+    pub(super) sample_regs_user: u64,
+    pub(super) sample_stack_user: u32,
+    pub(super) clockid: i32,
+    pub(super) sample_regs_intr: u64,
+    pub(super) aux_watermark: u32,
+    pub(super) sample_max_stack: u16,
+    pub(super) reserved: u16,
+}
+
+/// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY`, `PERF_SAMPLE_TIME`, `PERF_FLAG_FD_CLOEXEC`.
+pub(super) const PERF_SOFTWARE: u32 = 1;
+pub(super) const PERF_DUMMY: u64 = 9;
+pub(super) const PERF_TIME: u64 = 1 << 2;
+pub(super) const PERF_CLOEXEC: u64 = 1 << 3;
+/// Flags of [`SideBand`]: `exclude_kernel`, `exclude_hv`, `mmap`, `comm`, `task`, `sample_id_all`, `mmap2`, `comm_exec`,
+/// `use_clockid`.
+pub(super) const PERF_FLAGS: u64 = 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 13 | 1 << 18 | 1 << 23 | 1 << 24 | 1 << 25;
+/// Flag of [`SideBand`]: `build_id` (Linux 5.12).
+pub(super) const PERF_BUILD_ID: u64 = 1 << 34;
+/// Where a ring's first page holds how far was written, and how far was read (`struct perf_event_mmap_page`).
+pub(super) const PERF_HEAD: usize = 1024;
+pub(super) const PERF_TAIL: usize = 1032;
+
 /// Bit of a ring record's length: it is still being written.
 pub(super) const RINGBUF_BUSY: u32 = 1 << 31;
 /// Bit of a ring record's length: it was given up.

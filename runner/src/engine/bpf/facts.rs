@@ -1,6 +1,6 @@
 //! Owns what this kernel can do, as far as programs depend on it.
 
-use ctp_lang::emit::bpf::{ExeOffsets, KernelFacts, LineageOffsets, Needs, PidOffsets};
+use ctp_lang::emit::bpf::{ExeOffsets, KernelFacts, LineageOffsets, Needs, PidOffsets, ProcessOffsets};
 
 use super::btf::{self, Found, Wanted};
 
@@ -29,6 +29,8 @@ const EXE_MEMBERS: [(&str, &str); 6] = [
     ("dentry", "d_name"),
     ("qstr", "name"),
 ];
+const PROCESS_MEMBERS: [(&str, &str); 3] =
+    [("task_struct", "group_leader"), ("task_struct", "start_boottime"), ("task_struct", "self_exec_id")];
 /// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
 const TGID: u32 = 8;
 
@@ -42,6 +44,9 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.exe {
         wanted.members.extend(EXE_MEMBERS);
+    }
+    if needs.process {
+        wanted.members.extend(PROCESS_MEMBERS);
     }
     if needs.lineage {
         wanted.members.extend(LINEAGE_MEMBERS);
@@ -68,11 +73,19 @@ pub(super) fn facts(found: &Found) -> KernelFacts {
             dentry_name: member("dentry", "d_name")?.checked_add(member("qstr", "name")?)?,
         })
     };
+    let process = || {
+        Some(ProcessOffsets {
+            leader: member("task_struct", "group_leader")?,
+            start: member("task_struct", "start_boottime")?,
+            executed: member("task_struct", "self_exec_id")?,
+        })
+    };
     KernelFacts {
         copy_from_user_str: found.functions.get(COPY_STR).copied(),
         pids: pids(),
         lineage: lineage(found),
         exe: exe(),
+        process: process(),
         tai_offset: tai_offset(),
     }
 }

@@ -176,7 +176,10 @@ impl BpfEngine {
                 self.number(*offset)?.store(*value, Ordering::Relaxed);
                 Ok(true)
             }
-            (GlobalLayout::Number { .. }, Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_))
+            (
+                GlobalLayout::Number { .. },
+                Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_),
+            )
             | (GlobalLayout::Stats { .. }, _) => Err(contradiction()),
             (GlobalLayout::Text { map, index, .. }, value) => {
                 let bytes = self.compiled.encode_value(Ty::Str, value).ok_or_else(contradiction)?;
@@ -212,7 +215,7 @@ impl BpfEngine {
                 let before = match map.get(&key).map_err(unreadable)? {
                     Some(bytes) => match self.compiled.decode_value(Ty::Int, &bytes) {
                         Value::Int(before) => before,
-                        Value::Str { .. } | Value::Fault | Value::Stats(_) | Value::Table(_) => 0,
+                        Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Stats(_) | Value::Table(_) => 0,
                     },
                     None => 0,
                 };
@@ -319,7 +322,10 @@ fn merge(known: Option<Value>, more: Value) -> Value {
             a.merge(&b);
             Value::Stats(a)
         }
-        (Some(known), Value::Str { .. } | Value::Fault | Value::Int(_) | Value::Stats(_) | Value::Table(_)) => known,
+        (
+            Some(known),
+            Value::Str { .. } | Value::Fault | Value::Int(_) | Value::Stack(_) | Value::Stats(_) | Value::Table(_),
+        ) => known,
         (None, more) => more,
     }
 }

@@ -13,7 +13,9 @@ mod globals;
 pub mod grace;
 mod identity;
 mod inode;
+mod kept;
 mod load;
+pub mod mappings;
 mod parts;
 mod perf;
 mod ring;
@@ -36,8 +38,10 @@ use ctp_lang::world::{Container, FileId};
 
 use super::{Counters, Engine, Event, Failure, HostView, Made, Outcome};
 use attach::{Groups, Plan};
+use ctp_lang::stack::{Stack, Taken, Unwinder};
 pub use facts::kernel_version;
 pub use identity::Warning;
+use kept::Kept;
 use load::failure;
 pub use perf::Uprobes;
 use ring::Ring;
@@ -96,10 +100,24 @@ pub struct BpfEngine {
     pause: Duration,
     /// Records of runs that are not over.
     parts: parts::Parts,
+    /// Maps that are held here, for there are stacks in their keys.
+    kept: Kept,
+    /// What unwinds the stacks in records.
+    unwinder: Box<dyn Unwinder>,
     /// Records that were none: a bug, or another writer.
     malformed: u64,
     /// Functions that the kernel cannot probe, since they were last asked for.
     left_out: Vec<String>,
+}
+
+/// Stands for what unwinds where nothing was given.
+#[derive(Debug)]
+struct NoUnwinder;
+
+impl Unwinder for NoUnwinder {
+    fn stack(&mut self, _: &Taken<'_>) -> Stack {
+        Stack { frames: Vec::new(), stopped: Some("nothing unwinds here".to_owned()) }
+    }
 }
 
 /// Between looks at a ring that is in use.
@@ -186,10 +204,23 @@ impl BpfEngine {
             probes: program.probes.len(),
             pause: BUSY,
             parts: parts::Parts::default(),
+            kept: Kept::of(program, &compiled, options.map_size),
+            unwinder: Box::new(NoUnwinder),
             malformed: 0,
             left_out: Vec::new(),
             compiled,
         })
+    }
+
+    /// Gives it what unwinds the stacks in records; without, each says that nothing does.
+    #[must_use]
+    pub fn unwinding(self, unwinder: Box<dyn Unwinder>) -> BpfEngine {
+        BpfEngine { unwinder, ..self }
+    }
+
+    /// Whether records hold stacks.
+    pub fn has_stacks(program: &Program, options: &Options) -> bool {
+        emit::needs(program, options).process
     }
 
     /// How many links attach the program: one for each of its kinds of handlers and each real inode; of perf events, one
@@ -218,10 +249,11 @@ impl BpfEngine {
     /// Hands over what is in the ring; returns how many records there were.
     fn drain(&mut self, event: &mut dyn FnMut(Event)) -> Outcome<usize> {
         let (compiled, malformed, parts) = (&self.compiled, &mut self.malformed, &mut self.parts);
+        let (kept, unwinder) = (&mut self.kept, self.unwinder.as_mut());
         self.ring
-            .drain(BATCH, &mut |bytes| match compiled.decode(bytes) {
+            .drain(BATCH, &mut |bytes| match compiled.decode(bytes, unwinder) {
                 Ok(record) => {
-                    if let Some(complete) = parts.take(record) {
+                    if let Some(complete) = parts.take(record).and_then(|complete| kept.take(complete, compiled)) {
                         event(complete);
                     }
                 }
@@ -325,9 +357,11 @@ impl Engine for BpfEngine {
                         .sum()
                 };
                 let dropped = self.parts.dropped(ProbeIndex(probe));
+                // Runs that did no more than change maps which are held here.
+                let kept = self.kept.counted(ProbeIndex(probe));
                 Ok(Counters {
-                    records: sum(Category::Records).saturating_sub(dropped),
-                    aggregated: sum(Category::Aggregated),
+                    records: sum(Category::Records).saturating_sub(dropped).saturating_sub(kept.runs),
+                    aggregated: sum(Category::Aggregated).saturating_add(kept.runs),
                     filtered: sum(Category::Filtered),
                     read_faults: sum(Category::ReadFaults),
                     step_limit: sum(Category::StepLimit),
@@ -335,7 +369,7 @@ impl Engine for BpfEngine {
                     lost: sum(Category::Lost).saturating_add(dropped),
                     limited: sum(Category::Limited),
                     faults_shown: sum(Category::FaultsShown),
-                    map_full: sum(Category::MapFull),
+                    map_full: sum(Category::MapFull).saturating_add(kept.full),
                 })
             })
             .collect()
@@ -509,35 +543,62 @@ impl Engine for BpfEngine {
     }
 
     fn get(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Value> {
-        self.read_global(global, key)
+        match self.kept.map(global) {
+            Some(kept) => Ok(kept.get(key)),
+            None => self.read_global(global, key),
+        }
     }
 
     fn has(&self, global: GlobalIndex, key: &[Value]) -> Outcome<bool> {
-        self.has_entry(global, key)
+        match self.kept.map(global) {
+            Some(kept) => Ok(kept.has(key)),
+            None => self.has_entry(global, key),
+        }
     }
 
     fn set(&mut self, global: GlobalIndex, key: &[Value], value: &Value) -> Outcome<bool> {
-        self.write_global(global, key, value)
+        match self.kept.map_mut(global) {
+            Some(kept) => Ok(kept.set(key, value)),
+            None => self.write_global(global, key, value),
+        }
     }
 
     fn add(&mut self, global: GlobalIndex, key: &[Value], delta: i64) -> Outcome<Option<i64>> {
-        self.add_to_global(global, key, delta)
+        match self.kept.map_mut(global) {
+            Some(kept) => Ok(kept.add(key, delta)),
+            None => self.add_to_global(global, key, delta),
+        }
     }
 
     fn entries(&self, global: GlobalIndex) -> Outcome<Vec<MapEntry>> {
-        self.all_entries(global)
+        match self.kept.map(global) {
+            Some(kept) => Ok(kept.entries()),
+            None => self.all_entries(global),
+        }
     }
 
     fn delete(&mut self, global: GlobalIndex, key: &[Value]) -> Outcome<()> {
-        self.delete_global(global, key)
+        match self.kept.map_mut(global) {
+            Some(kept) => {
+                kept.delete(key);
+                Ok(())
+            }
+            None => self.delete_global(global, key),
+        }
     }
 
     fn feed(&mut self, global: GlobalIndex, key: &[Value], value: i64) -> Outcome<bool> {
-        BpfEngine::feed(self, global, key, value)
+        match self.kept.map_mut(global) {
+            Some(kept) => Ok(kept.feed(key, value)),
+            None => BpfEngine::feed(self, global, key, value),
+        }
     }
 
     fn stats(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Option<Stats>> {
-        self.read_stats(global, key)
+        match self.kept.map(global) {
+            Some(kept) => Ok(kept.stats(key)),
+            None => self.read_stats(global, key),
+        }
     }
 
     fn close(&mut self, global: GlobalIndex) -> Outcome<()> {

@@ -337,6 +337,29 @@ pub(super) fn open_iterator(program: BorrowedFd<'_>, pid: u32) -> io::Result<Own
     unsafe { bpf_fd(Command::IterCreate, &mut attr) }
 }
 
+/// Opens a ring that tells what every process maps, forks and executes on one cpu; `flags` as in
+/// [`super::abi::PERF_FLAGS`].
+pub(super) fn open_side_band(cpu: i32, flags: u64) -> io::Result<OwnedFd> {
+    let attr = SideBand {
+        kind: PERF_SOFTWARE,
+        size: u32::try_from(size_of::<SideBand>()).unwrap_or(0),
+        config: PERF_DUMMY,
+        sample_type: PERF_TIME,
+        flags,
+        clockid: libc::CLOCK_MONOTONIC,
+        ..SideBand::default()
+    };
+    let (attr, any_process, no_group) = (std::ptr::from_ref(&attr), -1i64, -1i64);
+    // SAFETY: the structure is live and as long as it says; it holds no address.
+    let result =
+        unsafe { libc::syscall(libc::SYS_perf_event_open, attr, any_process, i64::from(cpu), no_group, PERF_CLOEXEC) };
+    match i32::try_from(result) {
+        // SAFETY: the kernel just gave this descriptor to us alone.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        Ok(_) | Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Loads BTF.
 pub(super) fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
     let mut attr = BtfLoad { btf: address(btf), btf_size: count(btf)?, ..BtfLoad::default() };
@@ -401,6 +424,11 @@ impl Shared {
     /// Maps the first page of a file, only to see what the kernel makes of it; nothing is read.
     pub(super) fn peek(fd: BorrowedFd<'_>) -> io::Result<Shared> {
         Shared::new(fd, PAGE, 0, false)
+    }
+
+    /// Maps a ring of [`open_side_band`]: a page of positions, then `pages` of records.
+    pub(super) fn ring(fd: BorrowedFd<'_>, pages: usize) -> io::Result<Shared> {
+        Shared::new(fd, (1 + pages) * PAGE, 0, true)
     }
 
     /// Its address.
