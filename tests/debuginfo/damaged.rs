@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_lang::debuginfo::Module;
+use ctp_lang::debuginfo::unwind::Registers;
 use ctp_lang::world::{Companion, Companions, Keep, Looked, Wanted};
 
 use crate::build::{OnDisk, Program};
@@ -149,6 +150,44 @@ fn damaged_files_neither_panic_nor_hang() {
     }
     println!("{rounds} rounds of {} files, {} kB more", seeds.len(), peak() - before);
     assert!(peak() - before < MOST_MEMORY, "{} kB before, {} kB now", before, peak());
+}
+
+/// Descriptions of frames are followed at every call: whatever they say, a step ends, and so does naming what is there.
+#[test]
+fn damaged_frame_descriptions_neither_panic_nor_hang() {
+    let program = Program::compile("frames", "gcc", &["-O2", "-g"], &["values.c"]);
+    let whole = std::fs::read(&program.path).unwrap();
+    let sections = program.shown_by("readelf", &["-SW"]);
+    let line = sections.lines().find(|line| line.contains(" .eh_frame ")).unwrap();
+    let fields: Vec<&str> = line.split_once(" .eh_frame ").unwrap().1.split_whitespace().collect();
+    let hexadecimal = |at: usize| usize::from_str_radix(fields[at], 16).unwrap();
+    let (offset, size) = (hexadecimal(2), hexadecimal(3));
+    let mut addresses = Vec::new();
+    let module = Module::open(Arc::new(whole.clone())).unwrap();
+    for function in module.functions("*").unwrap() {
+        addresses.extend(function.sites.iter().flat_map(|site| [site.address, site.address + 1, site.address + 9]));
+    }
+    let registers = Registers::all([0x7fff_0000; 16]);
+    let steps = |module: &Module| {
+        let step = |address: &u64| module.unwind(*address, 0x5555_0000, &registers, &|at| Some(at ^ 0x1234));
+        addresses.iter().filter_map(|address| step(address).ok()).count()
+    };
+    assert!(steps(&module) > 10);
+    let mut numbers = Numbers(2);
+    let (began, mut rounds) = (Instant::now(), 0);
+    while began.elapsed() < BUDGET / 4 || rounds < 20 {
+        rounds += 1;
+        let mut bytes = whole.clone();
+        for _ in 0..1 + numbers.below(30) {
+            bytes[offset + numbers.below(size)] = numbers.next() as u8;
+        }
+        let started = Instant::now();
+        let module = Module::open(Arc::new(bytes)).unwrap();
+        steps(&module);
+        addresses.iter().for_each(|address| assert!(!module.whereabouts(*address).is_empty()));
+        assert!(started.elapsed() < LONGEST);
+    }
+    println!("{rounds} rounds");
 }
 
 /// What a small file claims to unpack to must not be believed.

@@ -16,6 +16,7 @@ mod options;
 mod places;
 mod returns;
 mod select;
+mod stacks;
 mod symbols;
 mod targets;
 mod texts;

@@ -67,6 +67,10 @@ pub enum Missing {
 pub trait Unwinder: std::fmt::Debug {
     /// The stack that was kept.
     fn stack(&mut self, taken: &Taken<'_>) -> Stack;
+
+    /// Called when all records that there are were read and a container may have ended: gives up what keeps its files
+    /// in use.
+    fn release(&mut self) {}
 }
 
 /// A stack, innermost frame first.

@@ -96,10 +96,7 @@ fn frame(frame: &Frame) -> Json {
         Frame::Signal => return object([("signal", Json::Bool(true))]),
     };
     let mut members: Vec<(&str, Json)> = Vec::new();
-    match &place.function {
-        Some(function) => members.push(("function", Json::text(bounded(function)))),
-        None => members.push(("address", Json::Text(format!("{:#x}", place.address)))),
-    }
+    members.extend(place.function.iter().map(|function| ("function", Json::text(bounded(function)))));
     members.extend(place.offset.map(|offset| ("offset", Json::Unsigned(offset))));
     if let Some(line) = &place.line {
         members.push(("file", Json::text(bounded(&line.file))));
@@ -108,6 +105,7 @@ fn frame(frame: &Frame) -> Json {
     if place.inlined {
         members.push(("inlined", Json::Bool(true)));
     }
+    members.push(("address", Json::Text(format!("{:#x}", place.address))));
     members.push(("module", Json::text(bounded(&place.module))));
     members.extend(place.build_id.iter().map(|id| ("build_id", Json::Text(id.to_string()))));
     Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

@@ -17,6 +17,8 @@ use crate::world::live::root_of;
 
 /// The most files that are kept open.
 const MOST: usize = 4096;
+/// The most files that are opened beforehand.
+const MOST_EARLY: usize = 1024;
 /// The most bytes of the code that the kernel lends.
 const MOST_LENT: u64 = 1 << 20;
 
@@ -48,8 +50,12 @@ impl Files {
     }
 
     /// The processes that are in the containers now.
-    pub(super) fn processes(&self) -> Vec<u32> {
-        self.containers.iter().flatten().flat_map(|found| container::processes(&found.container)).collect()
+    pub(super) fn processes(&self) -> Vec<(ContainerIndex, u32)> {
+        let indexed = (0u32..).map(ContainerIndex).zip(&self.containers);
+        let found = indexed.filter_map(|(index, found)| Some((index, found.as_ref()?)));
+        found
+            .flat_map(|(index, found)| container::processes(&found.container).into_iter().map(move |pid| (index, pid)))
+            .collect()
     }
 
     /// A file that a process of a container has mapped.
@@ -61,12 +67,43 @@ impl Files {
         if let Some(known) = self.open.get(&key) {
             return known.0.clone();
         }
-        let opened = self.open(container, pid, file);
+        let opened = match self.known(container, file) {
+            Some(known) => Ok(known),
+            None => self.open(container, pid, file),
+        };
         if self.open.len() >= MOST {
             self.open.clear();
         }
         self.open.insert(key, OpenedFile(opened.clone()));
         opened
+    }
+
+    /// A file that was opened before, when the kernel told something else of it that makes it that one.
+    fn known(&self, container: ContainerIndex, file: &FileKey) -> Option<Arc<Module>> {
+        let build_id = file.build_id.as_ref()?;
+        let same =
+            |(known, _): &(&(ContainerIndex, FileKey), &OpenedFile)| known.0 == container && known.1.path == file.path;
+        let modules = self.open.iter().filter(same).filter_map(|(_, opened)| opened.0.as_ref().ok());
+        modules.into_iter().find(|module| module.build_id() == Some(build_id)).cloned()
+    }
+
+    /// Opens a file of a process that lives, so that it is there when the process is gone.
+    pub(super) fn early(&mut self, container: ContainerIndex, pid: u32, file: &FileKey) {
+        let is_file = file.path.starts_with('/') && !file.path.starts_with("//");
+        if is_file && self.open.len() < MOST_EARLY {
+            // What cannot be opened is told where it is wanted.
+            drop(self.module(container, pid, file));
+        }
+    }
+
+    /// Closes the files of containers that have ended: they would keep their file systems mounted.
+    pub(super) fn release(&mut self) {
+        let containers = &self.containers;
+        let lives = |index: ContainerIndex| {
+            let found = containers.get(index.0 as usize).and_then(Option::as_ref);
+            found.is_none_or(|found| found.container.init_pid == 0 || found.init.lives())
+        };
+        self.open.retain(|(container, _), _| lives(*container));
     }
 
     fn open(&self, container: ContainerIndex, pid: u32, file: &FileKey) -> Opened {

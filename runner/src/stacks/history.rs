@@ -146,6 +146,12 @@ impl History {
         process.asked = count;
     }
 
+    /// The files that a process is known to have mapped.
+    pub(super) fn files(&self, pid: u32) -> Vec<FileKey> {
+        let mappings = self.processes.get(&pid).into_iter().flat_map(|process| &process.mappings);
+        mappings.map(|mapping| mapping.file.clone()).collect()
+    }
+
     /// What a process had mapped at an address, then.
     pub(super) fn at(&self, pid: u32, address: u64, time: u64) -> Option<&Mapping> {
         let process = self.processes.get(&pid)?;

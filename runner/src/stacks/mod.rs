@@ -8,6 +8,7 @@ mod history;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ctp_lang::debuginfo::Module;
 use ctp_lang::ir::ContainerIndex;
 use ctp_lang::stack::{Code, Mapped, Place, Space, Stack, Taken, Unwinder, walk};
 
@@ -28,9 +29,21 @@ pub struct Stacks {
     watch: Option<Watch>,
     history: History,
     files: Files,
-    /// What stands at a link-time address of a file, by the file's place in memory.
-    places: HashMap<(usize, u64), Arc<[Arc<Place>]>>,
+    /// What stands at a link-time address of a file, by the file's place in memory, which it keeps.
+    places: HashMap<(usize, u64), Known>,
     numbers: Numbers,
+}
+
+/// What stands at an address of a file.
+struct Known {
+    _file: Arc<Module>,
+    places: Arc<[Arc<Place>]>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.places.fmt(f)
+    }
 }
 
 /// The numbers that processes have in the first pid namespace, where this process has another `/proc`.
@@ -54,8 +67,11 @@ impl Stacks {
             places: HashMap::new(),
             numbers: Numbers::default(),
         };
-        for pid in stacks.files.processes() {
+        for (container, pid) in stacks.files.processes() {
             stacks.look(pid);
+            for file in stacks.history.files(pid) {
+                stacks.files.early(container, pid, &file);
+            }
         }
         stacks
     }
@@ -79,6 +95,12 @@ impl Stacks {
 }
 
 impl Unwinder for Stacks {
+    fn release(&mut self) {
+        self.files.release();
+        // These keep their files.
+        self.places.clear();
+    }
+
     fn stack(&mut self, taken: &Taken<'_>) -> Stack {
         self.catch_up();
         let stopped = |why: &str| Stack { frames: Vec::new(), stopped: Some(why.to_owned()) };
@@ -149,13 +171,14 @@ impl Space for Process<'_> {
     fn places(&mut self, mapped: &Mapped) -> Arc<[Arc<Place>]> {
         let key = (Arc::as_ptr(&mapped.module) as usize, mapped.address);
         if let Some(known) = self.stacks.places.get(&key) {
-            return Arc::clone(known);
+            return Arc::clone(&known.places);
         }
         let places = ctp_lang::stack::places(mapped);
         if self.stacks.places.len() >= MOST_PLACES {
             self.stacks.places.clear();
         }
-        self.stacks.places.insert(key, Arc::clone(&places));
+        let known = Known { _file: Arc::clone(&mapped.module), places: Arc::clone(&places) };
+        self.stacks.places.insert(key, known);
         places
     }
 }

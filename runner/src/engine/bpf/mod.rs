@@ -104,6 +104,8 @@ pub struct BpfEngine {
     kept: Kept,
     /// What unwinds the stacks in records.
     unwinder: Box<dyn Unwinder>,
+    /// Whether a container may have ended since the last look at the ring that found nothing.
+    ended: bool,
     /// Records that were none: a bug, or another writer.
     malformed: u64,
     /// Functions that the kernel cannot probe, since they were last asked for.
@@ -206,6 +208,7 @@ impl BpfEngine {
             parts: parts::Parts::default(),
             kept: Kept::of(program, &compiled, options.map_size),
             unwinder: Box::new(NoUnwinder),
+            ended: false,
             malformed: 0,
             left_out: Vec::new(),
             compiled,
@@ -283,6 +286,9 @@ impl Engine for BpfEngine {
                 self.pause = BUSY;
                 return Ok(exited && records < BATCH);
             }
+            if std::mem::take(&mut self.ended) {
+                self.unwinder.release();
+            }
             if exited {
                 return Ok(true);
             }
@@ -321,6 +327,7 @@ impl Engine for BpfEngine {
     }
 
     fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool) {
+        self.ended = true;
         let unused = self.plans.iter_mut().filter(|(plan, _)| !plan.files.iter().any(|file| in_use(*file)));
         attach::detach(unused.flat_map(|(_, links)| std::mem::take(links)).collect());
     }
