@@ -5,6 +5,8 @@
 
 #[path = "fixtures/binary.rs"]
 pub mod binary;
+#[path = "fixtures/codes.rs"]
+pub mod codes;
 #[path = "fixtures/ctp.rs"]
 pub mod ctp;
 #[path = "fixtures/docker.rs"]

@@ -9,36 +9,8 @@ use ctp_lang::render;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::parse;
 use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::codes::is_elsewhere;
 use ctp_tests::world::Machine;
-
-/// Codes whose example is no program: it takes a machine, a kernel or an engine in a certain state, a file
-/// beside it, or a text that is too long for a page. The tests of that part hold them.
-const NO_PROGRAM: [Code; 24] = [
-    Code::E0005,
-    Code::E0009,
-    Code::E0102,
-    Code::E0109,
-    Code::E0110,
-    Code::E0111,
-    Code::E0112,
-    Code::E0115,
-    Code::E0205,
-    Code::E0301,
-    Code::E0302,
-    Code::E0303,
-    Code::E0401,
-    Code::E0402,
-    Code::E0403,
-    Code::E0404,
-    Code::E0405,
-    Code::E0406,
-    Code::E0407,
-    Code::W0003,
-    Code::W0004,
-    Code::W0005,
-    Code::W0006,
-    Code::W0008,
-];
 
 /// The first program under a heading of a page.
 fn program(page: &str, heading: &str) -> Option<String> {
@@ -66,14 +38,11 @@ fn each_example_gives_its_code_and_each_cure_does_not() {
         let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/errors/{code}.md")));
         let page = page.unwrap();
         let Some(example) = program(&page, "Example") else {
-            if !NO_PROGRAM.contains(code) {
+            if !is_elsewhere(*code) {
                 wrong.push_str(&format!("{code}: its page has no program under `## Example`\n"));
             }
             continue;
         };
-        if NO_PROGRAM.contains(code) {
-            wrong.push_str(&format!("{code}: its page has a program, its name can go from the list in this test\n"));
-        }
         let (codes, drawn) = found(&example);
         if !codes.contains(code) {
             wrong.push_str(&format!("{code}: its example gives\n{drawn}\n"));

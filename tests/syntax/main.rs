@@ -7,6 +7,7 @@ mod check;
 mod format;
 mod hostile;
 mod runs;
+mod states;
 
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::source::Sources;

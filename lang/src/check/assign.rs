@@ -264,12 +264,35 @@ impl Checker<'_> {
 
     fn not_assignable(&mut self, target: &ast::Expr) {
         let problem = Diagnostic::new(Code::E0210, target.span, "this cannot be assigned to");
-        self.report(match target.kind {
-            ast::ExprKind::Target(_) | ast::ExprKind::Member { .. } => {
-                problem.note("nothing in the traced program can be written")
-            }
-            _ => problem.help("only locals, globals and map entries can"),
+        self.report(match of_the_program(target) {
+            true => problem.note("nothing in the traced program can be written"),
+            false => problem.help("only locals, globals and map entries can"),
         });
+    }
+}
+
+/// Whether an expression names something of the traced program.
+fn of_the_program(expr: &ast::Expr) -> bool {
+    match &expr.kind {
+        ast::ExprKind::Target(_) | ast::ExprKind::Member { .. } => true,
+        ast::ExprKind::At { name, .. } => matches!(name.name.as_str(), "var" | "cast" | "entry"),
+        ast::ExprKind::Unary { op: ast::UnaryOp::Deref, .. } => true,
+        ast::ExprKind::Index { base, .. } => of_the_program(base),
+        ast::ExprKind::Paren(inner) => of_the_program(inner),
+        ast::ExprKind::Unary { .. }
+        | ast::ExprKind::Int { .. }
+        | ast::ExprKind::Str(_)
+        | ast::ExprKind::Bool(_)
+        | ast::ExprKind::Name(_)
+        | ast::ExprKind::TargetAll(_)
+        | ast::ExprKind::Dump { .. }
+        | ast::ExprKind::Call { .. }
+        | ast::ExprKind::Binary { .. }
+        | ast::ExprKind::Ternary { .. }
+        | ast::ExprKind::In { .. }
+        | ast::ExprKind::Assign { .. }
+        | ast::ExprKind::Step { .. }
+        | ast::ExprKind::Broken => false,
     }
 }
 

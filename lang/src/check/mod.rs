@@ -274,7 +274,7 @@ impl<'a> Checker<'a> {
         if first == at {
             return self.report(diagnostic);
         }
-        self.errors += 1;
+        self.errors += usize::from(diagnostic.is_error());
         let index = self.said.get(&(code, first, diagnostic.message));
         if let Some(said) = index.and_then(|index| self.diagnostics.get_mut(*index))
             && said.secondary.len() < OTHER_USES

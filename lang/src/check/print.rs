@@ -403,7 +403,7 @@ impl Checker<'_> {
         for place in expr::elsewhere(missing) {
             problem = problem.note(format!("{place}; the probe stands at {:#x}", at.site.address));
         }
-        self.report(problem);
+        self.report_name(problem);
     }
 }
 

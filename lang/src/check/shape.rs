@@ -215,7 +215,14 @@ fn spelled(module: &Module, ty: Option<TypeId>, depth: usize) -> String {
         Ok(Type::Aggregate { kind, name, .. }) => tagged(word(kind), name),
         Ok(Type::Enum { name, .. }) => tagged("enum", name),
         Ok(Type::Array { element, counts }) => format!("{}{}", inner(element), dimensions(&counts)),
-        Ok(Type::Qualified { qualifier, target }) => format!("{qualifier} {}", inner(target)),
+        Ok(Type::Qualified { qualifier, target }) => {
+            // Of a pointer itself, not of what it points to.
+            let pointer = target.is_some_and(|target| matches!(module.ty(target), Ok(Type::Pointer { .. })));
+            match pointer {
+                true => format!("{} {qualifier}", inner(target)),
+                false => format!("{qualifier} {}", inner(target)),
+            }
+        }
         Ok(Type::Function) => "function".to_owned(),
         Ok(Type::Unknown(tag)) => escaped(tag),
     }

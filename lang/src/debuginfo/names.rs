@@ -13,13 +13,23 @@ pub(super) struct Demangled {
 impl Demangled {
     /// Whether `name` is one of the forms.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.full == name || self.plain == name
+        self.full == name || self.plain == name || without_qualifiers(&self.full) == name
     }
 
     /// Whether one of the forms matches.
     pub(super) fn matches(&self, glob: &Glob) -> bool {
-        glob.matches(&self.full) || glob.matches(&self.plain)
+        let bare = without_qualifiers(&self.full);
+        glob.matches(&self.full) || glob.matches(&self.plain) || (bare != self.full && glob.matches(bare))
     }
+}
+
+/// A member function's name without what stands behind its parameters: `get(int) const` is `get(int)`, too.
+fn without_qualifiers(full: &str) -> &str {
+    let mut name = full;
+    while let Some(shorter) = [" const", " volatile", " &&", " &"].iter().find_map(|word| name.strip_suffix(word)) {
+        name = shorter;
+    }
+    name
 }
 
 /// Longest mangled name that is demangled; longer ones are shown as they are.
@@ -263,6 +273,11 @@ mod tests {
         let cpp = demangle("_ZN2ns5Class3getEi").expect("C++");
         assert_eq!(cpp.full, "ns::Class::get(int)");
         assert_eq!(cpp.plain, "ns::Class::get");
+        // What stands behind the parameters may be left out.
+        let constant = demangle("_ZNK2ns5Class3getEi").expect("C++");
+        assert_eq!(constant.full, "ns::Class::get(int) const");
+        assert!(constant.is("ns::Class::get(int)") && constant.is("ns::Class::get") && constant.is(&constant.full));
+        assert!(constant.matches(&Glob::new("ns::*(int)").expect("a pattern")));
         let rust = demangle("_ZN5krate6module1f17h0123456789abcdefE").expect("Rust");
         assert_eq!(rust.full, "krate::module::f");
         assert!(demangle("my_function").is_none());

@@ -203,7 +203,7 @@ pub struct CompiledSite {
 }
 
 /// An eBPF program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BpfProgram {
     /// Files whose sites it serves.
     pub files: Vec<FileIndex>,

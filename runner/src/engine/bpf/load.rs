@@ -195,3 +195,20 @@ fn refused(program: &BpfProgram, error: &io::Error, log: &[u8]) -> Failure {
         failure.help("this is a bug of ctp: please report it with the output of -v")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ctp_lang::emit::bpf::Insn;
+
+    /// As root only: the verifier is what refuses, and its words are what is told.
+    #[test]
+    fn what_the_kernel_refuses_is_told_in_its_words() {
+        // `exit` alone: register 0, the result, was never written.
+        let exit = Insn { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 };
+        let program = BpfProgram { insns: vec![exit], ..BpfProgram::default() };
+        let failure = load(&program, &[], &HashMap::new(), Kind::Uprobe).expect_err("refused");
+        assert_eq!(failure.code, Code::E0403, "{failure:?}");
+        assert!(failure.message.contains("R0 !read_ok"), "{failure:?}");
+    }
+}
