@@ -209,7 +209,7 @@ pub(crate) fn places(location: &Location) -> Option<Vec<Place>> {
 fn computed(compute: &Compute) -> u64 {
     match compute {
         Compute::Const(value) => value.cast_unsigned(),
-        Compute::Register(register) => held(register.0),
+        Compute::Register(register) | Compute::Returned(register) => held(register.0),
         Compute::ModuleAddress(address) => mixed(*address),
         Compute::Deref { address, size } => stored(computed(address), *size),
         Compute::Unary(op, operand) => {

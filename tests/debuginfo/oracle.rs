@@ -152,7 +152,7 @@ fn value_of(location: &Location, from: u64, bits: u64) -> Option<String> {
 fn python(compute: &Compute) -> String {
     match compute {
         Compute::Const(value) => format!("({value})"),
-        Compute::Register(register) => format!("R({})", register.0),
+        Compute::Register(register) | Compute::Returned(register) => format!("R({})", register.0),
         Compute::ModuleAddress(address) => format!("({address:#x} + bias)"),
         Compute::Deref { address, size } => format!("M({}, {size})", python(address)),
         Compute::Unary(op, operand) => {

@@ -1,6 +1,7 @@
 //! What is lost, held back or cannot be written is counted: for every probe, hits are the sum of what became of them.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ctp_tests::binary::{Binary, Compiler};
@@ -147,4 +148,32 @@ fn a_full_disk_and_a_closed_pipe_end_the_run_with_what_was_not_written() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
     let [hits, written, unwritten] = accounted(&said);
     assert_eq!((written, written + unwritten), (0, hits), "{said}");
+}
+
+#[test]
+fn a_probe_that_takes_much_of_a_processor_is_named_with_what_was_measured() {
+    let mut traced = traced();
+    let script = traced.script.replace("emit { n: $n, who: comm(), text: \"some more bytes\" }", "sum <<< $n");
+    let mut ctp = Running::attached_with(&["run", "-e", &format!("global sum\n{script}")]);
+    let told = AtomicBool::new(false);
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !told.load(Ordering::Relaxed) {
+                traced.container.call(20_000);
+            }
+        });
+        // Also where the wait panics, so that the other thread ends.
+        let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ctp.wait_for_stderr("ctp: container(")));
+        told.store(true, Ordering::Relaxed);
+        said
+    });
+    let said = said.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert!(said.contains(".fn(\"hot\"): ") && said.contains(" hits a second, "), "{said}");
+    let number = |before: &str| {
+        let (front, _) = said.split_once(before).unwrap();
+        front.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let (cost, share) = (number(" ns each"), number(" % of the time"));
+    // A call without a probe takes some nanoseconds; with one the kernel is entered, and the program does nothing else.
+    assert!(cost > 50.0 && (10.0..=100.0).contains(&share) && number(" hits a second") > 0.0, "{said}");
 }

@@ -178,3 +178,39 @@ fn what_belongs_to_a_return_is_refused_elsewhere() {
 fn said(output: &Output) -> String {
     format!("{}{}", output.stdout, output.stderr)
 }
+
+#[test]
+fn structs_returned_by_value_are_what_the_program_printed() {
+    for (compiler, level) in BUILDS {
+        let probes = [
+            r#"BIN.fn("pair").return { printf("pair %d %d\n", $return.a, $return.b) }"#,
+            r#"BIN.fn("small").return { printf("small %d %d %u\n", $return.a, $return.b, $return.c) }"#,
+            r#"BIN.fn("three").return { printf("three %d %d %d\n", $return.v[0], $return.v[1], $return.v[2]) }"#,
+            r#"BIN.fn("big").return { printf("big %d %d %s\n", $return.a, $return.b[5], $return.text) }"#,
+            r#"BIN.fn("mixed").return { printf("mixed %d\n", $return.n) }"#,
+            r#"BIN.fn("bits").return { printf("bits %u %d %d\n", $return.a, $return.b, $return.c) }"#,
+            r#"BIN.fn("packed").return { printf("packed %d %d\n", $return.a, $return.b) }"#,
+            r#"BIN.fn("either").return { printf("either %d %s\n", $return.n, $return.text) }"#,
+            r#"BIN.fn("nested").return { printf("nested %d %d %d\n", $return.at.x, $return.at.y, $return.either.n) }"#,
+        ];
+        let run = traced("structs.c", compiler, &["-g", level], &probes, 4);
+        let printed: Vec<String> = run.printed.iter().filter(|line| !line.starts_with("floating")).cloned().collect();
+        assert_eq!(run.traced, printed, "{compiler:?} {level}: {}", run.said);
+        assert_eq!(run.traced.len(), 36);
+    }
+}
+
+#[test]
+fn what_a_vector_register_returns_is_said_to_be_unavailable() {
+    let probes = [
+        r#"BIN.fn("mixed").return { print($return) }"#,
+        r#"BIN.fn("pair").return { print($return) }"#,
+        r#"BIN.fn("floating").return { printf("%f\n", $return) }"#,
+    ];
+    let run = traced("structs.c", Compiler::Gcc, &["-g", "-O2"], &probes, 2);
+    let expected = [
+        "{.a=-1, .b=1000000007}{.d=<unavailable: xmm>, .n=11}<unavailable: xmm>",
+        "{.a=0, .b=0}{.d=<unavailable: xmm>, .n=0}<unavailable: xmm>",
+    ];
+    assert_eq!(run.traced, expected, "{}", run.said);
+}

@@ -6,6 +6,7 @@ mod argument;
 mod assign;
 mod call;
 mod cast;
+mod convention;
 mod declare;
 mod emit;
 mod expr;

@@ -108,7 +108,7 @@ pub(super) fn further(address: Expr, bytes: u64, span: Span) -> Expr {
 /// How many expressions [`Builder::compute`] makes of a value, or more.
 fn size(compute: &Compute) -> u64 {
     match compute {
-        Compute::Const(_) | Compute::Register(_) | Compute::ModuleAddress(_) => 1,
+        Compute::Const(_) | Compute::Register(_) | Compute::Returned(_) | Compute::ModuleAddress(_) => 1,
         Compute::Deref { address, .. } => size(address).saturating_add(1),
         Compute::Unary(facts::UnaryOp::Abs, operand) => size(operand).saturating_mul(3).saturating_add(4),
         Compute::Unary(
@@ -170,6 +170,7 @@ impl Builder {
         match compute {
             Compute::Const(value) => Expr::int(*value, self.span),
             Compute::Register(register) => self.int(ExprKind::Register(*register)),
+            Compute::Returned(register) => self.int(ExprKind::Returned(*register)),
             Compute::ModuleAddress(address) => self.int(ExprKind::ModuleAddress(*address)),
             Compute::Deref { address, size } => {
                 self.int(ExprKind::Load { address: Box::new(self.compute(address)), size: *size, signed: false })

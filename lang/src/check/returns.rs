@@ -2,9 +2,9 @@
 //! between, and where the calls end.
 
 use super::nature::{self, Nature};
-use super::object::Object;
+use super::object::{Held, Object};
 use super::shape::Shape;
-use super::{AtSite, Checker, Missing, Scope, Typed, place};
+use super::{AtSite, Checker, Missing, Scope, Typed, convention, place};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
 use crate::diagnostic::Diagnostic;
@@ -321,6 +321,11 @@ pub(super) fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
         return Some(Object { name, ..object }.read(at.module, span));
     }
     let nature = nature::nature(at.module, &shape);
+    if let (Type::Aggregate { size: Some(size), .. }, Some(id)) = (&bare, at.function.returns) {
+        let held = Held::of(&convention::returned(at.module, id, *size), span);
+        let written = Some(("return".to_owned(), Vec::new()));
+        return Some(Object { shape, held, bits: None, written, name, referred: false }.read(at.module, span));
+    }
     let Some((bytes, signed)) = nature.width() else {
         let float = matches!(bare, Type::Base { encoding: facts::Encoding::Float, .. });
         let why = match float {

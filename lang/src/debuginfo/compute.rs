@@ -29,6 +29,7 @@ impl Tree {
         match self.compute {
             Compute::Const(value) => Some(value),
             Compute::Register(_)
+            | Compute::Returned(_)
             | Compute::ModuleAddress(_)
             | Compute::Deref { .. }
             | Compute::Unary(..)
@@ -89,7 +90,7 @@ impl Tree {
 /// Nodes of a tree that was built within the bound before, so recursion is bounded too.
 fn count(compute: &Compute) -> usize {
     match compute {
-        Compute::Const(_) | Compute::Register(_) | Compute::ModuleAddress(_) => 1,
+        Compute::Const(_) | Compute::Register(_) | Compute::Returned(_) | Compute::ModuleAddress(_) => 1,
         Compute::Deref { address, .. } => 1 + count(address),
         Compute::Unary(_, operand) => 1 + count(operand),
         Compute::Binary(_, left, right) => 1 + count(left) + count(right),

@@ -209,6 +209,8 @@ pub enum Compute {
     Const(i64),
     /// The whole 64 bits of a general register (0–15).
     Register(Register),
+    /// The same of a register when the function has returned: where its convention leaves what it returns.
+    Returned(Register),
     /// The run-time address of a link-time address of the module (`DW_OP_addr`, `DW_OP_addrx`): load bias added.
     ModuleAddress(u64),
     /// Memory of the target: `size` (1, 2, 4, 8) bytes at an address, zero-extended.

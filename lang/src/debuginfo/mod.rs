@@ -226,6 +226,11 @@ impl Module {
         read
     }
 
+    /// Whether an array is a vector, which compilers keep in one vector register (`DW_AT_GNU_vector`).
+    pub fn is_vector(&self, id: TypeId) -> bool {
+        self.with_debug(|debug| types::is_vector(debug, id)).is_ok_and(|found| found.unwrap_or(false))
+    }
+
     /// The language a type was written in.
     pub fn language(&self, id: TypeId) -> Language {
         self.with_debug(|debug| types::language(debug, id)).ok().flatten().unwrap_or(Language::Other)

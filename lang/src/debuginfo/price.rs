@@ -67,7 +67,8 @@ impl Needed {
 
     fn compute(&mut self, compute: &Compute) {
         match compute {
-            Compute::Const(_) | Compute::ModuleAddress(_) => {}
+            // What a function returns is in no register yet.
+            Compute::Const(_) | Compute::ModuleAddress(_) | Compute::Returned(_) => {}
             Compute::Register(register) => self.add(register.0),
             Compute::Deref { address, .. } => self.compute(address),
             Compute::Unary(_, operand) => self.compute(operand),

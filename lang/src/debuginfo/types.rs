@@ -252,6 +252,12 @@ fn discriminants(list: Slice<'_>, signed: bool) -> Result<Vec<(i128, i128)>, Deb
 }
 
 /// The language of the unit a type is in.
+pub(super) fn is_vector(debug: &Debug<'_>, id: TypeId) -> Result<bool, DebugError> {
+    let (_, die) = debug.die(id.0)?;
+    Ok(matches!(die.attr_value(gimli::DW_AT_GNU_vector), Some(Value::Flag(true))))
+}
+
+/// The language a type was written in.
 pub(super) fn language(debug: &Debug<'_>, id: TypeId) -> Result<Language, DebugError> {
     let Some(span) = debug.span_of(id.0) else { return Ok(Language::Other) };
     let unit = debug.unit(span)?;

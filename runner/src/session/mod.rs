@@ -4,6 +4,7 @@
 mod coming;
 mod files;
 mod machine;
+mod rates;
 mod summary;
 mod targets;
 mod timers;
@@ -281,6 +282,7 @@ impl Running<'_> {
             // Nothing can fire any more.
             return Ok(());
         }
+        let mut rates = rates::Rates::new(start, program);
         let end = self.session.options.duration.map(|duration| start + duration);
         let mut watch = start + WATCH;
         loop {
@@ -317,6 +319,22 @@ impl Running<'_> {
             if has_sites && watch <= now {
                 watch = now + WATCH;
                 self.say_lost()?;
+                if rates.is_due(now) {
+                    let counters = self.engine.counters()?;
+                    let engine = &mut self.engine;
+                    let verbose = self.session.options.verbose;
+                    let mut traps = || match engine.traps() {
+                        Ok(traps) => traps,
+                        Err(why) => {
+                            if verbose {
+                                report::notice(&format!("what a trap takes cannot be measured: {why}"));
+                            }
+                            None
+                        }
+                    };
+                    let lines = rates.look(now, program, &counters, &mut traps);
+                    lines.iter().for_each(|line| self.say(line));
+                }
                 let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world)?;
                 said.words.iter().for_each(|word| self.tell(word));
                 if said.all_gone && timers.next().is_none() {

@@ -15,14 +15,15 @@ use super::perf::Uprobes;
 use super::sys;
 
 /// `r0 = 0; exit`
-const NOTHING: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+pub(super) const NOTHING: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
 
 /// Begins the grace period in a thread of its own.
 pub fn begin() {
     in_thread(|| drop(register()));
 }
 
-fn in_thread(work: impl FnOnce() + Send + 'static) {
+/// Runs something in a thread that takes no signal.
+pub(super) fn in_thread(work: impl FnOnce() + Send + 'static) {
     // The thread takes no signal: those are the session's.
     let mut before = SigSet::empty();
     if pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).is_err() {

@@ -11,6 +11,7 @@ mod follow;
 mod generations;
 mod globals;
 pub mod grace;
+pub mod hot;
 mod identity;
 mod inode;
 mod kept;
@@ -98,6 +99,7 @@ pub struct BpfEngine {
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
+    measuring: hot::Measuring,
     /// Records of runs that are not over.
     parts: parts::Parts,
     /// Maps that are held here, for there are stacks in their keys.
@@ -205,6 +207,7 @@ impl BpfEngine {
             uprobes,
             probes: program.probes.len(),
             pause: BUSY,
+            measuring: hot::Measuring::Not,
             parts: parts::Parts::default(),
             kept: Kept::of(program, &compiled, options.map_size),
             unwinder: Box::new(NoUnwinder),
@@ -230,6 +233,18 @@ impl BpfEngine {
     /// for each address.
     pub fn links(&self) -> usize {
         self.plans.iter().map(|(_, links)| links.len()).sum()
+    }
+
+    /// What traps take on this machine: measured once it is asked for, which takes a while; `None` until then.
+    ///
+    /// # Errors
+    /// Why it cannot be measured.
+    pub fn traps(&mut self) -> Result<Option<hot::Traps>, String> {
+        match self.measuring.step() {
+            hot::Measuring::Not | hot::Measuring::Begun(_) => Ok(None),
+            hot::Measuring::Done(traps) => Ok(Some(*traps)),
+            hot::Measuring::Failed(why) => Err(why.clone()),
+        }
     }
 
     /// What may keep hits from being seen: containers that execute another inode than the one that is probed.

@@ -1,0 +1,160 @@
+//! Owns where C functions return structs and unions by value: the classes of the System V psABI (3.2.3). Refuses what
+//! debug info does not tell for certain.
+
+use crate::debuginfo::Module;
+use crate::debuginfo::facts::{
+    AggregateKind, Compute, Encoding, Language, Location, Piece, Register, Type, TypeId, Unavailable,
+};
+
+/// rax and rdx (DWARF's numbers): where the first and the second integer part are returned.
+const INTEGERS: [Register; 2] = [Register(0), Register(1)];
+/// How deep types are followed.
+const DEEPEST: usize = 16;
+/// How many members and elements are looked at.
+const MOST: usize = 256;
+
+/// What an eightbyte of the value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Nothing,
+    Integer,
+    Vector,
+}
+
+/// Why it is not in one or two registers.
+enum Elsewhere {
+    /// In memory that the caller gave, whose address is returned.
+    Memory,
+    Unknown(Unavailable),
+}
+
+/// Where a value of an aggregate type is when its function has returned.
+pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
+    if module.language(id) != Language::C {
+        let why = "only C's convention for structs is known".to_owned();
+        return Location::Unavailable(Unavailable::Unsupported(why));
+    }
+    let mut classes = [Class::Nothing; 2];
+    let mut left = MOST;
+    match classify(module, Some(id), 0, &mut classes, DEEPEST, &mut left) {
+        // A vector of 32 bytes is returned in one register.
+        Err(Elsewhere::Unknown(why)) => Location::Unavailable(why),
+        Err(Elsewhere::Memory) => Location::Memory(Compute::Returned(INTEGERS[0])),
+        Ok(()) if size > 16 => Location::Memory(Compute::Returned(INTEGERS[0])),
+        Ok(()) => {
+            let mut integers = INTEGERS.into_iter();
+            let mut piece = |class: Class| Piece {
+                location: match class {
+                    Class::Integer => {
+                        integers.next().map_or_else(vector, |register| Location::Value(Compute::Returned(register)))
+                    }
+                    Class::Vector | Class::Nothing => vector(),
+                },
+                bits: 64,
+                bit_offset: 0,
+            };
+            Location::Pieces(classes.into_iter().map(&mut piece).collect())
+        }
+    }
+}
+
+fn vector() -> Location {
+    Location::Unavailable(Unavailable::VectorRegister)
+}
+
+fn unknown(what: &str) -> Elsewhere {
+    Elsewhere::Unknown(Unavailable::Unsupported(format!("where {what} in a struct is returned is not known")))
+}
+
+/// Adds the classes of what lies `offset` bytes into the value.
+fn classify(
+    module: &Module,
+    id: Option<TypeId>,
+    offset: u64,
+    classes: &mut [Class; 2],
+    depth: usize,
+    left: &mut usize,
+) -> Result<(), Elsewhere> {
+    *left = left.checked_sub(1).ok_or_else(|| unknown("what has so many members"))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| unknown("what is so deep"))?;
+    let id = id.ok_or_else(|| unknown("what has no type"))?;
+    let ty = module.ty(id).map_err(|_| unknown("what debug info does not describe"))?;
+    match ty {
+        Type::Base { encoding, size, .. } => match encoding {
+            Encoding::Float if size <= 8 => scalar(offset, size, Class::Vector, classes),
+            Encoding::Float => Err(unknown("a long double")),
+            Encoding::Signed
+            | Encoding::Unsigned
+            | Encoding::SignedChar
+            | Encoding::UnsignedChar
+            | Encoding::Boolean => scalar(offset, size, Class::Integer, classes),
+            Encoding::Other(_) => Err(unknown("a number of that kind")),
+        },
+        Type::Pointer { size, .. } => scalar(offset, size, Class::Integer, classes),
+        Type::Enum { size, .. } => scalar(offset, size, Class::Integer, classes),
+        Type::Typedef { target, .. } | Type::Qualified { target, .. } => {
+            classify(module, target, offset, classes, depth, left)
+        }
+        Type::Array { element, counts } => {
+            if module.is_vector(id) {
+                return Err(unknown("a vector"));
+            }
+            let size = size_of(module, element, depth).ok_or_else(|| unknown("an array of that"))?;
+            let count = counts.iter().try_fold(1u64, |all, one| all.checked_mul((*one)?));
+            let count = count.ok_or_else(|| unknown("an array without a size"))?;
+            // Behind 16 bytes all is in memory; what its elements are the first ones tell.
+            for index in 0..count.min(17) {
+                classify(module, element, offset.saturating_add(index.saturating_mul(size)), classes, depth, left)?;
+            }
+            Ok(())
+        }
+        Type::Aggregate { kind: AggregateKind::Struct | AggregateKind::Union, members, .. } => {
+            for member in members {
+                match member.bits {
+                    None => classify(module, member.ty, offset.saturating_add(member.offset), classes, depth, left)?,
+                    Some((from, width)) => {
+                        let first = offset.saturating_mul(8).saturating_add(from);
+                        let last = first.saturating_add(width.max(1) - 1);
+                        [first / 64, last / 64].into_iter().for_each(|at| merge(classes, at, Class::Integer));
+                    }
+                }
+            }
+            Ok(())
+        }
+        Type::Aggregate { .. } | Type::Function | Type::Unknown(_) => Err(unknown("something of that kind")),
+    }
+}
+
+fn scalar(offset: u64, size: u64, class: Class, classes: &mut [Class; 2]) -> Result<(), Elsewhere> {
+    if size == 0 || !offset.is_multiple_of(size.min(16)) {
+        // A packed struct.
+        return Err(Elsewhere::Memory);
+    }
+    for at in offset / 8..=(offset.saturating_add(size) - 1) / 8 {
+        merge(classes, at, class);
+    }
+    Ok(())
+}
+
+fn merge(classes: &mut [Class; 2], at: u64, class: Class) {
+    let known = usize::try_from(at).ok().and_then(|at| classes.get_mut(at));
+    if let Some(known) = known
+        && *known != Class::Integer
+    {
+        *known = class;
+    }
+}
+
+fn size_of(module: &Module, id: Option<TypeId>, depth: usize) -> Option<u64> {
+    let depth = depth.checked_sub(1)?;
+    match module.ty(id?).ok()? {
+        Type::Base { size, .. } | Type::Pointer { size, .. } | Type::Enum { size, .. } => Some(size),
+        Type::Aggregate { size, .. } => size,
+        Type::Typedef { target, .. } | Type::Qualified { target, .. } => size_of(module, target, depth),
+        Type::Array { element, counts } => {
+            let element = size_of(module, element, depth)?;
+            counts.iter().try_fold(element, |all, one| all.checked_mul((*one)?))
+        }
+        Type::Function | Type::Unknown(_) => None,
+    }
+}
