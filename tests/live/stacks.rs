@@ -55,7 +55,14 @@ fn by_ctp(image: &Image, steps: u32) -> Vec<(Vec<Value>, Vec<Value>)> {
     container.call(steps);
     let output = ctp.interrupt();
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let list = |value: &Value| value.as_array().unwrap().clone();
+    const MEMBERS: [&str; 10] =
+        ["function", "offset", "file", "line", "inlined", "address", "module", "build_id", "signal", "unavailable"];
+    let list = |value: &Value| {
+        let frames = value.as_array().unwrap().clone();
+        let mut members = frames.iter().flat_map(|frame| frame.as_object().unwrap().keys());
+        assert!(members.all(|member| MEMBERS.contains(&member.as_str())), "{value}");
+        frames
+    };
     let events = lines.filter(|line| line["type"] == "event");
     events.map(|event| (list(&event["fields"]["stack"]), list(&event["fields"]["caller"]))).collect()
 }
@@ -137,6 +144,21 @@ fn stacks_of_c_are_gdbs_at_every_level() {
 fn stacks_of_cpp_are_gdbs() {
     let binary = Binary::compile("stacks.cpp", Compiler::Gxx, &["-O2", "-g"]);
     compare("C++", &binary.path(), &Image::new(&binary, "/app/bin"), 2);
+}
+
+#[test]
+fn the_caller_of_what_was_inlined_is_what_it_was_inlined_into() {
+    for (compiler, level) in [(Compiler::Gcc, "-O0"), (Compiler::Gcc, "-O2"), (Compiler::Clang, "-O2")] {
+        let binary = Binary::compile("stacks.c", compiler, &[level, "-g", "-pthread"]);
+        let mut container = Container::driven(&Image::new(&binary, "/app/bin"));
+        let point = format!(r#"container("{}"):/app/bin.fn("inlined")"#, container.name());
+        let ctp = Running::attached(&format!("probe {point} {{ println(caller()) }}"));
+        container.call(7);
+        let output = ctp.interrupt();
+        // One in `step` 0, one in the thread of `step` 4.
+        let callers: Vec<&str> = output.lines().into_iter().map(|line| line.split('+').next().unwrap()).collect();
+        assert_eq!(callers, ["framed", "framed"], "{compiler:?} {level} {output:?}");
+    }
 }
 
 /// A tree that holds a program at `/app/bin` with the libraries that it needs.

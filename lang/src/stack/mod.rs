@@ -30,6 +30,8 @@ pub struct Taken<'r> {
     pub time: u64,
     /// The function that was hit.
     pub function: &'r str,
+    /// Whether that was an inlined instance of it.
+    pub inlined: bool,
     /// Where.
     pub pc: u64,
     /// The same as an offset into the probed file: what the process had mapped there.

@@ -137,7 +137,7 @@ impl Walk<'_> {
                 self.push(Frame::Signal);
             } else {
                 let places = self.space.places(&mapped);
-                let hit = if first { own(&places, taken.function) } else { 0 };
+                let hit = if first { own(&places, taken).unwrap_or(0) } else { 0 };
                 places.iter().skip(hit).for_each(|place| self.push(Frame::Code(at_pc(place, exact))));
             }
             let word = |address| self.memory.word(address);
@@ -183,9 +183,16 @@ fn at_pc(place: &Arc<Place>, exact: bool) -> Arc<Place> {
     Arc::new(Place { address: place.address.wrapping_add(1), offset, ..(**place).clone() })
 }
 
-/// Which of the calls at an address is the one that was hit: what begins with it is not in it yet.
-fn own(places: &[Arc<Place>], function: &str) -> usize {
-    places.iter().position(|place| place.function.as_deref() == Some(function)).unwrap_or(0)
+/// Which of the calls at an address is the one that was hit: what was inlined at its beginning is not called yet. `None`
+/// where that is an inlined instance which has no code of its own there: compilers let one begin at an instruction of the
+/// function around it.
+fn own(places: &[Arc<Place>], taken: &Taken<'_>) -> Option<usize> {
+    if !taken.inlined {
+        return places.len().checked_sub(1);
+    }
+    let function = taken.function;
+    let named = |name: &str| name == function || function.strip_suffix(name).is_some_and(|rest| rest.ends_with("::"));
+    places.iter().position(|place| place.inlined && place.function.as_deref().is_some_and(named))
 }
 
 fn unread(offset: u64, path: Arc<str>) -> Frame {
@@ -206,8 +213,11 @@ fn caller(taken: &Taken<'_>, returns_to: Result<u64, Missing>, space: &mut dyn S
     let none = |why: &str| Stack { frames: Vec::new(), stopped: Some(why.to_owned()) };
     if let Code::File(mapped) = space.at(taken.pc) {
         let places = space.places(&mapped);
-        let hit = own(&places, taken.function);
-        if let Some(around) = places.get(hit.saturating_add(1)) {
+        let around = match own(&places, taken) {
+            Some(hit) => places.get(hit.saturating_add(1)),
+            None => places.last(),
+        };
+        if let Some(around) = around {
             return only(Frame::Code(Arc::clone(around)));
         }
     }

@@ -198,6 +198,32 @@ mod tests {
     }
 
     #[test]
+    fn names_of_frames_cannot_control_a_terminal() {
+        let place = ctp_lang::stack::Place {
+            module: "/app/\u{9b}2J".into(),
+            build_id: None,
+            address: 1,
+            function: Some("f\x1b[2J".to_owned()),
+            offset: Some(0),
+            line: None,
+            inlined: false,
+        };
+        let frame = ctp_lang::stack::Frame::Code(place.into());
+        let stack = ctp_lang::stack::Stack { frames: vec![frame.clone(), frame], stopped: None };
+        let shown = print(ExprKind::Context(Context::Stack(8)), Show::Text);
+        let line = "f\\x1b[2J+0x0 in /app/\\xc2\\x9b2J";
+        let given = |terminal| {
+            let value = Value::Stack(stack.clone().into());
+            written(terminal, |out| out.print(&shown, vec![value], &Program::default()))
+        };
+        assert_eq!(String::from_utf8(given(true)).unwrap(), format!("\x1b[1m{line}\n{line}"));
+        assert!(given(false).contains(&0x1b));
+        let key = Value::Stack(stack.clone().into());
+        let text = written(true, |out| out.global("by", &[key], &Value::Int(1)));
+        assert_eq!(String::from_utf8(text).unwrap(), format!("by[{line} < {line}] = 1\n"));
+    }
+
+    #[test]
     fn a_global_printed_at_the_end_cannot_control_a_terminal() {
         let hostile = Value::str("\u{9b}2J\x1b\u{202e}");
         let line = written(true, |out| out.global("last", std::slice::from_ref(&hostile), &hostile));

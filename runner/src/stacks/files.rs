@@ -162,3 +162,45 @@ fn lent() -> Opened {
     let module = Module::open(Arc::new(bytes)).map_err(|error| format!("the code that the kernel lends: {error}"))?;
     Ok(Arc::new(module))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_the_file_that_was_mapped_is_taken() {
+        let folder = std::env::temp_dir().join(format!("ctp-stacks-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("library");
+        std::fs::copy("/bin/true", &path).unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        let key = |build_id, inode| FileKey { path: path.to_str().unwrap().into(), build_id, inode };
+        let open = |key: FileKey| {
+            let mut files = Files::new(Vec::new(), &Places::default());
+            files.module(ContainerIndex(0), std::process::id(), &key)
+        };
+        let build_id = open(key(None, Some(inode))).unwrap().build_id().cloned().unwrap();
+        assert!(open(key(Some(build_id.clone()), None)).is_ok());
+        // Another file takes its place; the first one still is there, so that its inode has no new owner.
+        std::fs::rename(&path, folder.join("old")).unwrap();
+        std::fs::copy("/bin/cat", &path).unwrap();
+        for replaced in [key(None, Some(inode)), key(Some(build_id), None), key(None, None)] {
+            let why = open(replaced).map(|_| ()).unwrap_err();
+            assert!(why.ends_with("is not the file any more that is mapped"), "{why}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        let why = open(key(None, Some(inode))).map(|_| ()).unwrap_err();
+        assert!(why.ends_with("cannot be opened any more"), "{why}");
+    }
+
+    #[test]
+    fn the_code_that_the_kernel_lends_has_names() {
+        let module = lent().unwrap();
+        let names: Vec<_> = module.functions("__vdso_clock_gettime").unwrap();
+        let address = names.first().unwrap().sites.first().unwrap().address;
+        let function = module.whereabouts(address).first().and_then(|one| one.function.clone());
+        assert!(matches!(function.as_deref(), Some("__vdso_clock_gettime" | "clock_gettime")), "{function:?}");
+    }
+}

@@ -41,6 +41,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::gate::{Construct, refuse};
+use crate::debuginfo::facts::SiteKind;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
     ContainerIndex, Context, Expr, ExprKind, FileIndex, Function, FunctionIndex, Handler, Print, ProbeIndex, ProbeKind,
@@ -198,6 +199,8 @@ pub struct CompiledSite {
     pub containers: Arc<[ContainerIndex]>,
     /// The function's name.
     pub function: Arc<str>,
+    /// Whether it is an inlined instance of it.
+    pub inlined: bool,
     /// File offset of the semaphore to raise while it is probed (USDT).
     pub semaphore: Option<u64>,
 }
@@ -650,6 +653,7 @@ fn number_sites(program: &Program) -> Vec<CompiledSite> {
                 file_offset: site.file_offset,
                 containers: Arc::clone(&site.containers),
                 function: Arc::clone(&site.function),
+                inlined: matches!(site.kind, SiteKind::Inlined { .. }),
                 semaphore: site.semaphore,
             };
             variant.sites.iter().map(compiled).collect()

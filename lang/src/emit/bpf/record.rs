@@ -217,7 +217,8 @@ impl Compiled {
             let at = self.site(site).ok_or(Malformed)?;
             let (container, pid, time) = (hit.container, hit.pid, hit.time);
             let (function, file_offset) = (&*at.function, at.file_offset);
-            let taken = Taken { container, pid, start, executed, time, function, pc, file_offset, wanted };
+            let inlined = at.inlined;
+            let taken = Taken { container, pid, start, executed, time, function, inlined, pc, file_offset, wanted };
             return Ok(Value::Stack(Arc::new(unwinder.stack(&taken))));
         }
         let mut take = |size: usize| {

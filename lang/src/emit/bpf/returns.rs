@@ -89,6 +89,8 @@ pub(super) fn compiled(probe: ProbeIndex, index: usize, variant: &Variant) -> Ve
         file_offset: place.file_offset,
         containers: Arc::clone(&place.site.containers),
         function: Arc::clone(&place.site.function),
+        // What was inlined does not return.
+        inlined: false,
         semaphore: None,
     };
     places(variant).1.into_iter().map(place).collect()

@@ -185,3 +185,40 @@ impl KeptMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(kind: GlobalKind) -> KeptMap {
+        let mut sources = ctp_lang::source::Sources::default();
+        let span = ctp_lang::source::Span::new(sources.add("test", "m"), 0, 1);
+        KeptMap::of(&Global { name: "m".to_owned(), span, kind, printed_at_end: false }, 2).unwrap()
+    }
+
+    #[test]
+    fn numbers_grow_until_the_map_is_full_and_go() {
+        let mut numbers = map(GlobalKind::Map { keys: vec![Ty::Str], value: Ty::Int, size: None });
+        let key = |text: &str| [Value::str(text)];
+        assert_eq!(numbers.add(&key("a"), 2), Some(0));
+        assert_eq!(numbers.add(&key("a"), 3), Some(2));
+        assert!(numbers.set(&key("b"), &Value::Int(7)));
+        assert_eq!(numbers.add(&key("c"), 1), None);
+        assert_eq!((numbers.get(&key("a")), numbers.get(&key("c"))), (Value::Int(5), Value::Int(0)));
+        numbers.delete(&key("a"));
+        assert!(!numbers.has(&key("a")) && numbers.has(&key("b")));
+        numbers.delete(&[]);
+        assert_eq!(numbers.entries(), []);
+    }
+
+    #[test]
+    fn aggregates_are_fed() {
+        let shape = StatsShape::default();
+        let mut sizes = map(GlobalKind::Stats { keys: vec![Ty::Int], shape, size: Some(1) });
+        assert!(sizes.feed(&[Value::Int(1)], 10) && sizes.feed(&[Value::Int(1)], 30));
+        assert!(!sizes.feed(&[Value::Int(2)], 1));
+        let stats = sizes.stats(&[Value::Int(1)]).unwrap();
+        assert_eq!((stats.count, stats.sum), (2, 40));
+        assert_eq!(sizes.stats(&[Value::Int(2)]), None);
+    }
+}
