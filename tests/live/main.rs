@@ -11,6 +11,7 @@ mod inlined;
 mod jsonl;
 mod losses;
 mod maps;
+mod matrix;
 mod nodebug;
 mod options;
 mod places;

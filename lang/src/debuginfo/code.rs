@@ -1,7 +1,7 @@
 //! Owns reading machine code: which addresses are instruction boundaries and where branches lead, so that an address
 //! chosen from tables is known to be passed by every call, once.
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register};
 
 use super::elf::Elf;
 use super::limits;
@@ -18,6 +18,17 @@ pub(super) struct Code {
     stops: Vec<u64>,
     /// Whether it jumps through a register or memory: where to, nobody knows.
     indirect: bool,
+    /// Comparisons with a limit of Go's stack.
+    stack_checks: Vec<u64>,
+}
+
+/// Whether an instruction compares with `stackguard0` or `stackguard1` of Go's `g`, which is in r14 (before Go 1.17: rcx)
+/// (runtime/runtime2.go; both are only what functions begin with).
+fn is_stack_check(instruction: &iced_x86::Instruction) -> bool {
+    instruction.mnemonic() == Mnemonic::Cmp
+        && matches!(instruction.memory_base(), Register::R14 | Register::RCX)
+        && instruction.memory_index() == Register::None
+        && matches!(instruction.memory_displacement64(), 0x10 | 0x18)
 }
 
 impl Code {
@@ -35,6 +46,7 @@ impl Code {
         }
         code.starts.sort_unstable();
         code.branches.sort_unstable();
+        code.stops.sort_unstable();
         code
     }
 
@@ -48,6 +60,7 @@ impl Code {
             let near = instruction.op_count() == 1 && instruction.op0_kind() == OpKind::NearBranch64;
             match instruction.mnemonic() {
                 Mnemonic::Call => {}
+                Mnemonic::Cmp if is_stack_check(&instruction) => self.stack_checks.push(at),
                 Mnemonic::Jmp if near => {
                     self.branches.push((at, instruction.near_branch_target()));
                     self.stops.push(at);
@@ -90,18 +103,49 @@ impl Code {
     /// as around the saving of vector registers in a variadic function, stays inside.)
     pub(super) fn always_reaches(&self, entry: u64, address: u64) -> bool {
         let between = entry..address;
-        let stays = |(from, to): &(u64, u64)| !between.contains(from) || (entry..=address).contains(to);
+        let retries = self.retries(entry, address);
+        let again = |to: &u64| retries.iter().any(|block| block.start() == to);
+        let stays = |(from, to): &(u64, u64)| !between.contains(from) || (entry..=address).contains(to) || again(to);
         let branches_stay = self.branches.iter().all(stays);
         let stops = self.stops.iter().filter(|at| between.contains(at));
         let jumps = |at: &&u64| self.branches.binary_search_by_key(*at, |(from, _)| *from).is_ok();
         branches_stay && stops.clone().count() == stops.filter(jumps).count()
     }
 
+    /// Where Go's functions grow their stack and begin anew: the blocks that only a branch between `entry` and `address`,
+    /// where the stack is checked, leads to and that end in a jump back to `entry`, with nothing between but calls. (What
+    /// stands before such a block may be a call that never returns.)
+    fn retries(&self, entry: u64, address: u64) -> Vec<std::ops::RangeInclusive<u64>> {
+        let between = entry..address;
+        let mut found: Vec<std::ops::RangeInclusive<u64>> = Vec::new();
+        if !self.stack_checks.iter().any(|at| between.contains(at)) {
+            return found;
+        }
+        for (_, to) in self.branches.iter().filter(|(from, _)| between.contains(from)) {
+            if (entry..=address).contains(to) || found.iter().any(|block| block.start() == to) {
+                continue;
+            }
+            let Some(stop) = self.stops.get(self.stops.partition_point(|stop| stop < to)) else { continue };
+            let block = *to..=*stop;
+            let back = self.branches.iter().any(|(from, target)| from == stop && *target == entry);
+            let straight = self.branches.iter().all(|(from, target)| {
+                let leaves = block.contains(from) && from != stop;
+                let enters = block.contains(target) && !(between.contains(from) && target == to);
+                !leaves && !enters
+            });
+            if back && straight {
+                found.push(block);
+            }
+        }
+        found
+    }
+
     /// Whether a jump from `address` or behind it (of an instruction for which `inside` holds) leads back to
     /// `entry..=address`: then one call can pass `address` more than once.
     pub(super) fn returns_to(&self, entry: u64, address: u64, inside: impl Fn(u64) -> bool) -> bool {
+        let retries = self.retries(entry, address);
         self.branches.iter().any(|(from, to)| {
-            let before = (entry..address).contains(from);
+            let before = (entry..address).contains(from) || retries.iter().any(|block| block.contains(from));
             !before && (entry..=address).contains(to) && inside(*from)
         })
     }
@@ -155,6 +199,19 @@ mod tests {
         let code = code(&[0x85, 0xff, 0x75, 0x01, 0xc3, 0x50, 0xc3]);
         assert!(!code.always_reaches(0x1000, 0x1005));
         assert!(code.always_reaches(0x1000, 0x1002));
+    }
+
+    #[test]
+    fn growing_the_stack_is_no_loop_behind_the_check() {
+        // 1000: cmp rsp, [r14+16]; 1004: jbe 1008; 1006: push rbp; 1007: ret; 1008: call …; 100d: jmp 1000
+        let text = [0x49, 0x3b, 0x66, 0x10, 0x76, 0x02, 0x55, 0xc3, 0xe8, 0, 0, 0, 0, 0xeb, 0xf1];
+        let code = code(&text);
+        assert!(code.always_reaches(0x1000, 0x1006));
+        assert!(!code.returns_to(0x1000, 0x1006, |_| true) && code.returns_to(0x1000, 0x1000, |_| true));
+        // Without the check it is a loop.
+        let mut text = text;
+        text[3] = 0x20;
+        assert!(self::code(&text).returns_to(0x1000, 0x1006, |_| true));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use super::facts::{DebugError, Location, TypeId, Unavailable, Variable, VariableKind};
 use super::limits::{self, over};
 use super::location::Frame;
-use super::units::{Debug, Die, DieId, Unit};
+use super::prologue::{self, Producer};
+use super::units::{Debug, Die, DieId, Unit, Value};
 
 /// A variable's DIE.
 pub(super) struct Found<'a> {
@@ -87,6 +88,14 @@ fn in_scope<'a>(
         }
         hidden = None;
         let kind = match child.tag() {
+            // Go's results: those without name (`~r0`) are nowhere but in registers behind the return.
+            gimli::DW_TAG_formal_parameter if is_go_result(debug, unit, &child) => {
+                let name = debug.inherited_text(unit, &child, gimli::DW_AT_name)?;
+                if address.is_none() || name.is_none_or(|name| name.starts_with('~')) {
+                    continue;
+                }
+                VariableKind::Local
+            }
             gimli::DW_TAG_formal_parameter => VariableKind::Parameter,
             gimli::DW_TAG_variable if address.is_some() => VariableKind::Local,
             gimli::DW_TAG_lexical_block => {
@@ -117,6 +126,13 @@ fn in_scope<'a>(
         }
     }
     Ok(found)
+}
+
+/// Whether a parameter's DIE is a result of a function (cmd/internal/dwarf marks them so); in other languages a variable
+/// parameter is one that is passed by reference.
+fn is_go_result<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -> bool {
+    let marked = matches!(die.attr_value(gimli::DW_AT_variable_parameter), Some(Value::Flag(true)));
+    marked && prologue::producer(debug, unit) == Producer::Go
 }
 
 /// Where each variable is; those without name are left out, and so is a local that an inner one of its name hides.

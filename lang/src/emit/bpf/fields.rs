@@ -236,15 +236,16 @@ impl Gen<'_> {
         Ok(())
     }
 
-    /// Stores the lowest `bytes` bytes (1–8) of r0; clobbers r0.
+    /// Stores the lowest `bytes` bytes (1–8) of r0, each store at a multiple of its size: the verifier refuses others on
+    /// the stack. Clobbers r0.
     fn store_bytes(&mut self, at: Slot, bytes: u8) {
         let (mut at, mut left) = (at, bytes.min(8));
         while left > 0 {
-            let (width, size) = match left {
-                8.. => (Width::D, 8u8),
-                4..=7 => (Width::W, 4),
-                2 | 3 => (Width::H, 2),
-                0 | 1 => (Width::B, 1),
+            let (width, size) = match (left, at.off.trailing_zeros()) {
+                (8.., 3..) => (Width::D, 8u8),
+                (4.., 2..) => (Width::W, 4),
+                (2.., 1..) => (Width::H, 2),
+                _ => (Width::B, 1),
             };
             self.asm.store(width, at.base, at.off, R0);
             left -= size;
