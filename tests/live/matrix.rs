@@ -199,7 +199,10 @@ fn one_build(build: &Build, calls: &[Call<'_>], hits: &[(&str, &str)], counts: &
         }
     }
     let missing: Vec<(&str, &str)> = missing.into_keys().collect();
-    let known = gdb_knows(build, &module, &missing);
+    let mut known = gdb_knows(build, &module, &missing);
+    // gcc -O3 makes a clone of this one, without that parameter, which a caller jumps to instead of calling it: gdb
+    // reasons which caller that must have been, from all jumps that might lead there.
+    known.retain(|known| !known.starts_with("m_overwritten a "));
     wrong.extend(known.into_iter().map(|known| format!("{label}: {OPTIMIZED_OUT} here, gdb has {known}")));
     wrong
 }

@@ -18,6 +18,8 @@ struct Rule {
     pointer: Vec<String>,
     /// The way to its length in bytes; none: it ends at a NUL.
     length: Option<Vec<String>>,
+    /// Whether what that way leads to is declared only: then it is taken for the pointer that is all there is room for.
+    hidden: bool,
 }
 
 /// Where the elements of a sequence are.
@@ -84,7 +86,7 @@ fn rule(module: &Module, shape: &Shape) -> Option<Rule> {
     let rule = |pointer: Vec<String>, length: &[&str]| {
         let length = words(length);
         let found = has(module, shape, &pointer) && has(module, shape, &length);
-        found.then_some(Rule { pointer, length: Some(length) })
+        found.then_some(Rule { pointer, length: Some(length), hidden: false })
     };
     match shape.language(module) {
         Language::Rust => match name.as_str() {
@@ -107,10 +109,22 @@ fn rule(module: &Module, shape: &Shape) -> Option<Rule> {
             let pointer = words(&["_M_dataplus", "_M_p"]);
             let counted = rule(pointer.clone(), &["_M_string_length"]);
             // Before C++11's ABI the length is before the bytes, which a NUL ends too.
-            counted.or_else(|| has(module, shape, &pointer).then_some(Rule { pointer, length: None }))
+            counted
+                .or_else(|| hidden_pointer(module, shape))
+                .or_else(|| has(module, shape, &pointer).then_some(Rule { pointer, length: None, hidden: false }))
         }
         Language::C | Language::Cpp | Language::Go | Language::Other => None,
     }
+}
+
+/// libstdc++'s string in a program of clang's, which only declares `_Alloc_hider` (the library instantiates the class, and
+/// so describes it): an allocator without members around a pointer, as the length right behind it shows.
+fn hidden_pointer(module: &Module, shape: &Shape) -> Option<Rule> {
+    let (pointer, length) = (shape.member(module, "_M_dataplus")?, shape.member(module, "_M_string_length")?);
+    let declared = matches!(Shape::Of(pointer.ty).bare(module)?.ty, Type::Aggregate { size: None, .. });
+    let fits = length.offset.checked_sub(pointer.offset) == Some(8);
+    let rule = Rule { pointer: words(&["_M_dataplus"]), length: Some(words(&["_M_string_length"])), hidden: true };
+    (declared && fits).then_some(rule)
 }
 
 fn is_of_char(name: &str, template: &str) -> bool {
@@ -193,7 +207,11 @@ pub(super) fn text_of(module: &Rc<Module>, object: &Object, span: Span) -> Optio
         return Some(Ok(string(ExprKind::Target(Target { variable, steps, value: Box::new(value) }))));
     }
     let rule = rule(module, &object.shape)?;
-    let address = number(module, object, &rule.pointer, span)?;
+    let address = if rule.hidden {
+        follow(module, object, &rule.pointer, span)?.held.read(0, 64, false, span)
+    } else {
+        number(module, object, &rule.pointer, span)?
+    };
     let length = match &rule.length {
         Some(way) => Some(number(module, object, way, span)?),
         None => None,

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::nature::{self, Nature};
 use super::object::{Held, Object};
 use super::shape::Shape;
-use super::{Checker, text};
+use super::text::Sequence;
+use super::{Checker, place, text};
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::{Location, Member, Type, Unavailable, VariantPart};
 use crate::ir::{
@@ -21,7 +22,9 @@ const MOST_BYTES: u64 = 1_024;
 /// The most elements of an array that are shown.
 const MOST_ELEMENTS: u64 = 64;
 /// The most texts and sequences that one value shows; further ones are shown as the structs they are.
-const MOST_ELSEWHERE: usize = 8;
+const MOST_ELSEWHERE: usize = 16;
+/// The most elements of a sequence that are shown where there are texts in them.
+const MOST_ELEMENTS_WITH_TEXT: usize = 8;
 /// The most parts of one layout, and how deep they may nest: a file may claim types that contain themselves.
 const MOST_PARTS: usize = 4_096;
 const DEEPEST: u32 = 48;
@@ -32,7 +35,7 @@ const MORE: &str = "…";
 struct Builder<'b, 'a> {
     checker: &'b mut Checker<'a>,
     module: &'b Rc<Module>,
-    root: &'b Object,
+    root: Object,
     span: Span,
     elsewhere: Vec<Expr>,
     /// Bytes of the root that are shown.
@@ -82,8 +85,16 @@ impl Checker<'_> {
         {
             return Err(nothing_of(object));
         }
-        let mut builder =
-            Builder { checker: self, module, root: object, span, elsewhere: Vec::new(), extent: 0, parts: 0, gaps };
+        let mut builder = Builder {
+            checker: self,
+            module,
+            root: object.clone(),
+            span,
+            elsewhere: Vec::new(),
+            extent: 0,
+            parts: 0,
+            gaps,
+        };
         let spot = Spot { at: Some(0), depth, nesting: 0, condition: None };
         let layout = builder.layout(&object.shape, spot);
         let Builder { elsewhere, extent, .. } = builder;
@@ -213,9 +224,19 @@ impl Builder<'_, '_> {
         if shown == 0 && count > 0 {
             return Self::words(MORE);
         }
+        let mut first = Vec::new();
+        while first.len() < MOST_ELEMENTS_WITH_TEXT && (first.len() as u64) < shown {
+            let at = stride.saturating_mul(first.len() as u64);
+            let Some(at) = spot.at.map(|base| base.saturating_add(at)) else { break };
+            let inner = Spot { at: Some(at), depth: spot.depth - 1, nesting: spot.nesting + 1, ..spot.clone() };
+            match self.with_text(&element, inner) {
+                Some(layout) => first.push(layout),
+                None => break,
+            }
+        }
         let inner = Spot { at: None, depth: spot.depth - 1, nesting: spot.nesting + 1, condition: None };
         let element = Box::new(self.layout(&element, inner));
-        let layout = Layout::Array { count: shown, more: count - shown, stride, element };
+        let layout = Layout::Array { count: shown, more: count - shown, stride, first, element };
         self.shown(&spot, shown.saturating_mul(stride), layout)
     }
 
@@ -239,13 +260,53 @@ impl Builder<'_, '_> {
             Ok(sequence) => sequence,
             Err(why) => return Some(unavailable(&why)),
         };
-        let kind = ExprKind::UserBytes { address: Box::new(sequence.address), length: Box::new(sequence.bytes) };
+        let kind = ExprKind::UserBytes {
+            address: Box::new(sequence.address.clone()),
+            length: Box::new(sequence.bytes.clone()),
+        };
         let bytes = self.guarded(Expr { ty: Ty::Str, kind, span: self.span }, spot);
         self.elsewhere.push(bytes);
         let bytes = self.elsewhere.len() - 1;
+        let first = self.elements(&sequence, spot);
         let inner = Spot { at: None, depth: spot.depth - 1, nesting: spot.nesting + 1, condition: None };
         let element = Box::new(self.layout(&sequence.element, inner));
-        Some(Layout::Elements { bytes, stride: sequence.stride, element })
+        Some(Layout::Elements { bytes, stride: sequence.stride, first, element })
+    }
+
+    /// An element with its own texts; `None` where it has none, or there is no room for them.
+    fn with_text(&mut self, element: &Shape, spot: Spot) -> Option<Layout> {
+        let (before, parts) = (self.elsewhere.len(), self.parts);
+        let layout = self.layout(element, spot);
+        if self.elsewhere.len() > before && self.elsewhere.len() < MOST_ELSEWHERE {
+            return Some(layout);
+        }
+        self.elsewhere.truncate(before);
+        self.parts = parts;
+        None
+    }
+
+    /// The first elements of a sequence, each with its own texts, as far as there is room for them; none where there is
+    /// no text in them.
+    fn elements(&mut self, sequence: &Sequence, spot: &Spot) -> Vec<Layout> {
+        let (mut layouts, span) = (Vec::new(), self.span);
+        let (gaps, extent) = (std::mem::take(&mut self.gaps), self.extent);
+        let root = self.root.clone();
+        while layouts.len() < MOST_ELEMENTS_WITH_TEXT {
+            let at = sequence.stride.saturating_mul(layouts.len() as u64);
+            let held = Held::Memory(place::further(sequence.address.clone(), at, span));
+            self.root = Object { shape: sequence.element.clone(), held, written: None, ..root.clone() };
+            // Nothing of an element is read where there is none.
+            let (bytes, from) = (Box::new(sequence.bytes.clone()), Box::new(Expr::int(at.cast_signed(), span)));
+            let there = Expr { ty: Ty::Int, kind: ExprKind::Compare(CompareOp::Gt, bytes, from), span };
+            let condition = Some(both(spot.condition.as_ref(), there));
+            let inner = Spot { at: Some(0), depth: spot.depth - 1, nesting: spot.nesting + 1, condition };
+            match self.with_text(&sequence.element, inner) {
+                Some(layout) => layouts.push(layout),
+                None => break,
+            }
+        }
+        (self.root, self.gaps, self.extent) = (root, gaps, extent);
+        layouts
     }
 
     /// A text that is only read where its variant is the one that is there: otherwise nothing of it is.
@@ -258,8 +319,10 @@ impl Builder<'_, '_> {
             Box::new(Expr { ty: Ty::Int, kind, span })
         };
         let kind = match kind {
-            ExprKind::UserBytes { address, length } => ExprKind::UserBytes { address, length: only(length) },
-            ExprKind::UserText { address, most } => ExprKind::UserText { address, most: only(most) },
+            ExprKind::UserBytes { address, length } => {
+                ExprKind::UserBytes { address: only(address), length: only(length) }
+            }
+            ExprKind::UserText { address, most } => ExprKind::UserText { address: only(address), most: only(most) },
             other => other,
         };
         Expr { ty, kind, span }
@@ -326,7 +389,11 @@ impl Builder<'_, '_> {
                 variant.values.iter().map(|(low, high)| Some((narrowed(*low)?, narrowed(*high)?))).collect();
             let Some(values) = values else { return Self::words("<not shown: a wide discriminant>") };
             let condition = discriminant.and_then(|found| self.is_there(found, &values, part, spot));
-            let inner = Spot { condition: condition.or(spot.condition.clone()), ..spot.clone() };
+            let condition = match condition {
+                Some(own) => Some(both(spot.condition.as_ref(), own)),
+                None => spot.condition.clone(),
+            };
+            let inner = Spot { condition, ..spot.clone() };
             arms.push(VariantLayout { values, layout: self.arm(&variant.members, &inner) });
         }
         if discriminant.is_none() && arms.len() != 1 {
@@ -389,6 +456,14 @@ impl Builder<'_, '_> {
         let members = self.members(&fields, member.offset, spot);
         Layout::Aggregate { name, tuple, members }
     }
+}
+
+/// What must hold inside of something that is only there where `outer` holds: asked in that order.
+fn both(outer: Option<&Expr>, inner: Expr) -> Expr {
+    let Some(outer) = outer else { return inner };
+    let span = inner.span;
+    let kind = ExprKind::Logic { and: true, left: Box::new(outer.clone()), right: Box::new(inner) };
+    Expr { ty: Ty::Int, kind, span }
 }
 
 /// Whether members are a tuple's: Rust names them `__0`, `__1`.

@@ -3,6 +3,7 @@
 
 use gimli::{DebugAddrIndex, Operation, UnitOffset};
 
+use super::calls;
 use super::cfi::Cfa;
 use super::compute::Tree;
 use super::dwarf;
@@ -380,7 +381,10 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
             Operation::Piece { size_in_bits, bit_offset } => self.piece(size_in_bits, bit_offset.unwrap_or(0)),
             Operation::Bra { .. } | Operation::Skip { .. } => Ok(()),
             Operation::TLS => Err(unsupported("a thread-local variable")),
-            Operation::ParameterRef { .. } => Err(unsupported("a parameter that only the caller knows")),
+            Operation::ParameterRef { offset } => {
+                let tree = calls::parameter(&self.inner(), self.place.unit.id(offset))?;
+                self.push(tree)
+            }
             Operation::VariableValue { .. } => Err(unsupported("the value of another variable")),
             Operation::Call { .. } => Err(unsupported("a call of another expression")),
             Operation::PushObjectAddress => Err(unsupported("the address of an object")),

@@ -39,6 +39,8 @@ pub(super) const MAX_DIES: u64 = 200_000_000;
 pub(super) const MAX_FUNCTIONS: usize = 100_000;
 /// Most sites of all functions of one question.
 pub(super) const MAX_SITES: usize = 400_000;
+/// Most parameters at the call sites of one unit.
+pub(super) const MAX_PASSED: usize = 1 << 20;
 /// Most variables at one site.
 pub(super) const MAX_VARIABLES: usize = 4_096;
 /// Longest chain of `DW_AT_abstract_origin` and `DW_AT_specification` (compilers make 2 or 3).

@@ -6,6 +6,7 @@
 //! `expression` and `cfi` say where values are. Everything is bounded by `limits`.
 
 mod abbreviations;
+mod calls;
 mod cfi;
 mod code;
 mod compute;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use gimli::{DebugInfoOffset, DwAt, LittleEndian, SectionId, UnitOffset};
 
 use super::abbreviations;
+use super::calls::{self, Passed};
 pub(super) use super::dwarf::UnitSpan;
 use super::dwarf::{self, Dwarf, Pages, Role};
 use super::facts::DebugError;
@@ -56,6 +57,8 @@ pub(super) struct Debug<'a> {
     /// The sections of each file.
     sections: RefCell<HashMap<usize, Rc<gimli::Dwarf<Slice<'a>>>>>,
     packages: RefCell<HashMap<usize, Rc<gimli::DwarfPackage<Slice<'a>>>>>,
+    /// What the call sites say of the unit that was asked about last.
+    passed: RefCell<Option<(DieId, Rc<Vec<Passed<'a>>>)>>,
     dies: Cell<u64>,
 }
 
@@ -77,6 +80,7 @@ impl<'a> Debug<'a> {
             cache: RefCell::default(),
             sections: RefCell::default(),
             packages: RefCell::default(),
+            passed: RefCell::default(),
             dies: Cell::new(0),
         }
     }
@@ -237,6 +241,18 @@ impl<'a> Debug<'a> {
         }
         cache.insert(span.start, Rc::clone(&unit));
         Ok(unit)
+    }
+
+    /// What the call sites of a unit say of the parameters that they pass.
+    pub(super) fn passed(&self, unit: &Unit<'a>) -> Result<Rc<Vec<Passed<'a>>>, DebugError> {
+        if let Some((start, known)) = &*self.passed.borrow()
+            && *start == unit.start
+        {
+            return Ok(Rc::clone(known));
+        }
+        let passed = Rc::new(calls::passed(self, unit)?);
+        *self.passed.borrow_mut() = Some((unit.start, Rc::clone(&passed)));
+        Ok(passed)
     }
 
     /// Reads the DIE at a position.

@@ -114,7 +114,9 @@ pub enum Layout {
         bytes: usize,
         /// From one element to the next, at least 1.
         stride: u64,
-        /// One element.
+        /// The first elements, each by itself, where there is more of them elsewhere (texts): no others are shown.
+        first: Vec<Layout>,
+        /// One element, where it is all there is of it.
         element: Box<Layout>,
     },
     /// An array.
@@ -125,6 +127,8 @@ pub enum Layout {
         more: u64,
         /// From one element to the next.
         stride: u64,
+        /// As of [`Layout::Elements`].
+        first: Vec<Layout>,
         /// One element.
         element: Box<Layout>,
     },

@@ -158,7 +158,7 @@ fn structs_and_arrays_look_as_systemtap_shows_them() {
     let outer = record(vec![member("a", 0, int32()), member("b", 4, inner)]);
     assert_eq!(whole(&outer, &[1, 0, 0, 0, 2, 0, 0, 0], &[]), "{.a=1, .b={.x=2}}");
     assert_eq!(whole(&record(Vec::new()), &[], &[]), "{}");
-    let array = |count, more| Layout::Array { count, more, stride: 4, element: Box::new(int32()) };
+    let array = |count, more| Layout::Array { count, more, stride: 4, first: Vec::new(), element: Box::new(int32()) };
     let numbers = [1, 0, 0, 0, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
     assert_eq!(whole(&array(3, 0), &numbers, &[]), "[1, 2, -1]");
     assert_eq!(whole(&array(2, 1), &numbers, &[]), "[1, 2, ...]");
@@ -230,7 +230,7 @@ fn texts_are_quoted_inside_and_bare_alone() {
 
 #[test]
 fn elements_elsewhere_show_where_they_were_cut() {
-    let layout = Layout::Elements { bytes: 0, stride: 4, element: Box::new(int32()) };
+    let layout = Layout::Elements { bytes: 0, stride: 4, first: Vec::new(), element: Box::new(int32()) };
     let elements = |length: usize, truncated| {
         let bytes = vec![Value::Str { bytes: [7, 0, 0, 0, 8, 0, 0, 0, 9][..length].to_vec(), truncated }];
         whole(&layout, &[], &bytes)
@@ -241,6 +241,21 @@ fn elements_elsewhere_show_where_they_were_cut() {
     assert_eq!(elements(9, true), "[7, 8, ...]");
     assert_eq!(elements(0, false), "[]");
     assert_eq!(whole(&layout, &[], &[Value::Fault]), "<fault>");
+}
+
+#[test]
+fn elements_with_texts_are_shown_as_far_as_these_were_read() {
+    let first = vec![Layout::Text(1), Layout::Text(2)];
+    let layout = Layout::Elements { bytes: 0, stride: 2, first: first.clone(), element: Box::new(int32()) };
+    let elements =
+        |length: usize| whole(&layout, &[], &[Value::str(&"......"[..length]), Value::str("one"), Value::str("two")]);
+    assert_eq!(elements(0), "[]");
+    assert_eq!(elements(2), "[\"one\"]");
+    assert_eq!(elements(4), "[\"one\", \"two\"]");
+    assert_eq!(elements(6), "[\"one\", \"two\", ...]");
+    let array = Layout::Array { count: 3, more: 0, stride: 2, first, element: Box::new(int32()) };
+    let texts = [Value::Int(0), Value::str("one"), Value::Fault];
+    assert_eq!(whole(&array, b"......", &texts), "[\"one\", <fault>, ...]");
 }
 
 #[test]
@@ -285,16 +300,18 @@ fn tuples_have_parentheses_and_words_stand_as_they_are() {
 
 #[test]
 fn layouts_that_are_hostile_end() {
-    let endless = Layout::Array { count: u64::MAX, more: 0, stride: 0, element: Box::new(record(Vec::new())) };
+    let endless =
+        Layout::Array { count: u64::MAX, more: 0, stride: 0, first: Vec::new(), element: Box::new(record(Vec::new())) };
     assert!(whole(&endless, &[], &[]).len() < 1 << 20);
     let nested = (0..40).fold(endless.clone(), |inner, _| Layout::Array {
+        first: Vec::new(),
         count: 1 << 40,
         more: 0,
         stride: 0,
         element: Box::new(inner),
     });
     assert!(whole(&nested, &[], &[]).len() < 1 << 20);
-    let far = Layout::Array { count: 3, more: 0, stride: u64::MAX, element: Box::new(int32()) };
+    let far = Layout::Array { count: 3, more: 0, stride: u64::MAX, first: Vec::new(), element: Box::new(int32()) };
     assert_eq!(whole(&far, &[1, 0, 0, 0], &[]), "[1, <fault>, <fault>]");
     let deep = (0..1000).fold(int32(), |inner, _| record(vec![member("a", 0, inner)]));
     assert!(whole(&deep, &[0; 4], &[]).contains("..."));

@@ -97,17 +97,17 @@ impl Decoder<'_> {
                     Node::Fault
                 }
             },
-            Layout::Elements { bytes, stride, element } => match self.elsewhere.get(*bytes) {
+            Layout::Elements { bytes, stride, first, element } => match self.elsewhere.get(*bytes) {
                 Some(Value::Str { bytes, truncated }) => {
                     let whole = bytes.len() as u64 / (*stride).max(1);
-                    self.list(element, bytes, *stride, whole, *truncated, levels)
+                    self.elements((first, element), bytes, *stride, (whole, *truncated), levels)
                 }
                 Some(Value::Fault | Value::Int(_) | Value::Stack(_) | Value::Stats(_) | Value::Table(_)) | None => {
                     Node::Fault
                 }
             },
-            Layout::Array { count, more, stride, element } => {
-                self.list(element, bytes, *stride, *count, *more > 0, levels)
+            Layout::Array { count, more, stride, first, element } => {
+                self.elements((first, element), bytes, *stride, (*count, *more > 0), levels)
             }
             Layout::Aggregate { name, tuple: true, members } => {
                 let items = members.iter().map(|member| self.member(member, bytes, levels)).collect();
@@ -123,14 +123,41 @@ impl Decoder<'_> {
         }
     }
 
-    fn list(&self, element: &Layout, bytes: &[u8], stride: u64, count: u64, more: bool, levels: usize) -> Node {
+    /// So many elements and whether there are more: the first ones by themselves, where these are given, and no others
+    /// then.
+    fn elements(
+        &self,
+        (first, element): (&[Layout], &Layout),
+        bytes: &[u8],
+        stride: u64,
+        (count, more): (u64, bool),
+        levels: usize,
+    ) -> Node {
+        if first.is_empty() {
+            return self.list(&|_| element, bytes, stride, count, more, levels);
+        }
+        let shown = count.min(first.len() as u64);
+        let own = |index: u64| usize::try_from(index).ok().and_then(|index| first.get(index)).unwrap_or(element);
+        self.list(&own, bytes, stride, shown, more || shown < count, levels)
+    }
+
+    /// Elements one behind the other, each by the layout of its number.
+    fn list<'l>(
+        &self,
+        element: &dyn Fn(u64) -> &'l Layout,
+        bytes: &[u8],
+        stride: u64,
+        count: u64,
+        more: bool,
+        levels: usize,
+    ) -> Node {
         let mut items = Vec::new();
         for index in 0..count {
             if self.left.get() == 0 {
                 return Node::List { items, more: true };
             }
             items.push(match index.checked_mul(stride).and_then(|at| from(bytes, at)) {
-                Some(bytes) => self.node(element, bytes, levels),
+                Some(bytes) => self.node(element(index), bytes, levels),
                 None => {
                     self.left.set(self.left.get() - 1);
                     Node::Fault

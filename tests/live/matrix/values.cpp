@@ -47,8 +47,8 @@ KEPT long m_text(const std::string &a, std::string_view b, const char *c) {
     return (long)(a.size() + b.size()) + c[0] + sink;
 }
 KEPT long m_by_value(point p, std::string a, int n) { return p.x + p.y + (long)a.size() + n + sink; }
-KEPT long m_sequences(const std::vector<int> &a, std::vector<std::string> *b) {
-    return a[0] + (long)(*b)[0].size() + sink;
+KEPT long m_sequences(const std::vector<int> &a, const std::vector<std::string> &b) {
+    return a[0] + (long)b[0].size() + sink;
 }
 KEPT int m_class(const item &a, const base *b, int &c) {
     c++;
@@ -89,8 +89,8 @@ int main() {
         sink += shop::m_by_value({ r, -1 }, text, 3);
         std::vector<int> numbers = { r, 20, 30 };
         std::vector<std::string> texts = { "one", "two", more };
-        say("m_sequences", "a=[%d, 20, 30]|b=%p", r, (void *)&texts);
-        sink += shop::m_sequences(numbers, &texts);
+        say("m_sequences", "a=[%d, 20, 30]|b=[\"one\", \"two\", \"%s\"]", r, more.c_str());
+        sink += shop::m_sequences(numbers, texts);
         item one;
         one.id = r;
         one.name = "item";

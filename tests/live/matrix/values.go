@@ -1,4 +1,4 @@
-// As values.c: what is passed is printed before the call.
+// As values.c: what is passed is printed before the call. A pointer to a string is shown as the string.
 package main
 
 import "fmt"
@@ -38,7 +38,9 @@ func m_by_value(p Point, n int, o Order) int { return int(p.X+p.Y) + n + len(o.N
 func m_text(a string, b *string, c []byte) int { return len(a) + len(*b) + len(c) }
 
 //go:noinline
-func m_sequences(a []int32, b []string, c [3]int16) int { return len(a) + len(b) + int(c[0]) }
+func m_sequences(a []int32, b []string, c [3]int16, d [2]string) int {
+	return len(a) + len(b) + int(c[0]) + len(d[1])
+}
 
 //go:noinline
 func m_unused(a int, b int, c string) int { return b }
@@ -92,10 +94,10 @@ func main() {
 		fmt.Printf("main.m_by_value|p={.X=%d, .Y=-1}|n=3|o=%s\n", r, shown)
 		sink += m_by_value(Point{int32(r), -1}, 3, order)
 		text := fmt.Sprint("text ", r)
-		fmt.Printf("main.m_text|a=%s|b=%p|c=[1, 2, %d]\n", text, &text, r)
+		fmt.Printf("main.m_text|a=%s|b=%s|c=[1, 2, %d]\n", text, text, r)
 		sink += m_text(text, &text, []byte{1, 2, byte(r)})
-		fmt.Printf("main.m_sequences|a=[%d, -2]|b=[\"one\", \"%s\"]|c=[7, 8, %d]\n", r, text, r)
-		sink += m_sequences([]int32{int32(r), -2}, []string{"one", text}, [3]int16{7, 8, int16(r)})
+		fmt.Printf("main.m_sequences|a=[%d, -2]|b=[\"one\", \"%s\"]|c=[7, 8, %d]|d=[\"\", \"%s\"]\n", r, text, r, text)
+		sink += m_sequences([]int32{int32(r), -2}, []string{"one", text}, [3]int16{7, 8, int16(r)}, [2]string{"", text})
 		fmt.Printf("main.m_unused|a=%d|b=%d|c=unused\n", r, r+1)
 		sink += m_unused(r, r+1, "unused")
 		fmt.Printf("main.m_results|a=%d|b=results\n", r)

@@ -31,7 +31,9 @@ fn m_by_value(p: Point, t: (i32, u8), n: u8) -> i32 { black_box(p.x + p.y + t.0 
 #[inline(never)]
 fn m_text(a: &str, b: &String, c: String) -> usize { black_box(a.len() + b.len() + c.len()) }
 #[inline(never)]
-fn m_sequences(a: &[i32], b: Vec<u16>, c: &[&str]) -> usize { black_box(a.len() + b.len() + c.len()) }
+fn m_sequences(a: &[i32], b: Vec<u16>, c: &[&str], d: [String; 2]) -> usize {
+    black_box(a.len() + b.len() + c.len() + d[1].len())
+}
 #[inline(never)]
 fn m_options(a: Option<u32>, b: Option<&str>, c: Result<i32, u8>) -> usize {
     black_box(a.unwrap_or(0) as usize + b.map_or(0, str::len) + c.map_or(1, |c| usize::from(c > 0)))
@@ -69,7 +71,7 @@ fn main() {
         m_widths(-128, 255, -32768, 65535, r as i32, u32::MAX);
         println!("m_longs|a=-1|b={}|c={}|d={}", u64::MAX, i64::MIN, r);
         m_longs(-1, u64::MAX, isize::MIN, r as usize);
-        println!("m_kinds|a={}|b=é|c={}|d=text", r == 1, if r == 1 { "Busy" } else { "Idle" });
+        println!("m_kinds|a={}|b=233|c={}|d=text", r == 1, if r == 1 { "Busy" } else { "Idle" });
         m_kinds(r == 1, 'é', if r == 1 { State::Busy } else { State::Idle }, "text");
         println!("m_many|a=1|b=-2|c=3|d=-4|e=5|f=-6|g={}|h=-8|i=200", r + 7);
         m_many(1, -2, 3, -4, 5, -6, r as i32 + 7, -8, 200);
@@ -80,8 +82,8 @@ fn main() {
         let text = format!("text {r}");
         println!("m_text|a={text}|b={text}|c={text}");
         m_text(&text, &text, text.clone());
-        println!("m_sequences|a=[{r}, -2, 3]|b=[7, {r}]|c=[\"one\", \"two\"]");
-        m_sequences(&[r as i32, -2, 3], vec![7, r as u16], &["one", "two"]);
+        println!("m_sequences|a=[{r}, -2, 3]|b=[7, {r}]|c=[\"one\", \"two\"]|d=[\"\", \"{text}\"]");
+        m_sequences(&[r as i32, -2, 3], vec![7, r as u16], &["one", "two"], [String::new(), text.clone()]);
         let (some, result) = (if r == 1 { Some(5) } else { None }, if r == 1 { Err(7) } else { Ok(-3) });
         println!("m_options|a={}|b=Some(\"opt\")|c={}", if r == 1 { "Some(5)" } else { "None" }, if r == 1 { "Err(7)" } else { "Ok(-3)" });
         m_options(some, Some("opt"), result);
