@@ -318,8 +318,9 @@ pub trait Companions: Send + Sync {
 
 /// Keeps what was unpacked of one file outside of memory, for this run and the next.
 pub trait Keep: Send + Sync {
-    /// The bytes of a section that were kept before, where they are whole: `size` of them.
-    fn kept(&self, section: &str, size: u64) -> Option<Arc<dyn ReadAt>>;
+    /// The bytes of a section that were kept before, where they are whole: `size` of them. `packed` gives the bytes that
+    /// they are packed into, for who goes by these.
+    fn kept(&self, section: &str, size: u64, packed: &mut dyn std::io::Read) -> Option<Arc<dyn ReadAt>>;
 
     /// Begins to keep a section of `size` bytes; `None` where that cannot be.
     fn begin(&self, section: &str, size: u64) -> Option<Box<dyn Keeping>>;
@@ -327,6 +328,9 @@ pub trait Keep: Send + Sync {
 
 /// A section that is being kept.
 pub trait Keeping {
+    /// Takes note of the bytes that it was unpacked from, all of them in their order.
+    fn unpacked_from(&mut self, packed: &[u8]);
+
     /// Adds bytes; `false` where they could not be written.
     fn append(&mut self, bytes: &[u8]) -> bool;
 

@@ -8,6 +8,7 @@ mod damaged;
 mod evaluate;
 mod files;
 mod formats;
+mod lists;
 mod names;
 mod oracle;
 mod price;

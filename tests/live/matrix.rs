@@ -40,17 +40,20 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("live/matrix").join(name)
 }
 
+/// What is to be compiled: a name for it, the compiler with its flags, and the sources.
+type Order = (String, Command, Vec<PathBuf>);
+
 /// Compiles builds side by side.
-fn compile(folder: &Scratch, builds: Vec<(String, Command)>) -> Vec<Build> {
+fn compile(folder: &Scratch, builds: Vec<Order>) -> Vec<Build> {
     let queue = std::sync::Mutex::new(builds.into_iter().enumerate().collect::<Vec<_>>());
     let done = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some((number, (label, mut command))) = queue.lock().unwrap().pop() else { return };
+                    let Some((number, (label, mut command, sources))) = queue.lock().unwrap().pop() else { return };
                     let path = folder.path().join(format!("app/{number}"));
-                    run(command.arg("-o").arg(&path));
+                    run(command.arg("-o").arg(&path).args(sources));
                     done.lock().unwrap().push((number, Build { label, path }));
                 }
             });
@@ -296,8 +299,8 @@ fn c() {
     let tree = tree();
     let builds = flags().into_iter().map(|(compiler, flags)| {
         let mut command = Command::new(compiler);
-        command.arg("-static").args(&flags).arg(source("values.c")).arg(source("more.c"));
-        (format!("{compiler} {}", flags.join(" ")), command)
+        command.arg("-static").args(&flags);
+        (format!("{compiler} {}", flags.join(" ")), command, vec![source("values.c"), source("more.c")])
     });
     let builds = compile(&tree, builds.collect());
     let counts = check(&tree, &builds, "m_*");
@@ -310,8 +313,8 @@ fn cpp() {
     let builds = flags().into_iter().map(|(compiler, flags)| {
         let compiler = if compiler == "gcc" { "g++" } else { "clang++" };
         let mut command = Command::new(compiler);
-        command.args(["-static", "-std=c++17"]).args(&flags).arg(source("values.cpp"));
-        (format!("{compiler} {}", flags.join(" ")), command)
+        command.args(["-static", "-std=c++17"]).args(&flags);
+        (format!("{compiler} {}", flags.join(" ")), command, vec![source("values.cpp")])
     });
     let builds = compile(&tree, builds.collect());
     let counts = check(&tree, &builds, "m_*");
@@ -326,8 +329,7 @@ fn rust() {
         for level in [&["-Copt-level=0"][..], &["-Copt-level=2", "-Csymbol-mangling-version=v0"], &["-Copt-level=3"]] {
             let mut command = Command::new("rustc");
             command.args(["-g", "-Ctarget-feature=+crt-static", dwarf, "--edition=2021"]).args(level);
-            command.arg(source("values.rs"));
-            builds.push((format!("rustc {dwarf} {}", level.join(" ")), command));
+            builds.push((format!("rustc {dwarf} {}", level.join(" ")), command, vec![source("values.rs")]));
         }
     }
     let builds = compile(&tree, builds);
@@ -341,10 +343,9 @@ fn go() {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix-go");
     let mut builds = Vec::new();
     for flags in ["-gcflags=", "-gcflags=-N -l"] {
-        let mut command = Command::new("sh");
-        command.env("GOCACHE", &cache).env("GO111MODULE", "off").env("CGO_ENABLED", "0");
-        command.args(["-c", "exec go build \"$1\" \"$3\" \"$4\" \"$2\"", "go", flags]).arg(source("values.go"));
-        builds.push((format!("go {flags}"), command));
+        let mut command = Command::new("go");
+        command.env("GOCACHE", &cache).env("GO111MODULE", "off").env("CGO_ENABLED", "0").args(["build", flags]);
+        builds.push((format!("go {flags}"), command, vec![source("values.go")]));
     }
     let builds = compile(&tree, builds);
     let counts = check(&tree, &builds, "main.*m_*");

@@ -1,6 +1,7 @@
 //! Owns a section's bytes: where they lie in the file, and unpacking them where they are compressed, each section at
 //! most once and only when asked for. Never trusts a size before the file has shown that it has the bytes.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
@@ -175,12 +176,15 @@ impl Stored {
 
     fn unpack(&self) -> Result<Arc<dyn ReadAt>, DebugError> {
         if let Some(keep) = &self.keep {
-            if let Some(kept) = keep.kept(&self.name, self.size) {
+            if let Some(kept) = keep.kept(&self.name, self.size, &mut self.raw()) {
                 return Ok(kept);
             }
             if let Some(mut kept) = keep.begin(&self.name, self.size) {
                 let mut fits = true;
-                self.stream(|bytes| fits = fits && kept.append(bytes))?;
+                let kept_from = RefCell::new(&mut kept);
+                self.stream(|bytes| fits = fits && kept_from.borrow_mut().append(bytes), &|packed| {
+                    kept_from.borrow_mut().unpacked_from(packed)
+                })?;
                 if let Some(kept) = fits.then(|| kept.finish()).flatten() {
                     return Ok(kept);
                 }
@@ -196,17 +200,22 @@ impl Stored {
     /// Memory is taken as the bytes come, not as the header promises them.
     fn unpack_to_memory(&self) -> Result<Vec<u8>, DebugError> {
         let mut all = Vec::new();
-        self.stream(|bytes| all.extend_from_slice(bytes))?;
+        self.stream(|bytes| all.extend_from_slice(bytes), &|_| {})?;
         Ok(all)
     }
 
-    /// Unpacks, piece by piece.
-    fn stream(&self, mut each: impl FnMut(&[u8])) -> Result<(), DebugError> {
+    /// The packed bytes.
+    fn raw(&self) -> Raw<'_> {
+        Raw { bytes: &*self.bytes, at: self.offset, end: self.offset + self.packed }
+    }
+
+    /// Unpacks, piece by piece; `packed` sees all that is read for it, to the section's end.
+    fn stream(&self, mut each: impl FnMut(&[u8]), packed: &dyn Fn(&[u8])) -> Result<(), DebugError> {
         let name = &self.name;
         let damaged =
             |error: &dyn std::fmt::Display| DebugError::Malformed(format!("section {name} does not inflate: {error}"));
-        let raw = Raw { bytes: &*self.bytes, at: self.offset, end: self.offset + self.packed };
-        let raw = std::io::BufReader::with_capacity(CHUNK, raw);
+        let mut seen = Seen { raw: self.raw(), packed };
+        let raw = std::io::BufReader::with_capacity(CHUNK, &mut seen);
         let mut unpacked: Box<dyn Read + '_> = match self.packing {
             Packing::None => Box::new(raw),
             Packing::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(raw)),
@@ -229,6 +238,9 @@ impl Stored {
             each(buffer.get(..read).unwrap_or_default());
             left = left.saturating_sub(read as u64);
         }
+        drop(unpacked);
+        // What lies behind the end of the packed stream belongs to the section as well.
+        while seen.read(&mut buffer).map_err(|error| damaged(&error))? > 0 {}
         Ok(())
     }
 }
@@ -248,6 +260,20 @@ impl Read for Raw<'_> {
         self.bytes.read_at(self.at, buf).map_err(|error| std::io::Error::other(error.reason))?;
         self.at += size as u64;
         Ok(size)
+    }
+}
+
+/// Such a range, with somebody who sees what is read.
+struct Seen<'r> {
+    raw: Raw<'r>,
+    packed: &'r dyn Fn(&[u8]),
+}
+
+impl Read for Seen<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.raw.read(buf)?;
+        (self.packed)(buf.get(..read).unwrap_or_default());
+        Ok(read)
     }
 }
 

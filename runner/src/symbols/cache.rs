@@ -1,12 +1,13 @@
 //! Owns the cache: `debuginfod/` with what servers sent, `unpacked/` with sections of debug info that were compressed.
 //! Bounded in size; an entry appears whole or not at all (written under another name, then renamed), whoever else writes
 //! at the same time; one that is damaged is thrown away when that shows. Never holds anything that a container could
-//! have put there in another's name: a container's own file is unpacked for one run only.
+//! have put there in another's name: what is unpacked of a container's file is found again by a digest of the very bytes
+//! that it was unpacked from, and by nothing that the file says of itself.
 
 mod kept;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +15,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use ctp_lang::world::{Keep, Keeping, ReadAt};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use ring::digest::{Context, SHA256};
 
 use super::host::HostFile;
-use kept::{KeptFile, OpenFile, Writer};
+use kept::{KeptFile, Writer};
 
 /// Most bytes that the cache holds.
 const LARGEST: u64 = 4 << 30;
@@ -60,13 +60,13 @@ impl Cache {
         let (device, identity) = file.identity().ok()?;
         // A file system without a device (FUSE, overlays of it) can show another file under the same identity.
         if nix::sys::stat::major(device) == 0 {
-            return self.keep_for_this_run();
+            return self.keep_by_content();
         }
         Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: Some(identity) }))
     }
 
-    /// Keeps what is unpacked of a file of a container, in a file without a name.
-    pub(super) fn keep_for_this_run(&self) -> Option<Arc<dyn Keep>> {
+    /// Keeps what is unpacked of a file of a container.
+    pub(super) fn keep_by_content(&self) -> Option<Arc<dyn Keep>> {
         let folder = self.part("unpacked")?;
         Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: None }))
     }
@@ -160,22 +160,55 @@ impl Drop for Unfinished {
 struct Unpacked {
     cache: Cache,
     folder: PathBuf,
-    /// Under which name they are found again; `None` where they are not.
+    /// What the file is known by; `None` where it is by its contents.
     identity: Option<String>,
 }
 
+/// Where an entry will be.
+enum Named {
+    Known(PathBuf),
+    /// By the digest of what it was unpacked from: the folder, the section, and the digest so far.
+    ByContent(PathBuf, String, Context),
+}
+
+impl Named {
+    fn path(self) -> PathBuf {
+        match self {
+            Named::Known(path) => path,
+            Named::ByContent(folder, section, digest) => {
+                let digest: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+                folder.join(format!("{digest}{section}"))
+            }
+        }
+    }
+}
+
 impl Unpacked {
-    fn path(&self, section: &str) -> Option<PathBuf> {
+    fn name(&self, section: &str) -> Option<Named> {
         let plain = section.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
-        let identity = self.identity.as_ref().filter(|_| plain)?;
-        Some(self.folder.join(format!("{identity}{section}")))
+        if !plain {
+            return None;
+        }
+        Some(match &self.identity {
+            Some(identity) => Named::Known(self.folder.join(format!("{identity}{section}"))),
+            None => Named::ByContent(self.folder.clone(), section.to_owned(), Context::new(&SHA256)),
+        })
     }
 }
 
 impl Keep for Unpacked {
-    fn kept(&self, section: &str, size: u64) -> Option<Arc<dyn ReadAt>> {
-        let path = self.path(section)?;
-        let kept = KeptFile::open(&path, size).ok()??;
+    fn kept(&self, section: &str, size: u64, packed: &mut dyn Read) -> Option<Arc<dyn ReadAt>> {
+        let mut name = self.name(section)?;
+        if let Named::ByContent(.., digest) = &mut name {
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                match packed.read(&mut buffer).ok()? {
+                    0 => break,
+                    read => digest.update(buffer.get(..read)?),
+                }
+            }
+        }
+        let kept = KeptFile::open(&name.path(), size).ok()??;
         Some(Arc::new(kept))
     }
 
@@ -183,17 +216,9 @@ impl Keep for Unpacked {
         if !self.cache.has_room(&self.folder, size) {
             return None;
         }
-        match self.path(section) {
-            Some(path) => {
-                let file = Unfinished::begin(&self.folder).ok()?;
-                Some(Box::new(Writer::new(file, path, size, self.cache.clone())))
-            }
-            None => {
-                let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-                let file = nix::fcntl::open(&self.folder, flags, Mode::S_IRUSR | Mode::S_IWUSR).ok()?;
-                Some(Box::new(OpenFile::new(File::from(file), size)))
-            }
-        }
+        let name = self.name(section)?;
+        let file = Unfinished::begin(&self.folder).ok()?;
+        Some(Box::new(Writer::new(file, name, size, self.cache.clone())))
     }
 }
 
@@ -229,14 +254,39 @@ mod tests {
         let cache = cache("again");
         let unpacked = unpacked(&cache);
         let bytes: Vec<u8> = (0..300_000u32).map(|at| (at % 241) as u8).collect();
-        assert!(unpacked.kept(".debug_info", bytes.len() as u64).is_none());
+        assert!(unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()).is_none());
         assert!(same(&*write(&unpacked, &bytes).expect("kept"), &bytes));
-        let again = unpacked.kept(".debug_info", bytes.len() as u64).expect("kept");
+        let again = unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()).expect("kept");
         assert!(same(&*again, &bytes));
         let mut part = [0; 77];
         again.read_at(65_500, &mut part).expect("inside");
         assert_eq!(part, bytes[65_500..65_577]);
-        assert!(unpacked.kept(".debug_info", 5).is_none(), "of another size");
+        assert!(unpacked.kept(".debug_info", 5, &mut io::empty()).is_none(), "of another size");
+        let _ = std::fs::remove_dir_all(cache.folder.expect("set"));
+    }
+
+    /// One container's file must not become another's debug info, whatever both say of themselves.
+    #[test]
+    fn what_is_known_by_its_contents_is_found_for_no_other() {
+        let cache = cache("content");
+        let keep = cache.keep_by_content().expect("a folder");
+        let bytes = vec![3; 100_000];
+        let keep_from = |packed: &[&[u8]]| {
+            let mut keeping = keep.begin(".debug_info", bytes.len() as u64).expect("room");
+            packed.iter().for_each(|part| keeping.unpacked_from(part));
+            assert!(keeping.append(&bytes));
+            keeping.finish().expect("kept")
+        };
+        let kept = |mut packed: &[u8]| keep.kept(".debug_info", bytes.len() as u64, &mut packed);
+        assert!(kept(b"packed").is_none());
+        assert!(same(&*keep_from(&[b"pa", b"cked"]), &bytes));
+        assert!(same(&*kept(b"packed").expect("kept"), &bytes));
+        assert!(kept(b"Packed").is_none() && kept(b"packed ").is_none() && kept(b"").is_none());
+        let mut packed: &[u8] = b"packed";
+        assert!(keep.kept(".debug_str", bytes.len() as u64, &mut packed).is_none());
+        // A file that is changed while it is unpacked is known by what was read of it.
+        drop(keep_from(&[b"pa", b"cked, changed"]));
+        assert!(kept(b"packed, changed").is_some());
         let _ = std::fs::remove_dir_all(cache.folder.expect("set"));
     }
 
@@ -245,13 +295,13 @@ mod tests {
         let cache = cache("damaged");
         let unpacked = unpacked(&cache);
         let bytes = vec![7; 200_000];
-        let path = unpacked.path(".debug_info").expect("plain");
+        let path = unpacked.name(".debug_info").expect("plain").path();
         for damage in [0, 100_000, 199_999] {
             drop(write(&unpacked, &bytes));
             let mut file = std::fs::read(&path).expect("there");
             file[damage] ^= 1;
             std::fs::write(&path, &file).expect("writable");
-            let kept = unpacked.kept(".debug_info", bytes.len() as u64).expect("its end is right");
+            let kept = unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()).expect("its end is right");
             assert!(!same(&*kept, &bytes), "damage at {damage} was not seen");
             assert!(!path.exists());
         }
@@ -260,7 +310,7 @@ mod tests {
             drop(write(&unpacked, &bytes));
             let file = std::fs::read(&path).expect("there");
             std::fs::write(&path, &file[..cut]).expect("writable");
-            assert!(unpacked.kept(".debug_info", bytes.len() as u64).is_none());
+            assert!(unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()).is_none());
             assert!(!path.exists());
         }
         let _ = std::fs::remove_dir_all(cache.folder.expect("set"));
@@ -275,7 +325,7 @@ mod tests {
                 scope.spawn(|| {
                     let unpacked = unpacked(&cache);
                     for _ in 0..5 {
-                        if let Some(kept) = unpacked.kept(".debug_info", bytes.len() as u64) {
+                        if let Some(kept) = unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()) {
                             assert!(same(&*kept, &bytes));
                         }
                         assert!(same(&*write(&unpacked, &bytes).expect("kept"), &bytes));
@@ -295,7 +345,7 @@ mod tests {
         let folder = cache.folder.clone().expect("set");
         std::fs::create_dir_all(&folder).expect("made");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("set");
-        assert!(cache.part("unpacked").is_none() && cache.keep_for_this_run().is_none());
+        assert!(cache.part("unpacked").is_none() && cache.keep_by_content().is_none());
         let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -97,7 +97,7 @@ impl Companions for Finder {
     }
 
     fn keep(&self) -> Option<Arc<dyn Keep>> {
-        self.cache.keep_for_this_run()
+        self.cache.keep_by_content()
     }
 }
 
@@ -113,7 +113,7 @@ impl Finder {
                 Ok(file) => Ok(file.map(|file| Companion {
                     path: file.path.clone(),
                     bytes: Arc::new(file),
-                    keep: self.cache.keep_for_this_run(),
+                    keep: self.cache.keep_by_content(),
                 })),
                 Err(error) => Err(in_words(&error)),
             };

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use ctp_lang::world::{Keeping, ReadAt, ReadError};
 
-use super::{Cache, Unfinished};
+use super::{Cache, Named, Unfinished};
 
 /// Bytes with one checksum: what debug info is read in at a time.
 const BLOCK: usize = 32 << 10;
@@ -117,7 +117,7 @@ impl ReadAt for KeptFile {
 /// An entry being written.
 pub(super) struct Writer {
     file: Unfinished,
-    path: PathBuf,
+    name: Named,
     cache: Cache,
     size: u64,
     written: u64,
@@ -126,8 +126,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(file: Unfinished, path: PathBuf, size: u64, cache: Cache) -> Writer {
-        Writer { file, path, cache, size, written: 0, sums: Vec::new(), crc: crc32fast::Hasher::new() }
+    pub(super) fn new(file: Unfinished, name: Named, size: u64, cache: Cache) -> Writer {
+        Writer { file, name, cache, size, written: 0, sums: Vec::new(), crc: crc32fast::Hasher::new() }
     }
 
     fn close_block(&mut self) {
@@ -145,13 +145,20 @@ impl Writer {
         let end = end_of(self.size, &self.sums);
         self.file.file.write_all(&self.sums)?;
         self.file.file.write_all(&end)?;
-        let file = self.file.finish(&self.path)?;
+        let path = self.name.path();
+        let file = self.file.finish(&path)?;
         self.cache.trim();
-        KeptFile::of(file, &self.path, self.size)?.ok_or_else(|| io::ErrorKind::InvalidData.into())
+        KeptFile::of(file, &path, self.size)?.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
 impl Keeping for Writer {
+    fn unpacked_from(&mut self, packed: &[u8]) {
+        if let Named::ByContent(.., digest) = &mut self.name {
+            digest.update(packed);
+        }
+    }
+
     fn append(&mut self, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -169,38 +176,5 @@ impl Keeping for Writer {
 
     fn finish(self: Box<Self>) -> Option<Arc<dyn ReadAt>> {
         Some(Arc::new(self.finished().ok()?))
-    }
-}
-
-/// A file without a name, for this run.
-pub(super) struct OpenFile {
-    file: File,
-    size: u64,
-}
-
-impl OpenFile {
-    pub(super) fn new(file: File, size: u64) -> OpenFile {
-        OpenFile { file, size }
-    }
-}
-
-impl Keeping for OpenFile {
-    fn append(&mut self, bytes: &[u8]) -> bool {
-        self.file.write_all(bytes).is_ok()
-    }
-
-    fn finish(self: Box<Self>) -> Option<Arc<dyn ReadAt>> {
-        let whole = self.file.metadata().is_ok_and(|metadata| metadata.len() == self.size);
-        whole.then(|| Arc::new(*self) as Arc<dyn ReadAt>)
-    }
-}
-
-impl ReadAt for OpenFile {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
-        self.file.read_exact_at(buf, offset).map_err(|error| ReadError { offset, reason: error.to_string() })
     }
 }
