@@ -168,6 +168,7 @@ fn of_caller<'a>(
 fn as_callee(compute: Compute) -> Result<Compute, Refusal> {
     Ok(match compute {
         Compute::Const(_) | Compute::ModuleAddress(_) => compute,
+        Compute::Returned(_) => return Err(unsupported("a parameter in what a call returns")),
         Compute::Register(STACK) => {
             Compute::Binary(BinaryOp::Add, Box::new(Compute::Register(STACK)), Box::new(Compute::Const(8)))
         }
@@ -183,7 +184,7 @@ fn as_callee(compute: Compute) -> Result<Compute, Refusal> {
 
 fn reads(compute: &Compute) -> bool {
     match compute {
-        Compute::Const(_) | Compute::ModuleAddress(_) | Compute::Register(_) => false,
+        Compute::Const(_) | Compute::ModuleAddress(_) | Compute::Register(_) | Compute::Returned(_) => false,
         Compute::Deref { .. } => true,
         Compute::Unary(_, operand) => reads(operand),
         Compute::Binary(_, left, right) => reads(left) || reads(right),
