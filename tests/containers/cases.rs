@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::{Running, ctp};
 use ctp_tests::unique::{Scratch, name};
 
@@ -142,8 +143,11 @@ fn exact(engine: &dyn Engine) {
         .to_vec();
     assert_eq!(written(out.path(), "other", 6).len(), 600);
 
-    // Again, after the restart of one.
-    std::fs::remove_file(out.path().join("go")).unwrap();
+    // Again, after the restart of one, whose program calls at once; where it gets another copy of the file, which has to be
+    // attached to first, when that is done.
+    if engine.copies_files() {
+        std::fs::remove_file(out.path().join("go")).unwrap();
+    }
     engine.restart(&web.name);
     running.wait_for_stderr(&format!("ctp: {} restarted", web.name));
     std::fs::write(out.path().join("go"), "").unwrap();
@@ -155,7 +159,8 @@ fn exact(engine: &dyn Engine) {
         let name = format!("{} ", one.name);
         let mut seen: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix(&name)).collect();
         seen.sort_unstable();
-        assert_eq!(seen, *expected, "{label}");
+        let missed = expected.iter().filter(|number| !seen.contains(&number.as_str())).count();
+        assert_eq!((missed, seen.len()), (0, expected.len()), "{label}:\n{}", output.stderr);
     }
     assert_eq!(lines.len(), expected.iter().map(|(_, calls)| calls.len()).sum::<usize>(), "{}", output.stderr);
 }
@@ -183,6 +188,58 @@ fn containerd_tasks() {
 #[test]
 fn pods_of_the_cri() {
     both(&Cri::new());
+}
+
+/// What was traced stays so, whatever it is called by now; who takes its name is meant by it from then on.
+#[test]
+fn a_container_that_is_renamed_stays_the_one_it_is() {
+    let engine = Docker(Tree::new().image());
+    let web = Started::new(&engine);
+    let mut running = Running::attached(&format!(
+        r#"probe container("{}"):exe.fn("my_function") {{ printf("%d\n", pid()) }}"#,
+        web.name
+    ));
+    let pid = web.pid();
+    assert!(pids(&mut running, 10).iter().all(|seen| *seen == pid));
+    let renamed = Started { engine: &engine, name: name() };
+    ctp_tests::docker::docker(&["rename", &web.name, &renamed.name]);
+    engine.start(&web.name, &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
+    running.wait_for_stderr(&format!("ctp: {} started, attached", web.name));
+    engine.restart(&renamed.name);
+    running.wait_for_stderr(&format!("ctp: {} restarted", renamed.name));
+    let mut both = vec![renamed.pid(), web.pid()];
+    wait_for("calls of both", || {
+        let seen = pids(&mut running, 50);
+        both.retain(|pid| !seen.contains(pid));
+        both.is_empty().then_some(())
+    });
+    running.interrupt();
+}
+
+/// A name that another build of the program has by now: what was checked does not hold for it, so it is not traced by the
+/// addresses of the first, and that is said. (podman's: docker's container is given up as soon as it is removed.)
+#[test]
+fn a_container_that_is_made_anew_of_another_build() {
+    let engine = Podman(Tree::new());
+    let web = Started::new(&engine);
+    let mut running = Running::attached(&format!(
+        r#"probe container("{}"):exe.fn("my_function") {{ printf("%d\n", pid()) }}"#,
+        web.name
+    ));
+    let pid = web.pid();
+    pids(&mut running, 10);
+    let tree = Tree::new();
+    let other = Binary::compile("twins.c", Compiler::Gcc, &["-g", "-O2"]);
+    std::fs::copy(other.path(), tree.path().join(PROGRAM[0].trim_start_matches('/'))).unwrap();
+    engine.remove(&web.name);
+    let updated = Podman(tree);
+    updated.start(&web.name, &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
+    let said = running.wait_for_stderr(&format!("ctp: {} restarted", web.name));
+    assert!(said.contains("another build"), "{said}");
+    // Nothing is left to trace.
+    let output = running.finish();
+    assert!(output.lines().iter().all(|line| *line == pid.to_string()), "{}", output.stderr);
+    drop(web);
 }
 
 /// One name, two engines: both are listed, with how to say which; and saying it means that one.

@@ -16,8 +16,9 @@ use ctp_tests::unique::{Scratch, name};
 
 use crate::engines::{PROGRAM, Pids, Spec, Tree};
 
-/// A containerd of the tests' own. Its state lies where that of k3s does: one of the places ctp knows.
+/// A containerd of the tests' own.
 pub(crate) struct Containerd {
+    place: &'static Place,
     folder: Scratch,
     daemon: Mutex<Child>,
     pub(crate) image: String,
@@ -26,8 +27,21 @@ pub(crate) struct Containerd {
     _lock: File,
 }
 
-const STATE: &str = "/run/k3s/containerd";
-const SOCKET: &str = "/run/k3s/containerd/containerd.sock";
+/// A place in which ctp looks for a containerd.
+struct Place {
+    state: &'static str,
+    socket: &'static str,
+    /// What is made for it.
+    top: &'static str,
+}
+
+const K3S: Place =
+    Place { state: "/run/k3s/containerd", socket: "/run/k3s/containerd/containerd.sock", top: "/run/k3s" };
+const MICROK8S: Place = Place {
+    state: "/var/snap/microk8s/common/run/containerd",
+    socket: "/var/snap/microk8s/common/run/containerd.sock",
+    top: "/var/snap/microk8s",
+};
 
 impl Containerd {
     /// The one of all tests, ended with the last of them.
@@ -35,32 +49,34 @@ impl Containerd {
         static SHARED: Mutex<Weak<Containerd>> = Mutex::new(Weak::new());
         let mut slot = SHARED.lock().unwrap_or_else(|e| e.into_inner());
         slot.upgrade().unwrap_or_else(|| {
-            let containerd = Arc::new(Containerd::start());
+            let containerd = Arc::new(Containerd::start(&K3S));
             *slot = Arc::downgrade(&containerd);
             containerd
         })
     }
 
-    fn start() -> Containerd {
-        let lock = File::create("/run/ctp-tests-containerd.lock").unwrap();
+    fn start(place: &'static Place) -> Containerd {
+        let lock = File::create(format!("/run/ctp-tests{}.lock", place.top.replace('/', "-"))).unwrap();
         lock.lock().unwrap();
         let folder = Scratch::new();
         let image = Tree::new().image();
         let reference = format!("docker.io/library/{}:latest", image.name());
         // The program waits where nobody drives it: it serves as the pods' sandbox too.
         let config = format!(
-            "version = 2\nroot = \"{}\"\nstate = \"{STATE}\"\n\
-             [grpc]\naddress = \"{SOCKET}\"\n[ttrpc]\naddress = \"{SOCKET}.ttrpc\"\n\
+            "version = 2\nroot = \"{}\"\nstate = \"{state}\"\n\
+             [grpc]\naddress = \"{socket}\"\n[ttrpc]\naddress = \"{socket}.ttrpc\"\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{reference}\"\n\
              restrict_oom_score_adj = true\ndisable_apparmor = true\n\
              [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
             folder.path().join("root").display(),
+            state = place.state,
+            socket = place.socket,
         );
         folder.write("config.toml", &config);
         let tar = folder.path().join("image.tar").into_os_string().into_string().unwrap();
         docker(&["save", "--output", &tar, image.name()]);
         let daemon = Mutex::new(Containerd::daemon(&folder));
-        let containerd = Containerd { folder, daemon, image: reference, _image: image, _lock: lock };
+        let containerd = Containerd { place, folder, daemon, image: reference, _image: image, _lock: lock };
         containerd.wait();
         run(&mut containerd.ctr(&["images", "import", &tar]));
         containerd
@@ -71,6 +87,18 @@ impl Containerd {
         let mut command = Command::new("containerd");
         command.arg("--config").arg(folder.path().join("config.toml"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    /// Kills the daemon; what watches its containers goes on.
+    fn end(&self) {
+        let mut daemon = self.daemon.lock().unwrap_or_else(|e| e.into_inner());
+        let _ = daemon.kill();
+        let _ = daemon.wait();
+    }
+
+    fn begin_again(&self) {
+        *self.daemon.lock().unwrap_or_else(|e| e.into_inner()) = Containerd::daemon(&self.folder);
+        self.wait();
     }
 
     fn wait(&self) {
@@ -87,13 +115,13 @@ impl Containerd {
 
     pub(crate) fn ctr(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.args(["--address", SOCKET, "--namespace", "k8s.io"]).args(args);
+        command.args(["--address", self.place.socket, "--namespace", "k8s.io"]).args(args);
         command
     }
 
     /// A call of the CRI's RuntimeService and the first field of its answer.
     fn call(&self, method: &str, message: &[u8]) -> String {
-        let answer = grpc(Path::new(SOCKET), &format!("/runtime.v1.RuntimeService/{method}"), message);
+        let answer = grpc(Path::new(self.place.socket), &format!("/runtime.v1.RuntimeService/{method}"), message);
         let answer = answer.unwrap_or_else(|why| panic!("{method}: {why}\n{}", self.log()));
         // Field 1, a text shorter than 128 bytes; nothing for an empty answer.
         answer.get(2..).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
@@ -108,11 +136,18 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let daemon = self.daemon.get_mut().unwrap_or_else(|e| e.into_inner());
-        let _ = daemon.kill();
-        let _ = daemon.wait();
-        // Empty, since the pods were removed before.
-        let _ = std::fs::remove_dir_all(STATE);
+        self.end();
+        // Empty, since the pods were removed before; a real one's folder is not.
+        let _ = std::fs::remove_dir_all(self.place.state);
+        for socket in [self.place.socket.to_owned(), format!("{}.ttrpc", self.place.socket)] {
+            let _ = std::fs::remove_file(socket);
+        }
+        for folder in Path::new(self.place.state).ancestors().skip(1) {
+            let _ = std::fs::remove_dir(folder);
+            if folder == Path::new(self.place.top) {
+                break;
+            }
+        }
     }
 }
 
@@ -287,6 +322,50 @@ fn grpc(socket: &std::path::Path, path: &str, message: &[u8]) -> Result<Vec<u8>,
     }
 }
 
+fn script(who: &str) -> String {
+    format!(r#"probe {who}:exe.fn("my_function") {{ printf("%d\n", pid()) }}"#)
+}
+
+/// Waits for `count` lines and returns the process ids in them.
+fn pids(running: &mut Running, count: usize) -> Vec<u32> {
+    (0..count).map(|_| running.wait_for_stdout(|_| true).parse().unwrap()).collect()
+}
+
+/// Neither tracing nor names need the daemon, only labels do.
+#[test]
+fn the_daemon_ends_and_begins_again_during_a_run() {
+    let containerd = Arc::new(Containerd::start(&MICROK8S));
+    let namespace = name();
+    let mut pod = Pod::start(&containerd, &namespace, "web-0", &[("tier", &namespace)], false);
+    pod.add("app", &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
+    let pid = pod.pid();
+    let by_label = script(&format!("pod(label=\"tier={namespace}\")"));
+    let mut running = Running::attached(&script(&format!("pod(\"{namespace}/web-0\", container=\"app\")")));
+    pids(&mut running, 20);
+
+    containerd.end();
+    assert!(pids(&mut running, 40).iter().all(|seen| *seen == pid));
+    let listed: serde_json::Value = serde_json::from_str(&ctp(&["ps", "--format", "json"]).stdout).unwrap();
+    let entry = listed["containers"].as_array().unwrap().iter().find(|one| one["pid"] == pid).unwrap();
+    assert_eq!((&entry["name"], &entry["pod"]["name"]), (&"app".into(), &"web-0".into()));
+    let unknown = ctp(&["check", "-e", &by_label]);
+    let said = format!("containerd did not answer at {}", MICROK8S.socket);
+    assert!(unknown.code == Some(1) && unknown.stdout.contains(&said), "{}", unknown.stdout);
+
+    containerd.begin_again();
+    let known = ctp(&["check", "-e", &by_label]);
+    assert_eq!(known.code, Some(0), "{}", known.stdout);
+    pod.restart("app");
+    running.wait_for_stderr("ctp: app restarted");
+    let again = pod.pid();
+    let mut tries = 0;
+    while pids(&mut running, 1)[0] != again {
+        tries += 1;
+        assert!(tries < 10_000, "nothing of the new process {again} is reported");
+    }
+    running.interrupt();
+}
+
 #[test]
 fn pods_of_a_kubelet() {
     let containerd = Containerd::shared();
@@ -307,16 +386,12 @@ fn pods_of_a_kubelet() {
     assert_eq!((&entry["pod"], &entry["pid"], &entry["image"]), (&pod, &pid.into(), &containerd.image.clone().into()));
 
     // Containers of many pods bear one name: each is listed with its pod, and how to say that one.
-    let script = |who: &str| format!(r#"probe {who}:exe.fn("my_function") {{ printf("%d\n", pid()) }}"#);
     let both = ctp(&["check", "-e", &script("container(\"app\")")]);
     assert!(both.code == Some(1) && both.stdout.contains("E0102"), "{}", both.stdout);
     let ways: Vec<&str> = both.stdout.lines().filter_map(|line| Some(line.split_once("for this one: ")?.1)).collect();
     let way_out = format!("pod(\"{namespace}/web-0\", container=\"app\")");
     assert_eq!(ways, [&way_out, &format!("pod(\"{namespace}/web-1\", container=\"app\")")], "{}", both.stdout);
 
-    let pids = |running: &mut Running, count: usize| -> Vec<u32> {
-        (0..count).map(|_| running.wait_for_stdout(|_| true).parse().unwrap()).collect()
-    };
     // An image by its digest, which its containers bear under a tag.
     let images = run(&mut containerd.ctr(&["images", "ls"])).stdout;
     let of_image = images.lines().find_map(|line| line.strip_prefix(&containerd.image)).unwrap();

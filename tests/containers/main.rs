@@ -22,5 +22,7 @@ mod nested;
 mod opening;
 #[path = "ps.rs"]
 mod ps;
+#[path = "rootless.rs"]
+mod rootless;
 #[path = "watching.rs"]
 mod watching;

@@ -146,7 +146,7 @@ fn component_of_container(
 }
 
 /// Docker's, podman's and the CRI's ids: 32 random bytes in lower-case hexadecimal.
-fn is_hex_id(id: &str) -> bool {
+pub(super) fn is_hex_id(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 

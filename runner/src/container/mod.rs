@@ -18,6 +18,7 @@ mod http;
 mod mapped;
 mod podman;
 pub mod process;
+mod rootless;
 mod state_file;
 pub mod target;
 pub mod watch;
@@ -128,6 +129,24 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
             })
         })
         .collect();
+    let in_groups: HashSet<String> = found.iter().map(|found| found.container.id.clone()).collect();
+    let others = rootless::without_cgroup(&|id| in_groups.contains(id));
+    found.extend(others.into_iter().map(|other| Found {
+        container: Container {
+            kind: TargetKind::Container,
+            id: other.id,
+            name: other.described.name,
+            runtime: Runtime::Podman,
+            image: other.described.image,
+            image_digests: other.described.image_digests,
+            labels: other.described.labels,
+            pod: other.described.pod,
+            init_pid: other.init.pid,
+            cgroup: None,
+            pid_level: other.pid_level,
+        },
+        init: other.init,
+    }));
     found.sort_by(|a, b| {
         let pod = |f: &'_ Found| f.container.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
         let key = |f: &'_ Found| (f.container.runtime, f.container.name.clone(), pod(f), f.container.id.clone());
@@ -357,7 +376,10 @@ fn ask_engines(
     if !of_docker.is_empty() || (!open.is_empty() && docker::is_here(docker_host)) {
         add(Runtime::Docker, docker::describe(docker_host, &of_docker, &open, notes));
     }
-    let of_podman = ids(Runtime::Podman);
+    let paths = outer().filter(|i| i.runtime == Runtime::Podman).map(|i| (i.id.as_str(), i.path.as_str()));
+    let of_users = rootless::describe(paths);
+    let of_podman: Vec<&str> = ids(Runtime::Podman).into_iter().filter(|id| !of_users.contains_key(*id)).collect();
+    add(Runtime::Podman, of_users);
     if !of_podman.is_empty() || (!open.is_empty() && podman::has_socket()) {
         add(Runtime::Podman, podman::describe(&of_podman, notes));
     }

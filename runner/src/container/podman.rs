@@ -39,7 +39,7 @@ pub(super) fn describe(ids: &[&str], notes: &mut Vec<String>) -> Descriptions {
     let found = in_store(Path::new(GRAPH_ROOT));
     let unnamed = ids.iter().filter(|id| !found.contains_key(**id)).count();
     if unnamed > 0 {
-        notes.push(format!("{GRAPH_ROOT} does not list {unnamed} of podman's containers (rootless ones keep their state elsewhere): their names are unknown"));
+        notes.push(format!("{GRAPH_ROOT} does not list {unnamed} of podman's containers: their names are unknown"));
     }
     found
 }
@@ -57,6 +57,12 @@ pub(super) fn userdata(root: &Path, id: &str) -> PathBuf {
 /// `overlay-containers/containers.json` (containers/storage containers.go, struct Container); `metadata` is JSON in a
 /// string (podman libpod/storage.go, RuntimeContainerMetadata). Labels are in podman's database only.
 fn in_store(root: &Path) -> Descriptions {
+    let list = state_file::read(&root.join("overlay-containers/containers.json"));
+    list.ok().and_then(|list| listed(&list)).unwrap_or_default()
+}
+
+/// What such a list says; `None` where it is none.
+pub(super) fn listed(list: &[u8]) -> Option<Descriptions> {
     #[derive(Deserialize)]
     struct Entry {
         id: String,
@@ -70,14 +76,14 @@ fn in_store(root: &Path) -> Descriptions {
         image_id: Option<String>,
         name: Option<String>,
     }
-    let entries: Vec<Entry> = state_file::json(&root.join("overlay-containers/containers.json")).unwrap_or_default();
+    let entries: Vec<Entry> = serde_json::from_slice(list).ok()?;
     let describe = |entry: Entry| {
         let metadata: Metadata = entry.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let name = entry.names.unwrap_or_default().into_iter().next().or(metadata.name);
         let digest = metadata.image_id.map(|id| format!("sha256:{id}"));
         (entry.id, Described::new(name, metadata.image_name, HashMap::new()).of_images(digest))
     };
-    entries.into_iter().map(describe).collect()
+    Some(entries.into_iter().map(describe).collect())
 }
 
 #[cfg(test)]

@@ -14,8 +14,16 @@ const LARGEST: u64 = 16 << 20;
 /// # Errors
 /// As opening or reading fails; also where it is larger.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_open(File::open(path)?)
+}
+
+/// Reads an open file of at most 16 MiB.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_open(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return Err(io::Error::other("more than 16 MiB"));
     }

@@ -20,6 +20,8 @@ use crate::world::live::LiveWorld;
 
 /// After how many looks a container whose files cannot be read is given up: 10 s.
 const TRIES: u32 = 100;
+/// For how many looks what its first process executes may still be the engine's own: 1 s.
+const SETTLING: u32 = 10;
 /// For how long the name of a container that came is asked for.
 const NAMELESS: Duration = Duration::from_secs(10);
 
@@ -240,6 +242,13 @@ impl Targets<'_> {
                 Ok(seen) => seen,
                 // Its engine may not have set its root up yet.
                 Err(Refused::Unreadable) if start.tries < TRIES => {
+                    if let Some(watched) = self.watched.get_mut(position) {
+                        watched.state = Life::Starts(Start { tries: start.tries + 1, ..start });
+                    }
+                    return Ok(());
+                }
+                // Its first process executes the engine's own program until that executes the container's.
+                Err(_) if place == Place::Exe && start.tries < SETTLING => {
                     if let Some(watched) = self.watched.get_mut(position) {
                         watched.state = Life::Starts(Start { tries: start.tries + 1, ..start });
                     }

@@ -304,7 +304,11 @@ impl<'a> Targets<'a> {
         said: &mut Said,
     ) -> Outcome<()> {
         let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
-        if let Some(back) = watch::successor_in(now.listed(&self.settings), &watched.found) {
+        let back = watch::successor_in(now.listed(&self.settings), &watched.found);
+        // One that was renamed still has its id: who has its name by now is another.
+        let old = &watched.found.container;
+        let back = back.filter(|back| back.container.id == old.id || !now.still_known(&self.settings, old));
+        if let Some(back) = back {
             engine.add_container(watched.index, &back.container)?;
             watched.found = back;
             let start = Start { again: true, probed: false, tries: 0 };
@@ -374,9 +378,16 @@ impl Now {
 
     /// Whether its engine still knows a container, or cannot be asked.
     fn may_come_back(&mut self, settings: &Settings, container: &Container) -> bool {
-        let runtime = container.runtime;
-        let known = self.known.entry(runtime).or_insert_with(|| container::all_known(settings, runtime));
-        known.as_ref().is_none_or(|ids| ids.contains(&container.id))
+        self.ids(settings, container.runtime).is_none_or(|ids| ids.contains(&container.id))
+    }
+
+    /// Whether its engine says that it still knows a container.
+    fn still_known(&mut self, settings: &Settings, container: &Container) -> bool {
+        self.ids(settings, container.runtime).is_some_and(|ids| ids.contains(&container.id))
+    }
+
+    fn ids(&mut self, settings: &Settings, runtime: Runtime) -> Option<&HashSet<String>> {
+        self.known.entry(runtime).or_insert_with(|| container::all_known(settings, runtime)).as_ref()
     }
 }
 

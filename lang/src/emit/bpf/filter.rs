@@ -79,7 +79,8 @@ pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) 
 fn without_cgroup(container: &Container, span: crate::source::Span) -> Diagnostic {
     Diagnostic::new(Code::E0407, span, format!("{} has no cgroup of its own", container.described()))
         .note("the kernel tells containers apart by their cgroup; its processes are in the host's")
-        .help("start it with a cgroup of its own (docker: without `--cgroup-parent` of another)")
+        .help(format!("select its first process and what descends from it: pid({})", container.init_pid))
+        .help("or start it with a cgroup of its own (rootless podman: on a cgroup2 host, with systemd)")
 }
 
 /// Ends the program where the task counts for none of the targets of the link; else leaves the site and the
