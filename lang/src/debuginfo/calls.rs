@@ -168,12 +168,13 @@ fn of_caller<'a>(
 fn as_callee(compute: Compute) -> Result<Compute, Refusal> {
     Ok(match compute {
         Compute::Const(_) | Compute::ModuleAddress(_) => compute,
-        Compute::Returned(_) => return Err(unsupported("a parameter in what a call returns")),
         Compute::Register(STACK) => {
             Compute::Binary(BinaryOp::Add, Box::new(Compute::Register(STACK)), Box::new(Compute::Const(8)))
         }
         Compute::Register(Register(3 | 6 | 12..=15)) => compute,
-        Compute::Register(_) => return Err(unsupported("a parameter in a register that calls change")),
+        Compute::Register(_) | Compute::Returned(_) => {
+            return Err(unsupported("a parameter in a register that calls change"));
+        }
         Compute::Deref { address, size } => Compute::Deref { address: Box::new(as_callee(*address)?), size },
         Compute::Unary(op, operand) => Compute::Unary(op, Box::new(as_callee(*operand)?)),
         Compute::Binary(op, left, right) => {
