@@ -8,11 +8,20 @@ use ctp_lang::ir::{ContainerIndex, Exits, Probe, ProbeKind, Program, Site};
 use crate::output::escape::escape;
 
 /// The plan of a program: a paragraph for each probe.
-pub fn text(program: &Program) -> String {
+pub fn text(program: &Program, by_process: bool) -> String {
     let mut out = String::new();
     for probe in &program.probes {
         let _ = writeln!(out, "{}", escape(&probe.point));
         paragraph(&mut out, program, probe);
+    }
+    if program.sites().next().is_some() {
+        out.push_str(if by_process {
+            "attached to each process of those containers: others that execute the same file pay nothing; the first 10 ms \
+             or so of a new process are not seen\n"
+        } else {
+            "attached to the files: nothing is missed, and whoever else executes the same file pays for each call \
+             (--attach process spares them)\n"
+        });
     }
     out
 }

@@ -10,7 +10,7 @@ use ctp_tests::docker::{Container, Image, docker};
 use nix::sys::signal::Signal;
 
 /// The bytes of a function in a process: 32 of them.
-fn code(pid: u32, address: u64) -> [u8; 32] {
+pub(crate) fn code(pid: u32, address: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     File::open(format!("/proc/{pid}/mem")).unwrap().read_exact_at(&mut bytes, address).unwrap();
     bytes

@@ -1,16 +1,19 @@
-//! Containers that come while ctp traces: restarted, started anew, changed under their process. Each call that their
+//! Containers that come while ctp traces, and those beside them: restarted, started anew, changed under their process. Each call that their
 //! programs say they made is either reported or said to be missed, and of those whose file was probed none is missed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use ctp_tests::binary::{Binary, Compiler};
-use ctp_tests::ctp::Running;
+use ctp_tests::ctp::{Running, command};
 use ctp_tests::docker::{Container, Image, docker};
+use ctp_tests::process::run;
 use ctp_tests::unique;
 use serde_json::Value;
 
+use crate::end::code;
 use crate::jsonl::{against_schema, of_type, parsed};
 
 fn image() -> Image {
@@ -162,4 +165,104 @@ fn a_program_whose_file_was_changed_while_it_runs() {
     }
     assert_eq!(ctp.interrupt().lines(), printed);
     assert_eq!(neighbour.printed().len(), 30);
+}
+
+/// Attached to processes one by one, a neighbour of the same file has no breakpoint.
+#[test]
+fn by_process_a_neighbour_stays_as_it_is() {
+    let binary = Binary::compile("twins.c", Compiler::Gcc, &["-g", "-no-pie"]);
+    let address = binary.address_of("my_function");
+    let image = Image::new(&binary, "/app/test_app");
+    let (mut web, mut neighbour) = (Container::driven(&image), Container::driven(&image));
+    let before = code(neighbour.pid(), address);
+    let script = format!(
+        r#"probe container("{}"):/app/test_app.fn("my_function") {{ printf("my_function was called with %d\n", $arg) }}"#,
+        web.name()
+    );
+
+    let mut ctp = Running::attached_with(&["run", "--attach", "process", "-e", &script]);
+    web.call(20);
+    neighbour.call(30);
+    assert_eq!(code(neighbour.pid(), address), before);
+    assert_ne!(code(web.pid(), address), before);
+    let mut printed = web.printed();
+    assert_eq!(printed.len(), 20);
+    // A process that starts later is attached to soon: it calls each 20 ms, and its first calls may be over by then.
+    for number in 0..20 {
+        ctp.wait_for_stdout(|line| line == format!("my_function was called with {}", number * 10));
+    }
+    docker(&["exec", "--detach", web.name(), "/app/test_app", "20000"]);
+    printed.push(ctp.wait_for_stdout(|_| true));
+    let output = ctp.interrupt();
+    assert_eq!(output.lines()[..21], printed);
+    // docker's runc executes others before that.
+    assert!(output.stderr.contains("began, or executed another program, while ctp traced"), "{}", output.stderr);
+    assert_eq!(code(neighbour.pid(), address), before);
+
+    let plan = |mode: &str| Running::start(&["run", "--plan", "--attach", mode, "-e", &script]).finish().stdout;
+    assert!(plan("auto").contains("attached to the files") && plan("process").contains("attached to each process"));
+}
+
+/// Cgroups that are made and removed without end leave nothing in ctp, and the container it watches is still followed.
+#[test]
+fn thousands_of_cgroups_that_are_nobodys() {
+    let image = image();
+    let web = Container::detached(&image, &["100"]);
+    called(&web, 1);
+    let mut ctp = Running::attached_with(&[
+        "run",
+        "--output",
+        "jsonl",
+        "-e",
+        &format!(r#"global calls; probe container("{}"):/app/burst.fn("f") {{ calls[container()]++ }}"#, web.name()),
+    ]);
+    let mount = run(Command::new("findmnt").args(["-n", "-t", "cgroup2", "-o", "TARGET"])).stdout;
+    let folder = format!("{}/{}", mount.lines().next().unwrap(), unique::name());
+    let resident = |pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let churn = |times| {
+        for _ in 0..times {
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::remove_dir(&folder).unwrap();
+        }
+    };
+    churn(1000);
+    docker(&["restart", "--time", "0", web.name()]);
+    ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+    let before = resident(ctp.pid());
+    churn(5000);
+    docker(&["restart", "--time", "0", web.name()]);
+    ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+    let after = resident(ctp.pid());
+    assert!(after < before + 1024, "{before} kB, then {after} kB");
+    called(&web, 3);
+    let output = ctp.interrupt();
+    assert_eq!(seen(&output.stdout).counted[web.name()], 200, "{}", output.stderr);
+}
+
+/// Names come from the engine's files where it does not answer; who runs is not its to say.
+#[test]
+fn an_engine_that_does_not_answer() {
+    let image = image();
+    let base = unique::name();
+    let web = Container::detached_as(&image, &format!("{base}-1"), &["100"]);
+    called(&web, 1);
+    let script = format!(r#"global calls; probe container("{base}-*"):/app/burst.fn("f") {{ calls[container()]++ }}"#);
+    let mut command = command(&["run", "--output", "jsonl", "-e", &script]);
+    let mut ctp = Running::of(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock"));
+    ctp.wait_for_stderr("ctp: attached");
+    docker(&["restart", "--time", "0", web.name()]);
+    ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+    let new = Container::detached_as(&image, &format!("{base}-2"), &["300"]);
+    ctp.wait_for_stderr(&format!("ctp: {} started", new.name()));
+    let printed = [called(&web, 2) - 100, called(&new, 1)];
+    let output = ctp.interrupt();
+    let seen = seen(&output.stdout);
+    for (container, printed) in [&web, &new].into_iter().zip(printed) {
+        let counted = seen.counted.get(container.name()).unwrap_or(&0);
+        assert_eq!(counted + seen.missed[container.name()], printed, "{}", output.stderr);
+    }
 }

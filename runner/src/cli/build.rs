@@ -82,7 +82,7 @@ pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
                 engine::bpf::compile(&program, &options).map(|compiled| compiled.disassemble(&loaded.sources))
             }
             Emit::Ir => Ok(format!("{program:#?}\n")),
-            Emit::Plan => Ok(crate::plan::text(&program)),
+            Emit::Plan => Ok(crate::plan::text(&program, false)),
         },
         Some(_) | None => Err(Vec::new()),
     };

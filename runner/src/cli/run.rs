@@ -78,6 +78,10 @@ pub struct Run {
     /// Hits a second that the handler of a probe runs for, at most: 1000/s; those above are counted only
     #[arg(long, default_value = "0", hide_default_value = true, value_name = "N/s", value_parser = size::rate)]
     pub max_rate: u32,
+    /// To whom probes are attached: to the file for all who execute it (`inode`), or to each process of the containers
+    /// (`process`), which spares others that execute the same file and may miss the first milliseconds of new processes
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub attach: Attach,
     /// How probes are attached: `perf` (an event for each address) is for kernels before 6.6, and for tests
     #[arg(long, value_enum, default_value_t, value_name = "WAY")]
     pub uprobe: Uprobe,
@@ -109,6 +113,18 @@ pub enum Uprobe {
     Multi,
     /// A perf event for each address: slower to attach, very slow to detach many
     Perf,
+}
+
+/// To whom probes may be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Attach {
+    /// The way that misses nothing: `inode`
+    #[default]
+    Auto,
+    /// The file: whoever executes it, in whichever container, pays for each call; only the wanted ones are reported
+    Inode,
+    /// Each process of the wanted containers: nobody else pays
+    Process,
 }
 
 /// How long ctp waits before it looks again for containers that do not run yet.
@@ -157,7 +173,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     report::diagnostics(&loaded.sources, &diagnostics, color);
     let Some(program) = program.filter(|_| code == 0) else { return Ok(code) };
     if run.plan {
-        let text = crate::plan::text(&program);
+        let text = crate::plan::text(&program, run.attach == Attach::Process);
         let mut out = printer(run.out.as_deref())?;
         return match out.bytes(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -196,6 +212,10 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
                 Uprobe::Auto => engine::bpf::Uprobes::Auto,
                 Uprobe::Multi => engine::bpf::Uprobes::Multi,
                 Uprobe::Perf => engine::bpf::Uprobes::Perf,
+            },
+            by_process: match run.attach {
+                Attach::Auto | Attach::Inode => false,
+                Attach::Process => true,
             },
             quiet: run.quiet,
             verbose: run.verbose,

@@ -23,7 +23,9 @@ pub enum Coming {
 /// What the cgroup of this id and path is. Its container's first process is not known yet (0), and neither is the depth
 /// of its pid namespace (1).
 pub fn coming(settings: &Settings, path: &str, id: u64) -> Coming {
-    let tasks = containerd::tasks();
+    // Only paths of two components need the list of tasks; it is not read for each cgroup that anybody makes.
+    let is_short = path.split('/').filter(|part| !part.is_empty()).count() == 2;
+    let tasks = if is_short { containerd::tasks() } else { Vec::new() };
     let Some(identity) = classify(path.as_bytes(), &known(&tasks)).pop() else { return Coming::Other };
     if identity.path != path || identity.nested {
         return Coming::Other;
@@ -31,10 +33,10 @@ pub fn coming(settings: &Settings, path: &str, id: u64) -> Coming {
     let (runtime, described) = match identity.runtime {
         Runtime::Docker => match docker::in_state_files_of(&identity.id) {
             Some(described) => (Runtime::Docker, described),
-            None => ask(settings, &identity, &tasks),
+            None => ask(settings, &identity, tasks),
         },
         Runtime::Podman | Runtime::Containerd | Runtime::CriO | Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => {
-            ask(settings, &identity, &tasks)
+            ask(settings, &identity, tasks)
         }
     };
     let level = path.split('/').filter(|part| !part.is_empty()).count();
@@ -60,7 +62,8 @@ pub fn coming(settings: &Settings, path: &str, id: u64) -> Coming {
 }
 
 /// What engines say of it.
-fn ask(settings: &Settings, identity: &super::Identity, tasks: &[containerd::Task]) -> (Runtime, Described) {
+fn ask(settings: &Settings, identity: &super::Identity, tasks: Vec<containerd::Task>) -> (Runtime, Described) {
+    let tasks = if tasks.is_empty() { containerd::tasks() } else { tasks };
     let group = Group { identity: identity.clone(), v2: true, own: Vec::new(), inner: Vec::new() };
     let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
     let mut names = ask_engines(settings, std::slice::from_ref(&group), &tasks, &mut Vec::new());

@@ -138,6 +138,15 @@ pub trait Engine {
     /// [`Failure`] when the kernel refuses; what was attached before stays.
     fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()>;
 
+    /// Attaches in one process, where processes are attached to one by one; false where it has ended.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn attach_process(&mut self, pid: u32) -> Outcome<bool>;
+
+    /// Detaches from a process that ended or executes something else.
+    fn detach_process(&mut self, pid: u32);
+
     /// Functions that the last attaching left out because the kernel cannot probe the instruction there.
     fn left_out(&mut self) -> Vec<String> {
         Vec::new()

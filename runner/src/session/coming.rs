@@ -145,6 +145,7 @@ impl Targets<'_> {
         if let Some(position) = before {
             if let Some(watched) = self.watched.get_mut(position) {
                 if let Some(old) = watched.path.replace(path.to_owned()).filter(|old| old != path) {
+                    watched.wanted = false;
                     engine.unwant(&old)?;
                 }
                 if watched.state == Life::Gone {
@@ -300,9 +301,9 @@ impl Targets<'_> {
             engine.add_container(index, &watched.found.container)?;
         }
         if let Some(path) = &watched.path {
-            engine.want(path, index, watched.found.container.pid_level)?;
+            watched.wanted = engine.want(path, index, watched.found.container.pid_level)?;
         }
-        let since = late.then(|| watched.found.init.age()).flatten();
+        let since = (late || self.by_process).then(|| watched.found.init.age()).flatten();
         self.attached(position, start, missed, since, said);
         Ok(())
     }

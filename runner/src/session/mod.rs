@@ -4,6 +4,7 @@
 mod coming;
 mod files;
 mod machine;
+mod processes;
 mod rates;
 mod summary;
 mod targets;
@@ -41,6 +42,7 @@ use crate::stacks::Stacks;
 use crate::world::live::LiveWorld;
 use files::Files;
 use machine::OverEngine;
+use processes::{LOOK, Processes};
 use targets::{Kind, Targets, Word};
 use timers::Timers;
 
@@ -72,6 +74,8 @@ pub struct Options {
     pub max_rate: u32,
     /// How probes are attached.
     pub uprobes: Uprobes,
+    /// Whether to attach to the containers' processes one by one, which spares all others.
+    pub by_process: bool,
     /// Whether to say only what went wrong.
     pub quiet: bool,
     /// Whether to say more.
@@ -134,6 +138,7 @@ impl Session<'_> {
             engine,
             output,
             session: &self,
+            processes: Processes::default(),
             targets: Targets::new(self.program, self.files, self.world, self.options.follow),
             files,
             written: 0,
@@ -184,6 +189,8 @@ struct Running<'s> {
     output: Output,
     session: &'s Session<'s>,
     targets: Targets<'s>,
+    /// Those that are attached to one by one.
+    processes: Processes,
     files: Files,
     /// Events printed.
     written: u64,
@@ -223,8 +230,18 @@ impl Running<'_> {
             }
             self.engine.tell_host(&container::target::host_view)?;
             self.targets.use_layers(&self.engine, &mut self.files);
+            if self.session.options.by_process {
+                if let Some(who) = self.targets.without_folder() {
+                    let message = format!("{who} cannot be attached to process by process: its cgroup is not known");
+                    let failure = engine::Failure::new(Code::E0407, message);
+                    return Err(Box::new(failure.help("leave out --attach process, or select containers or cgroups")));
+                }
+                self.engine.by_process();
+                self.targets.by_process = true;
+            }
             self.engine.attach(&|file| self.files.open(file))?;
             self.probe_other_inodes()?;
+            self.look_at_processes(false)?;
             attached = Instant::now();
             if !privileges::drop_others() && self.session.options.verbose {
                 report::notice("the kernel did not let ctp give up the capabilities that it needs no more");
@@ -249,6 +266,9 @@ impl Running<'_> {
         self.unread_globals()?;
         self.flush();
         self.say_lost()?;
+        if let Some(text) = self.processes.said() {
+            self.say(&text);
+        }
         let counters = self.engine.counters()?;
         let elapsed = attached.elapsed();
         let summary = self.output.line(Line::Summary {
@@ -287,7 +307,8 @@ impl Running<'_> {
         let mut watch = start + WATCH;
         loop {
             let now = Instant::now();
-            let until = [timers.next(), end, has_sites.then_some(watch)].into_iter().flatten().min();
+            let look = self.session.options.by_process.then(|| now + LOOK);
+            let until = [timers.next(), end, has_sites.then_some(watch), look].into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |until| until.saturating_duration_since(now)).min(LONGEST_WAIT);
             let (_, exited) = self.hand_over(wait, Some(signals.as_fd()))?;
             if self.engine.new_cgroups() {
@@ -298,6 +319,7 @@ impl Running<'_> {
                 let said = self.targets.see_coming(&mut self.engine, &mut self.files, world)?;
                 said.words.iter().for_each(|word| self.tell(word));
             }
+            self.look_at_processes(true)?;
             self.flush();
             let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
             if exited || interrupted || self.write_error.is_some() || self.enough() {
@@ -342,6 +364,15 @@ impl Running<'_> {
                 }
             }
         }
+    }
+
+    /// Attaches to new processes of the containers, where they are attached to one by one.
+    fn look_at_processes(&mut self, begun: bool) -> Result<(), Box<engine::Failure>> {
+        if self.session.options.by_process {
+            let folders = self.targets.folders();
+            self.processes.look(&mut self.engine, &folders, begun)?;
+        }
+        Ok(())
     }
 
     fn enough(&self) -> bool {

@@ -35,6 +35,8 @@ pub(super) struct Targets<'a> {
     pub(super) rescan: bool,
     /// Whether to wait for what ended.
     pub(super) follow: bool,
+    /// Whether processes are attached to one by one: then something of each that comes is missed.
+    pub(super) by_process: bool,
 }
 
 /// One container.
@@ -47,6 +49,8 @@ pub(super) struct Watched {
     pub(super) probes: Vec<ProbeIndex>,
     /// The path of its cgroup, where that is known.
     pub(super) path: Option<String>,
+    /// Whether the kernel lets a cgroup of that path in by itself.
+    pub(super) wanted: bool,
     pub(super) state: Life,
     /// Looks since it ended.
     waited: u32,
@@ -61,7 +65,7 @@ impl Watched {
         path: &str,
         state: Life,
     ) -> Watched {
-        Watched { index, listed: None, found, probes, path: Some(path.to_owned()), state, waited: 0 }
+        Watched { index, listed: None, found, probes, path: Some(path.to_owned()), wanted: false, state, waited: 0 }
     }
 }
 
@@ -124,8 +128,8 @@ impl<'a> Targets<'a> {
             .filter_map(|(index, container)| {
                 let (listed, found) = world.found_for(container)?;
                 let probes = probes_of(program, index);
-                let (path, state) = (None, Life::Runs);
-                Some(Watched { index, listed: Some(listed), found, probes, path, state, waited: 0 })
+                let (path, wanted, state) = (None, false, Life::Runs);
+                Some(Watched { index, listed: Some(listed), found, probes, path, wanted, state, waited: 0 })
             })
             .collect();
         let all: Vec<&Point> = files.iter().flat_map(|file| &file.items).flat_map(points_of).collect();
@@ -139,12 +143,27 @@ impl<'a> Targets<'a> {
             names: program.containers.iter().map(|container| container.display_name().to_owned()).collect(),
             rescan: follow,
             follow,
+            by_process: false,
         }
     }
 
     /// The name of a container by the engine's index.
     pub(super) fn name(&self, index: ContainerIndex) -> &str {
         self.names.get(index.0 as usize).map_or("", String::as_str)
+    }
+
+    /// The folders of the cgroups of those that run.
+    pub(super) fn folders(&self) -> Vec<String> {
+        let running = |watched: &&Watched| matches!(watched.state, Life::Runs | Life::Starts(_));
+        let cgroups = self.watched.iter().filter(running).filter_map(|watched| watched.found.container.cgroup.as_ref());
+        cgroups.map(|cgroup| cgroup.folder.clone()).filter(|folder| !folder.is_empty()).collect()
+    }
+
+    /// The first that processes cannot be attached to one by one of.
+    pub(super) fn without_folder(&self) -> Option<String> {
+        let has = |container: &Container| container.cgroup.as_ref().is_some_and(|cgroup| !cgroup.folder.is_empty());
+        let mut all = self.watched.iter().map(|watched| &watched.found.container);
+        all.find(|container| !has(container)).map(Container::described)
     }
 
     /// Puts the layers' own files into the place of those that links would be made through.
@@ -171,7 +190,7 @@ impl<'a> Targets<'a> {
         for watched in &mut self.watched {
             watched.path = watched.found.container.cgroup.as_ref().and_then(container::coming::path);
             if let Some(path) = &watched.path {
-                engine.want(path, watched.index, watched.found.container.pid_level)?;
+                watched.wanted = engine.want(path, watched.index, watched.found.container.pid_level)?;
             }
         }
         Ok(())
@@ -310,8 +329,12 @@ impl<'a> Targets<'a> {
         let back = back.filter(|back| back.container.id == old.id || !now.still_known(&self.settings, old));
         if let Some(back) = back {
             engine.add_container(watched.index, &back.container)?;
+            // That it was not seen coming (very many cgroups were made) does not mean that the kernel did not let it in.
+            let path = back.container.cgroup.as_ref().and_then(container::coming::path);
+            let let_in = watched.wanted && path.is_some() && path == watched.path;
+            let probed = let_in && files_of(self.program, watched.index).iter().all(|file| engine.is_live(*file));
             watched.found = back;
-            let start = Start { again: true, probed: false, tries: 0 };
+            let start = Start { again: true, probed, tries: 0 };
             watched.state = Life::Starts(start);
             return self.verify(position, start, engine, files, now, said);
         }

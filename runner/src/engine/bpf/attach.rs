@@ -115,6 +115,8 @@ pub(super) struct Plan {
     /// Whose inode it is, where it is one container's alone and no file of the program; and whether it may stay probed
     /// when that has stopped.
     pub(super) owner: Option<(ContainerIndex, bool)>,
+    /// Where processes are attached to one by one: the file, and its path for messages.
+    pub(super) handle: Option<(OwnedFd, String)>,
 }
 
 /// Where a handler of a program stands: program, inode, offset, variant.
@@ -172,6 +174,7 @@ pub(super) fn plan(
                     semaphores,
                     inode: inode(file),
                     owner: None,
+                    handle: None,
                 });
             }
         }
@@ -183,31 +186,34 @@ pub(super) fn plan(
 /// `include/linux/errno.h`, which libc does not know), AVX ones among them.
 const NOT_PROBEABLE: i32 = 524;
 
-/// Attaches through the descriptor that was checked. Functions whose instruction the kernel cannot probe are taken out
+/// Attaches through the descriptor that was checked, in all processes or in one. Functions whose instruction the kernel cannot probe are taken out
 /// of the plan where their probe has others, and named in `left_out`.
 pub(super) fn attach(
     plan: &mut Plan,
     sites: &[CompiledSite],
     program: BorrowedFd<'_>,
-    file: BorrowedFd<'_>,
-    path: &str,
+    (file, path): (BorrowedFd<'_>, &str),
     left_out: &mut Vec<String>,
-    uprobes: Uprobes,
+    (uprobes, pid): (Uprobes, Option<u32>),
 ) -> Outcome<Vec<OwnedFd>> {
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
     make_resident(file, &plan.offsets);
-    let link = |plan: &Plan| uprobes.attach(program, &through, &plan.offsets, &plan.cookies, &plan.semaphores);
+    let link = |plan: &Plan| uprobes.attach(program, pid, &through, &plan.offsets, &plan.cookies, &plan.semaphores);
     let cannot = |error: &std::io::Error| failure(Code::E0404, &format!("cannot attach to `{path}`"), error);
     let error = match link(plan) {
         Ok(link) => return Ok(link),
         Err(error) => error,
     };
+    if pid.is_some() && error.raw_os_error() == Some(libc::ESRCH) {
+        return Ok(Vec::new());
+    }
     if error.raw_os_error() != Some(NOT_PROBEABLE) {
         return Err(cannot(&error));
     }
     let mut refused = Vec::new();
-    let attaches = |offsets: &[u64], cookies: &[u64]| uprobes.attach(program, &through, offsets, cookies, &[]).is_ok();
+    let attaches =
+        |offsets: &[u64], cookies: &[u64]| uprobes.attach(program, pid, &through, offsets, cookies, &[]).is_ok();
     find_refused(&plan.offsets, &plan.cookies, &attaches, &mut refused);
     let left = plan.without(&refused, sites);
     if let Some(left) = left.filter(|left| !left.offsets.is_empty()) {
@@ -248,6 +254,7 @@ impl Plan {
             semaphores: self.semaphores.clone(),
             inode,
             owner: Some(owner),
+            handle: None,
         }
     }
 
@@ -270,6 +277,7 @@ impl Plan {
             semaphores: Vec::new(),
             inode: self.inode,
             owner: self.owner,
+            handle: self.handle.as_ref().and_then(|(file, path)| Some((file.try_clone().ok()?, path.clone()))),
         };
         for ((offset, cookie), semaphore) in all().filter(|((_, cookie), _)| stays(**cookie)) {
             left.offsets.push(*offset);

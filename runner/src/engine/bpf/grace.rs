@@ -74,6 +74,6 @@ fn register() -> Result<(), Refused> {
     let uprobes = Uprobes::Auto;
     let program = sys::load_program(uprobes.kind(), "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|e| Refused::Setup(e.into()))?;
-    drop(uprobes.attach(program.as_fd(), &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
+    drop(uprobes.attach(program.as_fd(), None, &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
     Ok(())
 }

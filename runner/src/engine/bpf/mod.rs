@@ -96,6 +96,8 @@ pub struct BpfEngine {
     /// What is to be attached, each with its links while it is.
     plans: Vec<(Plan, Vec<OwnedFd>)>,
     uprobes: Uprobes,
+    /// The links to each process, where processes are attached to one by one.
+    processes: Option<HashMap<u32, Vec<OwnedFd>>>,
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
@@ -205,6 +207,7 @@ impl BpfEngine {
             programs,
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes,
+            processes: None,
             probes: program.probes.len(),
             pause: BUSY,
             measuring: hot::Measuring::Not,
@@ -227,6 +230,12 @@ impl BpfEngine {
     /// Whether records hold stacks.
     pub fn has_stacks(program: &Program, options: &Options) -> bool {
         emit::needs(program, options).process
+    }
+
+    /// Attaches to processes one by one from now on ([`Engine::attach_process`]), and to nobody else: to be called before
+    /// anything is attached.
+    pub fn by_process(&mut self) {
+        self.processes = Some(HashMap::new());
     }
 
     /// How many links attach the program: one for each of its kinds of handlers and each real inode; of perf events, one
@@ -331,10 +340,44 @@ impl Engine for BpfEngine {
             let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
             let program = self.programs.get(plan.program);
             let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
+            if self.processes.is_some() {
+                plan.handle = Some((owned(descriptor)?, path.to_owned()));
+                continue;
+            }
             let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
-            *links = attach::attach(plan, sites, program.as_fd(), descriptor, path, left_out, self.uprobes)?;
+            let how = (self.uprobes, None);
+            *links = attach::attach(plan, sites, program.as_fd(), (descriptor, path), left_out, how)?;
         }
         Ok(())
+    }
+
+    fn attach_process(&mut self, pid: u32) -> Outcome<bool> {
+        let Some(processes) = &mut self.processes else { return Ok(false) };
+        let mut links = Vec::new();
+        for (plan, _) in &mut self.plans {
+            let Some((file, path)) = plan.handle.take() else { continue };
+            let program = self.programs.get(plan.program);
+            let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
+            let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
+            let how = (self.uprobes, Some(pid));
+            let attached = attach::attach(plan, sites, program.as_fd(), (file.as_fd(), &path), left_out, how);
+            plan.handle = Some((file, path));
+            match attached? {
+                // It has ended.
+                none if none.is_empty() => return Ok(false),
+                some => links.extend(some),
+            }
+        }
+        processes.insert(pid, links);
+        Ok(true)
+    }
+
+    fn detach_process(&mut self, pid: u32) {
+        let links = self.processes.as_mut().and_then(|processes| processes.remove(&pid)).unwrap_or_default();
+        if !links.is_empty() {
+            // The kernel takes tens of milliseconds for each.
+            std::thread::spawn(move || drop(links));
+        }
     }
 
     fn left_out(&mut self) -> Vec<String> {
@@ -344,7 +387,11 @@ impl Engine for BpfEngine {
     fn release(&mut self, in_use: &dyn Fn(FileIndex) -> bool) {
         self.ended = true;
         let unused = self.plans.iter_mut().filter(|(plan, _)| !plan.files.iter().any(|file| in_use(*file)));
-        attach::detach(unused.flat_map(|(_, links)| std::mem::take(links)).collect());
+        let unused = unused.flat_map(|(plan, links)| {
+            plan.handle = None;
+            std::mem::take(links)
+        });
+        attach::detach(unused.collect());
     }
 
     fn sharing(&self, file: FileIndex) -> Vec<FileIndex> {
@@ -361,6 +408,8 @@ impl Engine for BpfEngine {
 
     fn stop(&mut self) -> Outcome<()> {
         self.release(&|_| false);
+        let processes = self.processes.iter_mut().flat_map(|processes| processes.drain());
+        attach::detach(processes.flat_map(|(_, links)| links).collect());
         Ok(())
     }
 
@@ -465,12 +514,12 @@ impl Engine for BpfEngine {
     }
 
     fn is_live(&self, file: FileIndex) -> bool {
-        self.plans.iter().any(|(plan, links)| !links.is_empty() && plan.files.contains(&file))
+        self.plans.iter().any(|one| is_live(one) && one.0.files.contains(&file))
     }
 
     fn is_probed(&self, file: FileIndex, descriptor: BorrowedFd<'_>) -> Option<bool> {
         let known = self.inodes.as_ref()?.of_files(&[descriptor]).ok()?.first().copied()??;
-        let live = self.plans.iter().filter(|(plan, links)| !links.is_empty() && plan.files.contains(&file));
+        let live = self.plans.iter().filter(|one| is_live(one) && one.0.files.contains(&file));
         Some(live.map(|(plan, _)| plan.inode).any(|inode| inode == Some(known)))
     }
 
@@ -491,7 +540,7 @@ impl Engine for BpfEngine {
             .filter_map(|cookie| attach::site_of(*cookie, sites))
             .map(|site| (site.probe, site.file_offset))
             .collect();
-        let there = |(plan, links): &(Plan, Vec<OwnedFd>)| !links.is_empty() && inode.is_some() && plan.inode == inode;
+        let there = |one: &(Plan, Vec<OwnedFd>)| is_live(one) && inode.is_some() && one.0.inode == inode;
         let mut cookies: Vec<u64> = Vec::new();
         for (plan, _) in self.plans.iter_mut().filter(|plan| there(plan)) {
             cookies.extend(&plan.cookies);
@@ -519,18 +568,17 @@ impl Engine for BpfEngine {
         for mut plan in first {
             let program = self.programs.get(plan.program);
             let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
-            let links = attach::attach(
-                &mut plan,
-                &self.compiled.sites,
-                program.as_fd(),
-                descriptor,
-                path,
-                &mut self.left_out,
-                self.uprobes,
-            )?;
+            let links = if self.processes.is_some() {
+                plan.handle = Some((owned(descriptor)?, path.to_owned()));
+                Vec::new()
+            } else {
+                let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
+                let how = (self.uprobes, None);
+                attach::attach(&mut plan, sites, program.as_fd(), (descriptor, path), left_out, how)?
+            };
             // One that was given up with its container makes room.
             let unused = |known: &&mut (Plan, Vec<OwnedFd>)| {
-                known.1.is_empty() && known.0.program == plan.program && known.0.files.contains(&file)
+                !is_live(known) && known.0.program == plan.program && known.0.files.contains(&file)
             };
             match self.plans.iter_mut().find(unused) {
                 Some(known) => *known = (Plan { owner: known.0.owner, ..plan }, links),
@@ -630,6 +678,17 @@ impl Engine for BpfEngine {
     fn open(&mut self, global: GlobalIndex) -> Outcome<()> {
         self.open_generation(global)
     }
+}
+
+/// Whether an inode is probed, in all processes or in each.
+fn is_live((plan, links): &(Plan, Vec<OwnedFd>)) -> bool {
+    !links.is_empty() || plan.handle.is_some()
+}
+
+/// Another descriptor for a file.
+fn owned(descriptor: BorrowedFd<'_>) -> Outcome<OwnedFd> {
+    let again = descriptor.try_clone_to_owned();
+    again.map_err(|error| failure(Code::E0407, "cannot open a descriptor once more", &error))
 }
 
 /// Waits; whether `wake` can be read.

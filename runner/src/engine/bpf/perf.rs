@@ -39,10 +39,12 @@ impl Uprobes {
         }
     }
 
-    /// Attaches a program at offsets of a file, each with its cookie and the offset of its semaphore (0 for none).
+    /// Attaches a program at offsets of a file, each with its cookie and the offset of its semaphore (0 for none); in all
+    /// processes that execute it, or in one.
     pub(super) fn attach(
         self,
         program: BorrowedFd<'_>,
+        pid: Option<u32>,
         path: &CStr,
         offsets: &[u64],
         cookies: &[u64],
@@ -50,8 +52,9 @@ impl Uprobes {
     ) -> io::Result<Vec<OwnedFd>> {
         match self.here() {
             Uprobes::Auto | Uprobes::Multi => {
-                sys::link_uprobes(program, path, offsets, cookies, semaphores).map(|link| vec![link])
+                sys::link_uprobes(program, pid, path, offsets, cookies, semaphores).map(|link| vec![link])
             }
+            Uprobes::Perf if pid.is_some() => Err(io::ErrorKind::Unsupported.into()),
             Uprobes::Perf => link(program, path, offsets, cookies, semaphores),
         }
     }

@@ -249,9 +249,10 @@ pub(super) fn load_program(
     unsafe { bpf_fd(Command::ProgLoad, &mut attr) }
 }
 
-/// Attaches a program at offsets of a file, each with its cookie.
+/// Attaches a program at offsets of a file, each with its cookie; in all processes, or in one.
 pub(super) fn link_uprobes(
     program: BorrowedFd<'_>,
+    pid: Option<u32>,
     path: &CStr,
     offsets: &[u64],
     cookies: &[u64],
@@ -269,6 +270,7 @@ pub(super) fn link_uprobes(
         cookies: address(cookies),
         ref_ctr_offsets: if any_semaphore { address(semaphores) } else { 0 },
         cnt: count(offsets)?,
+        pid: pid.unwrap_or(0),
         ..LinkUprobeMulti::default()
     };
     // SAFETY: the path ends in NUL; the arrays hold `cnt` numbers each (checked).
