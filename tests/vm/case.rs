@@ -1,8 +1,10 @@
 //! Owns what a case expects: which lines of the traced programs, and which besides.
 //!
-//! In a case's comments, `#$ TAG TAG` names the tags of the programs' lines (what stands before their `: `) that the
-//! case shows in full and in order; `#= TEXT` is a line that follows them when tracing ends, worked out from what
-//! `programs/traced.c` says that it does.
+//! In a case's comments
+//! - `#$ TAG TAG` names the tags of the programs' lines (what stands before their `: `) that the case shows in full and in
+//!   order; `#$ bare TAG`: without the tag;
+//! - `#= TEXT` is a line that follows them when tracing ends, worked out from what `programs/traced.c` says that it does;
+//! - `#@ PROCESS PROCESS` says whose lines, in the order in which they are called, where it is not `early late`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,14 +29,26 @@ pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(folder().join(format!("{name}.ctp"))).unwrap()
 }
 
-/// What a case prints where its container's programs printed `printed`, line by line.
-pub(crate) fn expected(name: &str, printed: &[String]) -> Vec<String> {
+/// What a case prints, given what each traced process printed.
+pub(crate) fn expected(name: &str, printed_by: impl Fn(&str) -> Vec<String>) -> Vec<String> {
     let text = text(name);
-    let tags: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("#$ ")).flat_map(str::split_whitespace).collect();
-    let is_shown = |line: &&String| line.split_once(": ").is_some_and(|(tag, _)| tags.contains(&tag));
-    let mut expected: Vec<String> = printed.iter().filter(is_shown).cloned().collect();
-    assert_eq!(tags.is_empty(), expected.is_empty(), "the programs printed nothing of {tags:?}: {printed:?}");
+    let words = |mark: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let processes = words("#@ ").pop().unwrap_or_else(|| vec!["early", "late"]);
+    let (bare, whole): (Vec<_>, Vec<_>) = words("#$ ").into_iter().partition(|tags| tags.first() == Some(&"bare"));
+    let (bare, whole) = (bare.concat(), whole.concat());
+    let shown = |line: String| {
+        let (tag, rest) = line.split_once(": ")?;
+        if whole.contains(&tag) {
+            return Some(line);
+        }
+        bare.contains(&tag).then(|| rest.to_owned())
+    };
+    let mut expected: Vec<String> =
+        processes.iter().flat_map(|process| printed_by(process)).filter_map(shown).collect();
+    assert_eq!(bare.is_empty() && whole.is_empty(), expected.is_empty(), "the programs printed nothing of it");
     let end = text.lines().filter_map(|line| line.trim_start().strip_prefix("#="));
     expected.extend(end.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()));
     expected

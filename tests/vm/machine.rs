@@ -1,10 +1,10 @@
-//! Owns one run of the virtual machine for all tests: makes it, puts ctp, the traced programs and the cases into the
+//! Owns one run of each virtual machine for all tests: makes it, puts ctp, the traced programs and the cases into the
 //! folder that it shares, and reads what it left there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ctp_tests::ctp;
 use ctp_tests::process::run;
@@ -15,49 +15,67 @@ use crate::case;
 /// What the machine left.
 pub(crate) struct Machine {
     share: PathBuf,
+    has_stap: bool,
     _scratch: Option<Scratch>,
 }
 
-/// The machine, run once.
+/// The cases that run on the older kernel.
+pub(crate) const ON_THE_OLDER_KERNEL: [&str; 3] = ["arguments", "returns", "several"];
+
+/// Debian 13's kernel with SystemTap, run once.
 pub(crate) fn machine() -> &'static Machine {
     static MACHINE: OnceLock<Machine> = OnceLock::new();
-    MACHINE.get_or_init(Machine::run)
+    MACHINE.get_or_init(|| {
+        let cases = case::all();
+        Machine::run("trixie", true, &cases)
+    })
+}
+
+/// Debian 12's kernel, run once.
+pub(crate) fn older_machine() -> &'static Machine {
+    static MACHINE: OnceLock<Machine> = OnceLock::new();
+    MACHINE.get_or_init(|| Machine::run("bookworm", false, &ON_THE_OLDER_KERNEL))
 }
 
 impl Machine {
-    fn run() -> Machine {
-        let machine = run(&mut script("machine")).stdout.trim().to_owned();
+    fn run(suite: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Machine {
+        // One at a time: they are slow enough.
+        static RUNNING: Mutex<()> = Mutex::new(());
+        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let machine = run(script("machine").arg(suite)).stdout.trim().to_owned();
         let (share, scratch) = match std::env::var_os("CTP_VM_KEEP") {
-            Some(folder) => (PathBuf::from(folder), None),
+            Some(folder) => (Path::new(&folder).join(suite), None),
             None => {
                 let scratch = Scratch::new();
                 (scratch.path().to_owned(), Some(scratch))
             }
         };
-        fill(&share);
+        fill(&share, cases);
         // The emulated processor was once seen to fail by itself.
         if let Err(console) = boot(&machine, &share) {
             eprintln!("the machine is started again; it said:\n{console}");
             drop(fs::remove_dir_all(share.join("out")));
             boot(&machine, &share).unwrap_or_else(|console| panic!("the machine failed twice:\n{console}"));
         }
-        Machine { share, _scratch: scratch }
+        Machine { share, has_stap, _scratch: scratch }
     }
 
     /// Fails unless both engines printed what the container's programs printed.
     pub(crate) fn check(&self, name: &str) {
         let read = |file: &str| fs::read_to_string(self.share.join("out").join(name).join(file)).unwrap_or_default();
-        let said = || ["failed", "build.err", "stap.log", "stap.err", "bpf.err"].map(|file| read(file)).join("\n");
+        let said = || ["failed", "build.err", "stap.log", "stap.err", "bpf.err"].map(&read).join("\n");
         assert_eq!(read("failed"), "", "{}", said());
 
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let printed: Vec<String> = ["early", "late"].into_iter().flat_map(|process| lines(read(process))).collect();
-        let expected = case::expected(name, &printed);
+        let expected = case::expected(name, |process| lines(read(process)));
         // That the neighbours called too.
         for process in ["twin", "other", "host"] {
             assert!(read(process).contains("\ndone\n"), "{process} was not called");
         }
         assert_eq!(lines(read("bpf")), expected, "the embedded engine\n{}", said());
+        if !self.has_stap {
+            return;
+        }
         // The first line of the commands' output is the name of the module that stap has compiled.
         let stap: Vec<String> = lines(read("stap")).into_iter().skip(1).collect();
         assert_eq!(stap, expected, "SystemTap\n{}\n{}", said(), read("script.stp"));
@@ -80,24 +98,34 @@ fn boot(machine: &str, share: &Path) -> Result<(), String> {
 }
 
 /// What the machine finds in its shared folder.
-fn fill(share: &Path) {
+fn fill(share: &Path, cases: &[impl AsRef<str>]) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm");
+    // What an earlier run left in a folder that is kept.
+    drop(fs::remove_dir_all(share.join("out")));
     for (folder, level) in [("first", "-O2"), ("second", "-O1")] {
         let folder = share.join(folder);
         fs::create_dir_all(&folder).unwrap();
-        run(Command::new("gcc")
-            .args(["-g", level, "-I"])
-            .arg(source.join("../fixtures/programs"))
-            .arg("-o")
-            .arg(folder.join("traced"))
-            .arg(source.join("programs/traced.c")));
+        let gcc = || {
+            let mut gcc = Command::new("gcc");
+            gcc.args(["-g", level, "-I"]).arg(source.join("../fixtures/programs"));
+            gcc
+        };
+        let library = folder.join("libshop.so");
+        run(gcc()
+            .args(["-shared", "-fPIC", "-Wl,-soname,libshop.so", "-o"])
+            .arg(&library)
+            .arg(source.join("programs/shop.c")));
+        let mut program = gcc();
+        program.arg("-o").arg(folder.join("traced")).arg(source.join("programs/traced.c")).arg(library);
+        run(program.arg("-Wl,-rpath,$ORIGIN"));
     }
     run(Command::new("strip").arg("--strip-debug").arg("-o").arg(share.join("ctp")).arg(ctp::binary()));
     for file in ["main", "containers"] {
         fs::copy(source.join("guest").join(file), share.join(file)).unwrap();
     }
     fs::create_dir_all(share.join("cases")).unwrap();
-    for name in case::all() {
-        fs::write(share.join("cases").join(format!("{name}.ctp")), case::text(&name)).unwrap();
+    for name in cases {
+        let name = name.as_ref();
+        fs::write(share.join("cases").join(format!("{name}.ctp")), case::text(name)).unwrap();
     }
 }

@@ -51,7 +51,7 @@ impl Gen<'_> {
                 self.asm.alu_imm(Alu::Lsh, R0, 32);
                 self.asm.alu_imm(Alu::Arsh, R0, 32);
             }
-            None => self.asm.call(Helper::ProbeReadUserStr),
+            None => self.read_user_str(),
         }
         self.asm.jump_if_imm(Jump::SLe, R0, 0, self.fault);
         self.asm.alu_imm(Alu::Add, R0, -1);

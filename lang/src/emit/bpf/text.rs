@@ -148,7 +148,7 @@ impl Gen<'_> {
                 self.asm.alu_imm(Alu::Lsh, R0, 32);
                 self.asm.alu_imm(Alu::Arsh, R0, 32);
             }
-            None => self.asm.call(Helper::ProbeReadUserStr),
+            None => self.read_user_str(),
         }
         self.asm.jump_if_imm(Jump::SLe, R0, 0, self.fault);
         self.asm.alu_imm(Alu::Add, R0, -1);
@@ -159,6 +159,16 @@ impl Gen<'_> {
         self.asm.place(whole);
         self.asm.imm(R1, 0);
         self.asm.place(end);
+    }
+
+    /// Reads a text with what kernels before 6.12 have; bytes with the NUL in r0. Of an empty text the kernel says 0 and
+    /// not 1 (`strncpy_from_user_nofault` in mm/maccess.c counts the NUL only behind something).
+    pub(super) fn read_user_str(&mut self) {
+        let counted = self.asm.label();
+        self.asm.call(Helper::ProbeReadUserStr);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, counted);
+        self.asm.imm(R0, 1);
+        self.asm.place(counted);
     }
 
     /// The string limit.
