@@ -67,12 +67,11 @@ fn by_ctp(image: &Image, steps: u32) -> Vec<(Vec<Value>, Vec<Value>)> {
     events.map(|event| (list(&event["fields"]["stack"]), list(&event["fields"]["caller"]))).collect()
 }
 
-/// Whether a name is gdb's: it leaves out parameters. A function without a linkage name (one that was inlined wherever it
-/// is called) bears the name that DWARF gives it, without its namespaces; what glibc calls by a hidden name has both.
+/// Whether a name is gdb's. It leaves out parameters, mostly; what glibc calls by a hidden name has both.
 fn is_name(own: &str, gdb: &str) -> bool {
     let gdb = gdb.strip_prefix("__GI_").unwrap_or(gdb);
-    let scoped = format!("::{own}");
-    own == gdb || own.starts_with(&format!("{gdb}(")) || gdb.ends_with(&scoped) || gdb.contains(&format!("{scoped}("))
+    let is_more = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('('));
+    own == gdb || is_more(own, gdb) || is_more(gdb, own)
 }
 
 /// How two frames differ; the first of a stack may be at another instruction of the function.

@@ -320,6 +320,22 @@ pub(super) fn is_scope(tag: DwTag) -> bool {
     )
 }
 
+/// What stands for the name of a class without one.
+pub(super) const UNNAMED: &str = "{unnamed}";
+
+/// The names of one function, those of what is around it included.
+pub(super) fn names_of(debug: &Debug<'_>, id: DieId) -> Result<Option<Names>, DebugError> {
+    let Some(span) = debug.span_of(id) else { return Ok(None) };
+    let (mut made_from, mut found) = (BTreeSet::new(), None);
+    walk_names(debug, span, Some(&[id]), &mut made_from, |at, names, _| {
+        if at == id {
+            found = Some(names);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// Calls `each` for every function of a unit that names itself, with whether it is only declared there, and notes what
 /// functions without code of their own name are made from. Where `hits` are known, what is inside of functions and types
 /// that hold none of them is passed over.
@@ -385,7 +401,7 @@ fn walk_names<'a>(
             if scopes.len() >= limits::MAX_SCOPES {
                 return Err(over("nested scopes", limits::MAX_SCOPES));
             }
-            let anonymous = || if tag == gimli::DW_TAG_namespace { "(anonymous namespace)" } else { "{unnamed}" };
+            let anonymous = || if tag == gimli::DW_TAG_namespace { "(anonymous namespace)" } else { UNNAMED };
             scopes.push((depth, short.unwrap_or_else(|| anonymous().to_owned())));
             continue;
         }

@@ -1,12 +1,14 @@
 //! Owns naming a place in the code, for stacks: the function around an address, with those that were inlined there, and
 //! their lines. What no table names has no name; the nearest symbol before it is not taken for it.
 
-use super::facts::{DebugError, SourceLine};
+use std::rc::Rc;
+
+use super::facts::{DebugError, Language, SourceLine, TypeId};
 use super::functions::Builder;
 use super::names::demangle;
 use super::symbols::{Symbol, Symbols, clone_base};
-use super::units::Debug;
-use super::{Module, lines, places};
+use super::units::{Debug, Die, Unit};
+use super::{Module, lines, places, search, types};
 
 /// A call that is at an address: of a function, or of one inlined into the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Module {
             for die in around.inlined.iter().rev().take(MOST_INLINED) {
                 let (file, at) = (die.attr_value(gimli::DW_AT_call_file), die.attr_value(gimli::DW_AT_call_line));
                 let call = lines::place(debug, &unit, file, at);
-                let function = Some(builder.name(&unit, die)?);
+                let function = Some(name(&builder, &unit, die)?);
                 calls.push(Whereabouts {
                     function,
                     offset: None,
@@ -60,7 +62,7 @@ impl Module {
             }
             let in_main = (host.main.0..host.main.1).contains(&address);
             calls.push(Whereabouts {
-                function: Some(builder.name(&host.unit, &host.die)?),
+                function: Some(name(&builder, &host.unit, &host.die)?),
                 offset: if in_main { address.checked_sub(host.entry) } else { None },
                 line,
                 inlined: false,
@@ -79,6 +81,23 @@ impl Module {
         let function = Some(demangle(base).map_or_else(|| base.to_owned(), |name| name.full));
         Whereabouts { function, offset: address.checked_sub(symbol.address), ..Whereabouts::default() }
     }
+}
+
+/// The name of a function. One of C++ that was inlined wherever it is called has no linkage name: what is around it tells
+/// its namespaces and class.
+fn name<'a>(builder: &Builder<'_, 'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<String, DebugError> {
+    let debug = builder.debug;
+    let linked = debug.inherited_text(unit, die, gimli::DW_AT_linkage_name)?.is_some();
+    if !linked && types::language(debug, TypeId(unit.start))? == Language::Cpp {
+        let root = debug.root(unit.id(die.offset()))?;
+        let names = search::names_of(debug, root)?;
+        // The class of a lambda has no name.
+        let named = names.filter(|names| names.scopes.iter().all(|scope| scope != search::UNNAMED));
+        if let Some(qualified) = named.and_then(|names| names.qualified()) {
+            return Ok(qualified);
+        }
+    }
+    builder.name(unit, die)
 }
 
 /// How many symbols before an address are looked at: several may lie at one address, or end before it.
