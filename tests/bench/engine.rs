@@ -35,7 +35,8 @@ impl Tracer {
             Tracer::Ctp => ctp::command(&["run", "-e", script]),
             Tracer::Stable => {
                 let mut command = Command::new("bpftrace");
-                command.args(["-e", script]);
+                // Its limit is 512.
+                command.args(["-e", script]).env("BPFTRACE_MAX_PROBES", "2000");
                 command
             }
             Tracer::Unstable => {
@@ -164,9 +165,18 @@ impl Started {
         peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    fn stop(mut self) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
-        self.child.wait().unwrap();
+    /// Ends it as Ctrl-C does, and once more after a while: the older bpftrace misses some.
+    fn stop(mut self, a_while: Duration) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let mut asked = Instant::now();
+        kill(pid, Signal::SIGINT).unwrap();
+        while self.child.try_wait().unwrap().is_none() {
+            if asked.elapsed() > a_while {
+                asked = Instant::now();
+                kill(pid, Signal::SIGINT).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -180,7 +190,7 @@ fn hit(target: &mut Target, tracer: Tracer, question: &Question, times: u32) -> 
     let own = target.call(times);
     std::thread::sleep(Duration::from_millis(50));
     let tracers = (started.time() - before) / f64::from(times);
-    started.stop();
+    started.stop(Duration::from_secs(3));
     target.wait(false);
     (own, tracers)
 }
@@ -205,7 +215,7 @@ fn start(tracer: Tracer, script: &str) -> [f64; 3] {
     let started = Started { child };
     let memory = started.kilobytes() as f64 / 1024.0;
     let drain = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-    started.stop();
+    started.stop(Duration::from_secs(3));
     let _ = drain.join();
     [time, (children() - before) / 1e3, memory]
 }
@@ -220,7 +230,7 @@ fn thousand(target: &mut Target, tracer: Tracer) -> [f64; 3] {
     let attached = began.elapsed().as_secs_f64();
     let memory = started.kilobytes() as f64 / 1024.0;
     let began = Instant::now();
-    started.stop();
+    started.stop(Duration::from_secs(600));
     [attached, began.elapsed().as_secs_f64(), memory]
 }
 
