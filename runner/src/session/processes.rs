@@ -61,7 +61,7 @@ impl Processes {
 
     /// What is to be said of it at the end; `None` where nothing is.
     pub(super) fn said(&self) -> Option<String> {
-        let late = super::summary::counted(self.late, "process").replace("processs", "processes");
+        let late = super::summary::counted(self.late, "process");
         match (self.late, self.left_out) {
             (0, 0) => None,
             (_, 0) => Some(format!(

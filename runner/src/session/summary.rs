@@ -85,6 +85,7 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     match (count, what.strip_suffix('y')) {
         (1, _) => format!("1 {what}"),
         (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) if what.ends_with('s') => format!("{count} {what}es"),
         (_, None) => format!("{count} {what}s"),
     }
 }
