@@ -10,10 +10,11 @@ use ctp_tests::process::{attempt, run};
 
 use crate::shell::commands;
 
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     ".ci/run",
     "examples/demo",
     "tests/bench/attach",
+    "tests/bench/containers",
     "tests/bench/engine",
     "tests/run",
     "tests/setup",

@@ -62,23 +62,12 @@ fn no_container_is_said_on_the_other_stream() {
     assert!(err.contains("no container") && err.contains("42 processes in /proc"), "{err}");
 }
 
-/// 200 more containers, each with a process: told by their cgroups, their programs opened and looked into.
+/// 200 more containers, each with a process: told by their cgroups, their programs opened and looked into. How long that
+/// takes is `tests/bench/containers`' to say.
 #[test]
-fn two_hundred_containers_take_no_time() {
+fn two_hundred_containers_are_listed() {
     let base = unique("many");
     let _many: Vec<HandMade> = (0..200).map(|n| HandMade::at(&format!("lxc.payload.{base}-{n}"))).collect();
-    // The first run finds ctp itself not in memory yet. The best of some, since others use the machine too.
-    let best = (0..6)
-        .map(|_| {
-            let begun = std::time::Instant::now();
-            let listed = ctp_tests::ctp::ctp(&["ps"]);
-            let elapsed = begun.elapsed();
-            assert_eq!(listed.stdout.lines().filter(|line| line.contains(&base)).count(), 200, "{}", listed.stderr);
-            elapsed
-        })
-        .min()
-        .unwrap();
-    // Not optimised, ctp takes several times as long.
-    let limit = std::time::Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
-    assert!(best < limit, "{best:?}");
+    let listed = ctp_tests::ctp::ctp(&["ps"]);
+    assert_eq!(listed.stdout.lines().filter(|line| line.contains(&base)).count(), 200, "{}", listed.stderr);
 }
