@@ -16,6 +16,7 @@ const SCRIPTS: [&str; 9] = [
     "tests/bench/attach",
     "tests/bench/containers",
     "tests/bench/engine",
+    "tests/bench/find-function",
     "tests/run",
     "tests/setup",
     "tests/vm/boot",

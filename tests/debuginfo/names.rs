@@ -100,3 +100,36 @@ fn a_loop_at_the_probed_address_is_told() {
         assert!(!repeats("main"), "{compiler}");
     }
 }
+
+/// Go keeps a table of its functions where symbols and DWARF were taken out.
+#[test]
+fn functions_of_a_stripped_go_program_are_those_of_nm() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("debuginfo-go");
+    std::fs::create_dir_all(&folder).unwrap();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("live/matrix/values.go");
+    let build = |name: &str, flags: &[&str]| {
+        let path = folder.join(name);
+        let mut go = std::process::Command::new("go");
+        go.arg("build").env("GOCACHE", folder.join("cache")).env("GO111MODULE", "off").env("CGO_ENABLED", "0");
+        assert!(go.args(flags).arg("-o").arg(&path).arg(&source).status().unwrap().success());
+        Program { path }
+    };
+    let (whole, stripped) = (build("whole", &[]), build("stripped", &["-ldflags=-s -w"]));
+    let symbols = whole.shown_by("nm", &[]);
+    let expected: std::collections::BTreeSet<(String, u64)> = symbols
+        .lines()
+        .map(|line| line.splitn(3, ' ').collect::<Vec<_>>())
+        .filter(|fields| fields.len() == 3 && matches!(fields[1], "T" | "t"))
+        .map(|fields| (fields[2].to_owned(), u64::from_str_radix(fields[0], 16).unwrap()))
+        // Assembly has a further name for each calling convention; the linker's own names are no functions.
+        .filter(|(name, _)| name.starts_with("main.") || name.starts_with("fmt."))
+        .collect();
+    let module = stripped.module();
+    assert!(!module.has_dwarf() && stripped.shown_by("nm", &[]).is_empty());
+    let found = ["main.*", "fmt.*"].into_iter().flat_map(|glob| module.functions(glob).unwrap());
+    let found = found.flat_map(|one| one.sites.iter().map(|site| (one.name.clone(), site.address)).collect::<Vec<_>>());
+    let found: std::collections::BTreeSet<(String, u64)> = found.collect();
+    assert!(expected.len() > 50, "{}", expected.len());
+    assert_eq!(found, expected);
+    assert_eq!(module.nearest_functions("main.m_text_", 1), ["main.m_text"]);
+}

@@ -72,6 +72,16 @@ impl Checker<'_> {
             self.report(Diagnostic::new(Code::E0201, span, message));
             return None;
         }
+        if at.module.is_go(at.site.entry) {
+            let message =
+                format!("`arg()` counts by C's calling convention, which `{}` does not have", at.function.name);
+            self.report(
+                Diagnostic::new(Code::E0206, span, message)
+                    .note("Go's compiler made it, which passes arguments in other registers")
+                    .help("built without `-ldflags=-w`, its debug info names the parameters: println($$parms)"),
+            );
+            return None;
+        }
         if at.site.address.saturating_sub(at.site.passed) != at.site.entry {
             self.report(
                 Diagnostic::new(

@@ -52,7 +52,7 @@ struct Code {
 impl Source<'_> {
     /// Where the calls end that pass a site, which is no inlined instance.
     pub(super) fn exits(&self, site: &Site) -> Result<Exits, NoExits> {
-        if self.is_go(site.entry) {
+        if is_go(self.elf, self.symbols, site.entry) {
             return Err(NoExits::Go);
         }
         let frame = self.frame(site)?;
@@ -104,19 +104,6 @@ impl Source<'_> {
         let nowhere = || NoExits::Code(format!("{address:#x} lies in no segment of code"));
         let file_offset = self.elf.file_offset(address).ok_or_else(nowhere)?;
         Ok(Exit { address, file_offset, tail, when })
-    }
-
-    /// Whether a function is one that Go's own compiler made (a Go program may hold C too).
-    fn is_go(&self, entry: u64) -> bool {
-        if self.elf.section(".gopclntab").is_none() && self.elf.section(".go.buildinfo").is_none() {
-            return false;
-        }
-        let Some(symbols) = self.symbols else { return true };
-        let at = |name: &str| symbols.functions().find(|symbol| symbol.name == name).map(|symbol| symbol.address);
-        match (at("runtime.text"), at("runtime.etext")) {
-            (Some(low), Some(high)) => (low..high).contains(&entry),
-            _ => true,
-        }
     }
 
     fn cfa(&self, address: u64) -> Option<Cfa> {
@@ -382,4 +369,16 @@ pub(super) fn number(name: Name) -> Option<u16> {
         Name::R15,
     ];
     ALL.iter().position(|known| *known == name).and_then(|at| u16::try_from(at).ok())
+}
+/// Whether a function is one that Go's own compiler made (a Go program may hold C too).
+pub(super) fn is_go(elf: &Elf, symbols: Option<&Symbols>, entry: u64) -> bool {
+    if elf.section(".gopclntab").is_none() && elf.section(".go.buildinfo").is_none() {
+        return false;
+    }
+    let Some(symbols) = symbols else { return true };
+    let at = |name: &str| symbols.functions().find(|symbol| symbol.name == name).map(|symbol| symbol.address);
+    match (at("runtime.text"), at("runtime.etext")) {
+        (Some(low), Some(high)) => (low..high).contains(&entry),
+        _ => true,
+    }
 }

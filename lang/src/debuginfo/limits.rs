@@ -29,6 +29,9 @@ pub(super) const MAX_LINK_BYTES: u64 = 64 << 10;
 pub(super) const MAX_BUILD_ID: usize = 128;
 /// Most symbols read of one table.
 pub(super) const MAX_SYMBOLS: u64 = 8 << 20;
+/// Most bytes of the table of functions that Go programs keep, and of the names in it.
+pub(super) const MAX_GO_TABLE: u64 = 256 << 20;
+pub(super) const MAX_GO_NAMES: usize = 64 << 20;
 /// Most units (ceph-osd has about 2,000, vmlinux 3,500).
 pub(super) const MAX_UNITS: usize = 1 << 20;
 /// Most parsed units kept at a time.

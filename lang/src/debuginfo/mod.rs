@@ -24,6 +24,7 @@ mod location;
 mod marks;
 mod named;
 mod names;
+mod pclntab;
 mod places;
 mod price;
 mod prologue;
@@ -443,6 +444,11 @@ impl Module {
             let into = file_offset.checked_sub(segment.offset)?;
             (into < segment.file_size).then(|| segment.address.checked_add(into)).flatten()
         })
+    }
+
+    /// Whether the function that begins there is one that Go's own compiler made.
+    pub fn is_go(&self, entry: u64) -> bool {
+        exits::is_go(&self.own.elf, self.symbols().ok(), entry)
     }
 
     /// Whether an exception or a panic may unwind through its functions: it has tables of landing pads, or calls the

@@ -1,4 +1,5 @@
-//! Owns the symbol tables: the defined functions of `.symtab` and `.dynsym` with their addresses. Knows no DWARF.
+//! Owns the symbol tables: the defined functions of `.symtab` and `.dynsym` (for Go, of its own table) with their
+//! addresses. Knows no DWARF.
 
 use std::sync::OnceLock;
 
@@ -9,6 +10,7 @@ use super::elf::{c_string, u16_at, u32_at, u64_at};
 use super::facts::DebugError;
 use super::limits::{self, over};
 use super::names::{Glob, demangle};
+use super::pclntab;
 use super::sections;
 
 /// `Elf64_Sym`.
@@ -38,7 +40,16 @@ impl Symbols {
     pub(super) fn read<'f>(files: impl Iterator<Item = &'f ElfFile> + Clone) -> Result<Symbols, DebugError> {
         let mut tables = Vec::new();
         let full = files.clone().find(|file| file.elf.section(".symtab").is_some()).map(|file| (file, ".symtab"));
+        let own = files.clone().next();
         let dynamic = files.take(1).next().map(|file| (file, ".dynsym"));
+        // Go's own table says the same as the symbols that were taken out.
+        if full.is_none()
+            && let Some(ElfFile { bytes, elf, .. }) = own
+            && let Some(section) = elf.section(".gopclntab")
+            && section.size <= limits::MAX_GO_TABLE
+        {
+            tables.extend(pclntab::symbols(&sections::load(bytes, elf, ".gopclntab")?));
+        }
         for (ElfFile { bytes, elf, .. }, name) in full.into_iter().chain(dynamic) {
             let Some(section) = elf.section(name) else { continue };
             if section.size / SYMBOL as u64 > limits::MAX_SYMBOLS {
