@@ -199,3 +199,20 @@ fn of_the_functions_that_a_glob_matches_those_that_cannot_be_probed_are_left_out
         assert!(output.stderr.contains("left out") && output.stderr.contains("f_wide"), "{}", output.stderr);
     }
 }
+
+/// What a script says first is done first, in each container and by whatever way probes are attached.
+#[test]
+fn probes_at_one_place_run_in_the_order_of_the_program() {
+    let image = Image::new(&Binary::compile("marks.c", Compiler::Gcc, &["-g", "-O2"]), "/app/bin");
+    for how in ["multi", "perf"] {
+        let mut container = Container::driven(&image);
+        let script: String = ["first", "second", "third"]
+            .map(|word| {
+                format!("probe container(\"{}\"):exe.fn(\"step\") {{ println(\"{word}\") }}\n", container.name())
+            })
+            .concat();
+        let ctp = Running::attached_with(&["run", "--uprobe", how, "-e", &script]);
+        container.call(2);
+        assert_eq!(ctp.interrupt().lines(), ["first", "second", "third"].repeat(2), "{how}");
+    }
+}

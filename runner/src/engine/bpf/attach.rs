@@ -153,7 +153,9 @@ pub(super) fn plan(
     let semaphores: BTreeMap<(FileIndex, u64), u64> =
         compiled.sites.iter().filter_map(|site| Some(((same(site.file), site.file_offset), site.semaphore?))).collect();
     let mut plans: Vec<Plan> = Vec::new();
-    for ((program, file, offset, _), (site, containers)) in merged {
+    // The last first: the kernel runs first what was attached last (`consumer_add` in kernel/events/uprobes.c), and probes
+    // that stand at one place run in the order of the program.
+    for ((program, file, offset, _), (site, containers)) in merged.into_iter().rev() {
         let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
         let semaphore = semaphores.get(&(file, offset)).copied().unwrap_or(0);
         match plans.last_mut() {
