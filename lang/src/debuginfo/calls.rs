@@ -54,7 +54,7 @@ pub(super) fn passed<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Result<Vec<Passe
             }
             callers.push((depth, unit.id(offset)));
         }
-        if !is_site(tag) && !(is_parameter(tag) && site.is_some()) {
+        if !(is_site(tag) || is_parameter(tag) && site.is_some()) {
             entries.skip_attributes(abbreviation.attributes())?;
             continue;
         }

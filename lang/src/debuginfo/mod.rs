@@ -131,6 +131,17 @@ impl Module {
         self.with_units().map(|file| file.path.as_str()).filter(|path| *path != self.own.path)
     }
 
+    /// That file's path and bytes, for a tool that reads it by itself.
+    pub fn debug_bytes(&self) -> Option<(&str, Arc<dyn ReadAt>)> {
+        let file = self.with_units().filter(|file| file.path != self.own.path)?;
+        Some((file.path.as_str(), Arc::clone(&file.bytes)))
+    }
+
+    /// The lowest link-time address of its segments; 0 where it has none.
+    pub fn lowest_address(&self) -> u64 {
+        self.own.elf.segments.iter().map(|segment| segment.address).min().unwrap_or(0)
+    }
+
     /// What a reader should know where a function or its debug info was not found: the places that were looked at, the
     /// parts that are missing, a sentence each.
     pub fn notes(&self) -> Vec<String> {

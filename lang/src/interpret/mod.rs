@@ -10,6 +10,8 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use output::answer;
+
 use crate::debuginfo::facts::Register;
 use crate::ir::{Context, EntryIndex, Expr, GlobalIndex, Handler, Print, Program, Ty, UpdateOp};
 use crate::source::Span;

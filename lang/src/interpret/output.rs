@@ -6,7 +6,7 @@ use crate::stats::Stats;
 use crate::value::{Value, sort_entries};
 
 /// What an aggregate answers.
-fn answer(value: &Value, op: StatOp) -> Value {
+pub(crate) fn answer(value: &Value, op: StatOp) -> Value {
     match value {
         Value::Stats(stats) => stats.ask(op).map_or(Value::Fault, Value::Int),
         Value::Int(_) | Value::Str { .. } | Value::Fault | Value::Stack(_) | Value::Table(_) => Value::Fault,

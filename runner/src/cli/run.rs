@@ -1,5 +1,6 @@
 //! Owns `ctp run`: a program checked, then traced by a [`crate::session`].
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -12,7 +13,8 @@ use super::load::load;
 use super::size;
 use super::symbols::Symbols;
 use crate::container::Settings;
-use crate::engine;
+use crate::doctor;
+use crate::engine::{self, stap};
 use crate::error::Failure;
 use crate::output::printer::Printer;
 use crate::output::{Form, Output};
@@ -85,6 +87,12 @@ pub struct Run {
     /// How probes are attached: `perf` (an event for each address) is for kernels before 6.6, and for tests
     #[arg(long, value_enum, default_value_t, value_name = "WAY")]
     pub uprobe: Uprobe,
+    /// With SystemTap: the build tree of this kernel, where it is not /lib/modules/RELEASE/build
+    #[arg(long, value_name = "DIR")]
+    pub build_tree: Option<PathBuf>,
+    /// With SystemTap: keep the compiled module, and its script, in the current folder
+    #[arg(long)]
+    pub keep: bool,
     /// Say nothing but errors and what went wrong
     #[arg(short, long)]
     pub quiet: bool,
@@ -96,11 +104,13 @@ pub struct Run {
 /// The engines a user may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
-    /// The embedded engine where the kernel can
+    /// The embedded engine where the kernel can, else SystemTap where it is installed
     #[default]
     Auto,
     /// The embedded eBPF engine
     Bpf,
+    /// SystemTap: a kernel module, made by the stap that is installed
+    Stap,
 }
 
 /// The ways to attach that a user may ask for.
@@ -143,7 +153,8 @@ fn only_containers_are_missing(found: &[Diagnostic]) -> bool {
 pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     let started = Instant::now();
     let loaded = load(&run.files, &run.script)?;
-    if !run.plan && loaded.has_sites() && loaded.diagnostics.is_empty() {
+    let by_stap = chosen(run)?;
+    if !run.plan && by_stap.is_none() && loaded.has_sites() && loaded.diagnostics.is_empty() {
         engine::bpf::grace::begin();
     }
     let mut diagnostics = loaded.diagnostics;
@@ -190,9 +201,6 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             capability,
         });
     }
-    match run.engine {
-        EngineName::Auto | EngineName::Bpf => {}
-    }
     let session = Session {
         program: &program,
         sources: &loaded.sources,
@@ -231,7 +239,55 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             source,
         })?,
     };
-    session.run(output)
+    match by_stap {
+        Some(wish) => session.run_by_stap(output, &wish),
+        None => session.run(output),
+    }
+}
+
+/// What SystemTap is asked for, where it is what traces.
+///
+/// # Errors
+/// [`Failure`] where neither engine can work on this machine.
+fn chosen(run: &Run) -> Result<Option<stap::Wish>, Failure> {
+    let cache = run.symbols.places().cache;
+    let wish = stap::Wish {
+        strlen: run.strlen,
+        map_size: run.map_size,
+        max_steps: run.max_steps,
+        buffer: run.ring_size,
+        keep: run.keep.then(|| PathBuf::from(".")),
+        machine: stap::tools::Machine::from_env(run.build_tree.clone(), cache),
+    };
+    let refused = [
+        (run.max_rate > 0, "--max-rate"),
+        (run.uprobe != Uprobe::Auto, "--uprobe"),
+        (run.attach == Attach::Process, "--attach process"),
+    ];
+    let refused = refused.into_iter().find_map(|(given, flag)| given.then_some(flag));
+    if let (EngineName::Stap, Some(flag)) = (run.engine, refused) {
+        return Err(Failure::Environment {
+            what: format!("{flag} is for ctp's own engine: SystemTap has no such thing"),
+            help: Some("leave it out, or use --engine bpf".to_owned()),
+        });
+    }
+    match run.engine {
+        EngineName::Bpf => Ok(None),
+        EngineName::Stap => Ok(Some(wish)),
+        EngineName::Auto => match doctor::without_bpf() {
+            None => Ok(None),
+            Some(lacks) => match stap::usable(&wish.machine) {
+                Ok(()) => {
+                    report::notice(&format!("the embedded engine cannot work here ({lacks}): SystemTap traces"));
+                    Ok(Some(wish))
+                }
+                Err(failure) => Err(Failure::Kernel {
+                    feature: format!("what ctp's own engine needs: {lacks}"),
+                    needs: format!("boot a newer kernel; SystemTap cannot help either: {}", failure.message),
+                }),
+            },
+        },
+    }
 }
 
 fn printer(path: Option<&str>) -> Result<Printer, Failure> {

@@ -13,16 +13,25 @@ pub(super) fn examine() -> Vec<Finding> {
     findings
 }
 
+/// What the kernel lacks for the embedded engine, by one look at its version: trying takes longer, and each run tries.
+pub(super) fn lacks() -> Option<String> {
+    let (major, minor) = kernel_version().filter(|version| *version < EMBEDDED)?;
+    Some(format!("Linux {major}.{minor}, and it needs {}.{}", EMBEDDED.0, EMBEDDED.1))
+}
+
+/// From which version on the embedded engine works.
+const EMBEDDED: (u32, u32) = (5, 15);
+
 fn version() -> Finding {
     let (id, title) = ("kernel.version", "kernel");
     match kernel_version() {
-        Some(version) if version < (5, 15) => Finding::new(
+        Some(version) if version < EMBEDDED => Finding::new(
             id,
             title,
             State::Missing,
             format!("Linux {}.{}; the embedded engine needs 5.15, and 6.6 for all it can do", version.0, version.1),
         )
-        .remedy("boot a newer kernel, or use SystemTap: ctp build FILE"),
+        .remedy("boot a newer kernel, or use SystemTap: ctp run --engine stap"),
         Some(version) if version < (6, 6) => Finding::new(
             id,
             title,

@@ -59,6 +59,12 @@ impl Finding {
     }
 }
 
+/// What the kernel lacks for the embedded engine; `None` where it lacks nothing. (Not what the user may not do: another
+/// engine takes more, not less.)
+pub fn without_bpf() -> Option<String> {
+    kernel::lacks()
+}
+
 /// Looks at everything; with a target, at that too.
 pub fn examine(world: &LiveWorld, target: Option<&Target>) -> Vec<Finding> {
     let mut findings = kernel::examine();

@@ -2,6 +2,7 @@
 //! events, counts hits exactly, holds the globals, and stops. One folder per engine.
 
 pub mod bpf;
+pub mod stap;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

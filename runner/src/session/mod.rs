@@ -6,6 +6,7 @@ mod files;
 mod machine;
 mod processes;
 mod rates;
+mod scripted;
 mod summary;
 mod targets;
 mod timers;
@@ -175,6 +176,35 @@ impl Session<'_> {
         let found = |container| self.world.found_for(container).map(|(_, found)| found);
         let containers = self.program.containers.iter().map(found).collect();
         engine.unwinding(Box::new(Stacks::new(containers, self.world.places())))
+    }
+
+    /// The summary on standard error: what became of the hits, the records that were written and those that could not be,
+    /// how many runs of `begin`, `end` and `every` were stopped, and how many of their updates a full map dropped.
+    fn say_counts(
+        &self,
+        counters: &[Counters],
+        records: (u64, u64),
+        elapsed: Duration,
+        (stopped, dropped): (u64, u64),
+    ) {
+        let trouble =
+            counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched + c.limited > 0);
+        let trouble = trouble || records.1 > 0;
+        if self.program.sites().next().is_some() && (!self.options.quiet || trouble) {
+            for line in summary::lines(self.program, self.sources, counters, records, elapsed) {
+                report::notice(&line);
+            }
+        }
+        if stopped > 0 {
+            let runs = summary::counted(stopped, "run");
+            report::notice(&format!(
+                "{runs} of begin, every or end stopped by a division by zero, an aggregate of nothing or the step limit"
+            ));
+        }
+        if dropped > 0 {
+            let updates = summary::counted(dropped, "update");
+            report::notice(&format!("{updates} by begin, every or end dropped by a full map"));
+        }
     }
 
     /// Draws a failure of the engine, at its place in the source where it has one.
@@ -629,25 +659,8 @@ impl Running<'_> {
     }
 
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
-        let trouble =
-            counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched + c.limited > 0);
-        let trouble = trouble || self.unwritten > 0;
-        if self.session.program.sites().next().is_some() && (!self.session.options.quiet || trouble) {
-            let (program, sources) = (self.session.program, self.session.sources);
-            for line in summary::lines(program, sources, counters, (self.written, self.unwritten), elapsed) {
-                report::notice(&line);
-            }
-        }
-        if self.stopped_runs > 0 {
-            let runs = summary::counted(self.stopped_runs, "run");
-            report::notice(&format!(
-                "{runs} of begin, every or end stopped by a division by zero, an aggregate of nothing or the step limit"
-            ));
-        }
-        if self.dropped_updates > 0 {
-            let updates = summary::counted(self.dropped_updates, "update");
-            report::notice(&format!("{updates} by begin, every or end dropped by a full map"));
-        }
+        let records = (self.written, self.unwritten);
+        self.session.say_counts(counters, records, elapsed, (self.stopped_runs, self.dropped_updates));
     }
 }
 

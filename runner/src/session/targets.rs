@@ -196,32 +196,9 @@ impl<'a> Targets<'a> {
         Ok(())
     }
 
-    /// Who is traced, as messages say it: `2 containers (web, db)`, `process 12`, `the host`.
+    /// Who is traced, as messages say it.
     pub(super) fn described(&self) -> String {
-        let of = |kind: TargetKind| -> Vec<&str> {
-            let all = self.program.containers.iter().filter(|one| one.kind == kind);
-            let mut names: Vec<&str> = all.map(Container::display_name).collect();
-            names.dedup();
-            names
-        };
-        let mut parts = Vec::new();
-        for (kind, what) in [
-            (TargetKind::Container, "container"),
-            (TargetKind::Process, "process"),
-            (TargetKind::Cgroup, "cgroup"),
-            (TargetKind::Host, "host"),
-        ] {
-            let names = of(kind);
-            match (kind, names.as_slice()) {
-                (_, []) => {}
-                (TargetKind::Host, _) => parts.push("the host".to_owned()),
-                (TargetKind::Process, [_, _, ..]) => {
-                    parts.push(format!("{} processes ({})", names.len(), names.join(", ")))
-                }
-                (_, _) => parts.push(format!("{} ({})", counted(names.len() as u64, what), names.join(", "))),
-            }
-        }
-        parts.join(" and ")
+        described(self.program)
     }
 
     /// The first process that ended before it could be told who it is.
@@ -384,6 +361,34 @@ impl<'a> Targets<'a> {
         let sites = self.program.sites().filter(move |(_, site)| site.file == file);
         sites.filter_map(|(probe, _)| *self.points.get(probe.0 as usize)?)
     }
+}
+
+/// Who is traced, as messages say it: `2 containers (web, db)`, `process 12`, `the host`.
+pub(super) fn described(program: &Program) -> String {
+    let of = |kind: TargetKind| -> Vec<&str> {
+        let all = program.containers.iter().filter(|one| one.kind == kind);
+        let mut names: Vec<&str> = all.map(Container::display_name).collect();
+        names.dedup();
+        names
+    };
+    let mut parts = Vec::new();
+    for (kind, what) in [
+        (TargetKind::Container, "container"),
+        (TargetKind::Process, "process"),
+        (TargetKind::Cgroup, "cgroup"),
+        (TargetKind::Host, "host"),
+    ] {
+        let names = of(kind);
+        match (kind, names.as_slice()) {
+            (_, []) => {}
+            (TargetKind::Host, _) => parts.push("the host".to_owned()),
+            (TargetKind::Process, [_, _, ..]) => {
+                parts.push(format!("{} processes ({})", names.len(), names.join(", ")))
+            }
+            (_, _) => parts.push(format!("{} ({})", counted(names.len() as u64, what), names.join(", "))),
+        }
+    }
+    parts.join(" and ")
 }
 
 /// What was found out in one look, once for all containers.

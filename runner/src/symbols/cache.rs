@@ -168,7 +168,7 @@ struct Unpacked {
 enum Named {
     Known(PathBuf),
     /// By the digest of what it was unpacked from: the folder, the section, and the digest so far.
-    ByContent(PathBuf, String, Context),
+    ByContent(PathBuf, String, Box<Context>),
 }
 
 impl Named {
@@ -191,7 +191,7 @@ impl Unpacked {
         }
         Some(match &self.identity {
             Some(identity) => Named::Known(self.folder.join(format!("{identity}{section}"))),
-            None => Named::ByContent(self.folder.clone(), section.to_owned(), Context::new(&SHA256)),
+            None => Named::ByContent(self.folder.clone(), section.to_owned(), Box::new(Context::new(&SHA256))),
         })
     }
 }

@@ -1,22 +1,18 @@
-//! Owns the body of one probe: the guard, the statements, and what faults mean. A run that a fault stops prints
-//! nothing: an output with a possible fault behind it is put off to the end of the handler, its values are not.
+//! Owns the body of one probe: the guard, the statements, and what faults mean.
 
-use super::fault::{can_stop, has_error, has_update, prints_in_a_loop};
+use super::fault::{can_stop, has_error, loops, prints_in_a_loop};
 use super::functions::parameter;
 use super::library::Part;
 use super::names::Names;
+use super::records::Category;
 use super::returns::Kept;
-use super::show::{self, Conversion};
-use super::{Emitter, quote, tables};
+use super::{Emitter, Written, quote};
 use crate::ir::{
-    self, Constant, ContainerIndex, Context, Expr, ExprKind, Foreach, Function, GlobalIndex, GlobalKind, Handler,
-    Local, LocalIndex, OrderBy, Piece, Print, PrintKind, Show, Shown, Stmt, TargetStep, Ty, UpdateOp,
+    ContainerIndex, Context, Expr, ExprKind, Function, GlobalIndex, Handler, Local, LocalIndex, Stmt, TargetStep,
+    UpdateOp,
 };
 use crate::source::Span;
 use crate::world::Container;
-
-/// The most bytes that one run may gather.
-const GATHERED: usize = 4000;
 
 /// How values of the traced program are got at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,17 +59,25 @@ pub(super) enum Scope<'s> {
 pub(super) struct Body<'e, 'a> {
     pub(super) emitter: &'e mut Emitter<'a>,
     pub(super) scope: Scope<'e>,
-    names: Names,
+    pub(super) names: Names,
     locals: Vec<String>,
-    lines: Vec<String>,
-    depth: usize,
-    deferred: Vec<String>,
+    pub(super) lines: Vec<String>,
+    pub(super) depth: usize,
+    /// Outputs as text that were put off.
+    pub(super) deferred: Vec<String>,
     /// How many conditions the statement stands under.
-    conditions: usize,
+    pub(super) conditions: usize,
     /// Whether outputs are gathered in a string and written when the handler ends.
-    gathers: bool,
+    pub(super) gathers: bool,
     /// Whether it was said that the run fails.
     fails: bool,
+    /// Whether the run may print something, as records.
+    pub(super) records: bool,
+    /// How many operators or conditions of loops decide whether what is being written is computed at all: nothing of it
+    /// may be computed before its statement.
+    pub(super) decided: usize,
+    /// Whether functions that it calls may print.
+    pub(super) functions_print: bool,
     /// In a handler at the end of a call: what was kept of it.
     pub(super) returns: Option<Kept>,
 }
@@ -93,6 +97,9 @@ impl<'e, 'a> Body<'e, 'a> {
             conditions: 0,
             gathers: false,
             fails: false,
+            records: false,
+            decided: 0,
+            functions_print: false,
             returns: None,
         }
     }
@@ -119,13 +126,17 @@ impl<'e, 'a> Body<'e, 'a> {
     /// The parameters and the lines of a function of the program.
     pub(super) fn function(mut self, function: &Function) -> (String, Vec<String>) {
         self.name_locals(&function.locals);
-        let parameters: Vec<String> = function
+        let mut parameters: Vec<String> = function
             .locals
             .iter()
             .zip(&self.locals)
             .take(function.parameters)
             .map(|(local, name)| parameter(local, name))
             .collect();
+        if self.writes_records() {
+            // What is counted in it is counted for the probe that calls it.
+            parameters.push("ctp_probe:long".to_owned());
+        }
         self.block(&function.body, false);
         (parameters.join(", "), self.lines)
     }
@@ -134,19 +145,31 @@ impl<'e, 'a> Body<'e, 'a> {
     pub(super) fn handler(mut self, handler: &Handler) -> Vec<String> {
         self.name_locals(&handler.locals);
         self.guard();
+        if self.emitter.shares_steps {
+            self.line("ctp_steps = 0");
+        }
         if let Some(kept) = self.returns.clone() {
             self.take_entry(&kept);
         }
         let stops = handler.condition.as_ref().is_some_and(Expr::can_fault) || handler.body.iter().any(can_stop);
-        self.gathers = stops && prints_in_a_loop(&handler.body);
-        self.fails = has_error(&handler.body);
+        match self.emitter.options.written {
+            Written::Text => {
+                self.gathers = stops && prints_in_a_loop(&handler.body);
+                self.fails = has_error(&handler.body);
+            }
+            Written::Records => self.begin_records(handler),
+        }
         if stops {
             self.line("try {");
             self.depth += 1;
         }
         if let Some(condition) = &handler.condition {
             let text = self.expr(condition);
-            self.line(format!("if (!({text})) next"));
+            let filtered = self.counts(Category::Filtered);
+            self.line(match filtered {
+                Some(count) => format!("if (!({text})) {{ {count}; next }}"),
+                None => format!("if (!({text})) next"),
+            });
         }
         self.block(&handler.body, false);
         if !matches!(handler.body.last(), Some(Stmt::Next | Stmt::Exit)) {
@@ -154,10 +177,31 @@ impl<'e, 'a> Body<'e, 'a> {
         }
         if stops {
             self.depth -= 1;
-            let count = self.emitter.library.count(Part::Stopped);
-            self.line(format!("}} catch {{ {count} }}"));
+            match self.emitter.options.written {
+                Written::Text => {
+                    let count = self.count(Category::ReadFaults);
+                    self.line(format!("}} catch {{ {count} }}"));
+                }
+                Written::Records => self.stopped(loops(handler, self.emitter.program)),
+            }
         }
         self.lines
+    }
+
+    /// Whether outputs are written as records for ctp.
+    pub(super) fn writes_records(&self) -> bool {
+        match self.emitter.options.written {
+            Written::Text => false,
+            Written::Records => true,
+        }
+    }
+
+    /// A statement that counts something that befell the run.
+    pub(super) fn count(&mut self, category: Category) -> String {
+        match self.counts(category) {
+            Some(count) => count,
+            None => self.emitter.library.count(category),
+        }
     }
 
     /// Only tasks of the wanted containers: the file may be mapped by others too.
@@ -182,7 +226,7 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// Statements; `fault_behind` says whether what follows them can stop the run.
-    fn block(&mut self, stmts: &[Stmt], fault_behind: bool) {
+    pub(super) fn block(&mut self, stmts: &[Stmt], fault_behind: bool) {
         for (index, stmt) in stmts.iter().enumerate() {
             let behind = stops_from(stmts.get(index + 1..).unwrap_or(&[]), fault_behind);
             self.stmt(stmt, behind);
@@ -207,13 +251,19 @@ impl<'e, 'a> Body<'e, 'a> {
                 }
                 self.line("}");
             }
-            Stmt::Print(print) => self.print(print, fault_behind),
+            Stmt::Print(print) => match self.emitter.options.written {
+                Written::Text => self.print(print, fault_behind),
+                Written::Records => self.record(print),
+            },
             Stmt::Next => {
                 self.flush();
                 self.line("next");
             }
             Stmt::Exit => {
                 self.flush();
+                if self.writes_records() {
+                    self.say_exit();
+                }
                 if self.fails {
                     self.line("if (ctp_error != \"\") warn(ctp_error)");
                 }
@@ -238,132 +288,13 @@ impl<'e, 'a> Body<'e, 'a> {
                 if keys.is_empty() {
                     return self.line(format!("{name} <<< {value}"));
                 }
-                let count = self.emitter.library.count(Part::Full);
+                let count = self.count(Category::MapFull);
                 self.line(format!("try {{ {name}[{}] <<< {value} }} catch {{ {count} }}", keys.join(", ")));
             }
         }
     }
 
-    /// `while` and `for`. Its rounds are counted: SystemTap's own limit would end the run, not the handler. What stands
-    /// behind each round is written before all but the first, so that `continue` runs it.
-    fn while_loop(&mut self, condition: &Expr, body: &[Stmt], step: &[Stmt], fault_behind: bool) {
-        self.emitter.loops = true;
-        let most = self.emitter.options.max_steps;
-        let plain = match step {
-            [] => Some(String::new()),
-            [Stmt::SetLocal(local, value)] if !value.can_fault() && !condition.can_fault() => {
-                Some(format!("{} = {}", self.local(*local), self.expr(value)))
-            }
-            _ => None,
-        };
-        if let Some(step) = plain {
-            let text = self.expr(condition);
-            self.line(if step.is_empty() {
-                format!("while ({text}) {{")
-            } else {
-                format!("for (; {text}; {step}) {{")
-            });
-            self.depth += 1;
-            self.conditions += 1;
-            self.line(format!("if (++ctp_steps > {most}) error(\"too many rounds\")"));
-            self.block(body, fault_behind);
-            self.conditions -= 1;
-            self.depth -= 1;
-            return self.line("}");
-        }
-        self.line("while (1) {");
-        self.depth += 1;
-        self.conditions += 1;
-        if !step.is_empty() {
-            let again = self.names.own("again");
-            self.lines.insert(self.lines.len() - 1, format!("{}{again} = 0", "    ".repeat(self.depth - 1)));
-            self.line(format!("if ({again}++) {{"));
-            self.branch(step, fault_behind);
-            self.line("}");
-        }
-        let text = self.expr(condition);
-        self.line(format!("if (!({text})) break"));
-        self.line(format!("if (++ctp_steps > {most}) error(\"too many rounds\")"));
-        self.block(body, fault_behind);
-        self.conditions -= 1;
-        self.depth -= 1;
-        self.line("}");
-    }
-
-    fn foreach(&mut self, foreach: &Foreach, fault_behind: bool) {
-        let mut changes = false;
-        ir::visit_statements(&foreach.body, &mut |stmt| {
-            changes |= match stmt {
-                Stmt::Delete { global, .. } | Stmt::Aggregate { global, .. } => *global == foreach.global,
-                Stmt::SetLocal(..)
-                | Stmt::Effect(_)
-                | Stmt::If { .. }
-                | Stmt::While { .. }
-                | Stmt::Foreach(_)
-                | Stmt::Break
-                | Stmt::Continue
-                | Stmt::Return(_)
-                | Stmt::Print(_)
-                | Stmt::Next
-                | Stmt::Exit => false,
-            };
-        });
-        ir::visit_expressions(&foreach.body, &mut |expr| {
-            changes |= matches!(&expr.kind, ExprKind::Update { global, .. } if *global == foreach.global);
-        });
-        if changes {
-            self.emitter.refuse(foreach.span, "a loop over a map that changes it", "the map is locked meanwhile");
-        }
-        let (map, mut sort) = (self.global(foreach.global), String::new());
-        let mut keys: Vec<String> = foreach.keys.iter().map(|key| self.local(*key)).collect();
-        if let Some(order) = foreach.order {
-            let sign = if order.falling { "-" } else { "+" };
-            match order.by {
-                OrderBy::Value => sort.push_str(sign),
-                OrderBy::Key(index) => keys.get_mut(index).into_iter().for_each(|key| key.push_str(sign)),
-                OrderBy::Stat(op) => match self.stat_name(op, foreach.span) {
-                    Some(name) => sort = format!(" @{name}{sign}"),
-                    None => return,
-                },
-            }
-        }
-        let limit = foreach.limit.as_ref().map(|limit| format!(" limit {}", self.operand(limit))).unwrap_or_default();
-        let list = format!("[{}]", keys.join(", "));
-        let is_stats = matches!(
-            self.emitter.program.globals.get(foreach.global.0 as usize).map(|global| &global.kind),
-            Some(GlobalKind::Stats { .. })
-        );
-        let plain = foreach.keys.iter().map(|key| self.local(*key)).collect::<Vec<_>>().join(", ");
-        let held = foreach.value.map(|value| self.local(value));
-        match &held {
-            Some(held) if !is_stats => self.line(format!("foreach ({held} = {list} in {map}{sort}{limit}) {{")),
-            Some(_) | None => self.line(format!("foreach ({list} in {map}{sort}{limit}) {{")),
-        }
-        if let (Some(held), true) = (&held, is_stats) {
-            self.line(format!("    {held} = @count({map}[{plain}])"));
-        }
-        self.branch(&foreach.body, fault_behind);
-        self.line("}");
-    }
-
-    fn delete(&mut self, global: GlobalIndex, keys: &[Expr]) {
-        let name = self.global(global);
-        let initial = match self.emitter.program.globals.get(global.0 as usize).map(|global| &global.kind) {
-            Some(GlobalKind::Scalar { initial: Constant::Int(number), .. }) => Some(super::expr::int(*number)),
-            Some(GlobalKind::Scalar { initial: Constant::Str(bytes), .. }) => quote::string(bytes),
-            Some(GlobalKind::Map { .. } | GlobalKind::Stats { .. }) | None => None,
-        };
-        match initial {
-            Some(initial) => self.line(format!("{name} = {initial}")),
-            None if keys.is_empty() => self.line(format!("delete {name}")),
-            None => {
-                let keys = self.list(keys);
-                self.line(format!("delete {name}[{keys}]"));
-            }
-        }
-    }
-
-    fn branch(&mut self, stmts: &[Stmt], fault_behind: bool) {
+    pub(super) fn branch(&mut self, stmts: &[Stmt], fault_behind: bool) {
         self.depth += 1;
         self.conditions += 1;
         self.block(stmts, fault_behind);
@@ -371,19 +302,8 @@ impl<'e, 'a> Body<'e, 'a> {
         self.depth -= 1;
     }
 
-    /// Outputs that were put off, in the order of the program. They stay in the list: another way through the handler
-    /// ends elsewhere.
-    fn flush(&mut self) {
-        if self.gathers {
-            self.line("print(ctp_out)");
-        }
-        for line in self.deferred.clone() {
-            self.line(line);
-        }
-    }
-
     /// A value computed for its effect.
-    fn effect(&mut self, expr: &Expr) {
+    pub(super) fn effect(&mut self, expr: &Expr) {
         if let ExprKind::Call(..) | ExprKind::SetLocal { .. } = &expr.kind {
             let text = self.expr(expr);
             return self.line(text);
@@ -409,12 +329,12 @@ impl<'e, 'a> Body<'e, 'a> {
         if keys.is_empty() {
             return self.line(change);
         }
-        let count = self.emitter.library.count(Part::Full);
+        let count = self.count(Category::MapFull);
         self.line(format!("try {{ {change} }} catch {{ {count} }}"));
     }
 
     /// An expression, in a local of its own where it must be computed here.
-    fn value(&mut self, expr: &Expr, hoist: bool) -> String {
+    pub(super) fn value(&mut self, expr: &Expr, hoist: bool) -> String {
         let text = self.expr(expr);
         let fixed = matches!(
             expr.kind,
@@ -429,7 +349,7 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// A new local, named after what it holds.
-    fn temporary(&mut self, expr: &Expr) -> String {
+    pub(super) fn temporary(&mut self, expr: &Expr) -> String {
         let hint = match &expr.kind {
             ExprKind::Target(target) => target
                 .steps
@@ -446,210 +366,6 @@ impl<'e, 'a> Body<'e, 'a> {
         self.names.own(&hint)
     }
 
-    fn print(&mut self, print: &Print, fault_behind: bool) {
-        let table = print.pieces.iter().any(|piece| matches!(piece, Piece::Histogram { .. } | Piece::Table { .. }));
-        if table {
-            return self.print_tables(print);
-        }
-        // What is gathered is written in its order, whatever comes behind it.
-        let (format, arguments) = self.format(print, fault_behind && !self.gathers);
-        let list: String = arguments.iter().map(|argument| format!(", {argument}")).collect();
-        if print.kind == PrintKind::Error {
-            // Outside `try`, where it would be caught: behind the handler's output, ended by the `exit` that follows.
-            return self.line(format!("ctp_error = sprintf(\"{format}\"{list})"));
-        }
-        if self.gathers {
-            let most = GATHERED;
-            self.emitter.longest = self.emitter.longest.max(most);
-            self.line(format!("ctp_out = ctp_out . sprintf(\"{format}\"{list})"));
-            return self.line(format!("if (strlen(ctp_out) >= {most}) error(\"too much output in one run\")"));
-        }
-        let line = format!("printf(\"{format}\"{list})");
-        if !fault_behind {
-            return self.line(line);
-        }
-        if self.conditions == 0 {
-            return self.deferred.push(line);
-        }
-        let flag = self.names.own("print");
-        self.line(format!("{flag} = 1"));
-        self.deferred.push(format!("if ({flag}) {line}"));
-    }
-
-    /// Pieces of which one is a whole map or a histogram: only in `begin`, `end` and timers, where nothing is put off.
-    fn print_tables(&mut self, print: &Print) {
-        if self.gathers {
-            self.line("print(ctp_out)");
-            self.line("ctp_out = \"\"");
-        }
-        for piece in &print.pieces {
-            match piece {
-                Piece::Histogram { global, keys, linear, .. } => {
-                    let keys: Vec<String> = keys.iter().map(|key| self.expr(key)).collect();
-                    let lines = tables::histogram(self.emitter, &mut self.names, *global, &keys, *linear);
-                    lines.into_iter().for_each(|line| self.line(line));
-                }
-                Piece::Table { global, asked } => {
-                    let asked = match asked {
-                        None => None,
-                        Some(op) => match self.stat_name(*op, print.span) {
-                            None => continue,
-                            named => named,
-                        },
-                    };
-                    let name = self.global(*global);
-                    let Some(declared) = self.emitter.program.globals.get(global.0 as usize) else { continue };
-                    let mut format = String::new();
-                    quote::format(&mut format, declared.name.as_bytes());
-                    let lines = match &declared.kind {
-                        GlobalKind::Stats { keys, .. } => match asked {
-                            Some(asked) => tables::asked(self.emitter, &mut self.names, &format, &name, keys, asked),
-                            None => tables::stats(self.emitter, &mut self.names, &format, &name, keys),
-                        },
-                        GlobalKind::Map { keys, value, .. } => {
-                            tables::map(self.emitter, &mut self.names, &format, &name, keys, *value)
-                        }
-                        GlobalKind::Scalar { .. } => Vec::new(),
-                    };
-                    lines.into_iter().for_each(|line| self.line(line));
-                }
-                // A table ends its own lines.
-                Piece::Text(text) if text == b"\n" => {}
-                Piece::Text(_) | Piece::Value(_) | Piece::Whole(_) | Piece::Unavailable { .. } => {
-                    let one = Print { kind: PrintKind::Text, pieces: vec![piece.clone()], span: print.span };
-                    self.print(&one, false);
-                }
-            }
-        }
-    }
-
-    /// Format and arguments of an output; what an `emit` names stands before each value.
-    fn format(&mut self, print: &Print, fault_behind: bool) -> (String, Vec<String>) {
-        let updates = print.pieces.iter().any(|piece| {
-            let mut any = false;
-            piece.operands(&mut |value| any |= has_update(value));
-            any
-        });
-        let mut format = String::new();
-        let mut arguments = Vec::new();
-        for (index, piece) in print.pieces.iter().enumerate() {
-            if let PrintKind::Event(names) = &print.kind {
-                let gap = if index > 0 { " " } else { "" };
-                let name = names.get(index).map_or("", String::as_str);
-                quote::format(&mut format, format!("{gap}{name}=").as_bytes());
-            }
-            match piece {
-                Piece::Text(bytes) => {
-                    let nuls = quote::format(&mut format, bytes);
-                    arguments.extend(std::iter::repeat_n("0".to_owned(), nuls));
-                    if nuls > 0 && (self.gathers || print.kind == PrintKind::Error) {
-                        self.emitter.refuse(print.span, "a NUL byte here", "its strings end at a NUL");
-                    }
-                }
-                Piece::Unavailable { text, spec } => {
-                    quote::format(&mut format, show::pad(text, *spec).as_bytes());
-                }
-                Piece::Value(shown) => {
-                    let quoted = matches!(print.kind, PrintKind::Event(_)) && shown.value.ty == Ty::Str;
-                    let (conversion, argument) = self.shown(shown, fault_behind || updates);
-                    if quoted && conversion == "%s" {
-                        self.emitter.longest =
-                            self.emitter.longest.max(4 * (self.emitter.options.strlen as usize + 16));
-                        arguments.push(self.emitter.library.quoted(&argument));
-                    } else {
-                        arguments.push(argument);
-                    }
-                    format.push_str(&conversion);
-                }
-                // Refused before anything is written, or drawn by themselves.
-                Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. } => {}
-            }
-        }
-        if let PrintKind::Event(_) = &print.kind {
-            format.push_str("\\n");
-        }
-        (format, arguments)
-    }
-
-    /// `sprintf`: nothing in it may need a line of its own.
-    pub(super) fn sprintf(&mut self, pieces: &[Piece], expr: &Expr) -> String {
-        let before = self.lines.len();
-        let print = Print { kind: PrintKind::Text, pieces: pieces.to_vec(), span: expr.span };
-        let (format, arguments) = self.format(&print, false);
-        if self.lines.len() > before {
-            self.emitter.refuse(expr.span, "this `sprintf`", "a value in it may be a fault: print it instead");
-            self.lines.truncate(before);
-        }
-        let list: String = arguments.iter().map(|argument| format!(", {argument}")).collect();
-        self.emitter.library.uses(Part::Cut);
-        format!("ctp_cut(sprintf(\"{format}\"{list}))")
-    }
-
-    /// Conversion and argument of a shown value.
-    fn shown(&mut self, shown: &Shown, hoist: bool) -> (String, String) {
-        self.emitter.longest = self.emitter.longest.max(show::width(shown.spec));
-        let catches = shown.fault_is_shown && shown.value.can_fault();
-        let value = self.value(&shown.value, hoist && !catches);
-        let ways = match shown.value.ty {
-            Ty::Str => Show::Text,
-            Ty::Int if shown.show == Show::Text => Show::Signed,
-            Ty::Int => shown.show,
-        };
-        let (before, conversion, argument) = self.converted(shown, ways, value);
-        if !catches {
-            if let Some(before) = before {
-                self.line(before);
-            }
-            return (conversion, argument);
-        }
-        let name = self.temporary(&shown.value);
-        let text = if conversion == "%s" { argument } else { format!("sprintf(\"{conversion}\", {argument})") };
-        let before = before.map(|line| line + "; ").unwrap_or_default();
-        let fault = quote::string(show::fault(shown.spec).as_bytes()).unwrap_or_default();
-        let count = self.emitter.library.count(Part::Faults);
-        self.line(format!("try {{ {before}{name} = {text} }} catch {{ {name} = {fault}; {count} }}"));
-        ("%s".to_owned(), name)
-    }
-
-    /// A statement that must run before, the conversion, and its argument.
-    fn converted(&mut self, shown: &Shown, ways: Show, value: String) -> (Option<String>, String, String) {
-        match show::conversion(ways, shown.spec, self.emitter.options.strlen) {
-            Conversion::Direct(conversion) => (None, conversion, value),
-            Conversion::Nested { outer, inner } => (None, outer, format!("sprintf(\"{inner}\", {value})")),
-            Conversion::Zero { outer, other, zero } => {
-                let name = self.names.own("number");
-                let argument = format!("({name} ? sprintf(\"{other}\", {name}) : sprintf(\"{zero}\", {name}))");
-                (Some(format!("{name} = {value}")), outer, argument)
-            }
-            Conversion::Named(conversion) => {
-                let argument = match ways {
-                    Show::Enum(index) => match self.emitter.library.enumeration(index) {
-                        Some(function) => format!("{function}({value})"),
-                        None => format!("sprintf(\"%d\", {value})"),
-                    },
-                    Show::Bool
-                    | Show::Signed
-                    | Show::Unsigned
-                    | Show::Hex { .. }
-                    | Show::Octal
-                    | Show::Pointer
-                    | Show::Char
-                    | Show::Float { .. }
-                    | Show::Text => {
-                        self.emitter.library.uses(Part::Bool);
-                        format!("ctp_bool({value})")
-                    }
-                };
-                (None, conversion, argument)
-            }
-            Conversion::Text { conversion, marked } => {
-                let marked = marked && self.can_be_cut(&shown.value);
-                let argument = if marked { self.emitter.library.text_of(&value) } else { value };
-                (None, conversion, argument)
-            }
-        }
-    }
-
     /// The name of a local.
     pub(super) fn local(&self, index: LocalIndex) -> String {
         self.locals.get(index.0 as usize).cloned().unwrap_or_default()
@@ -661,7 +377,7 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// The containers that count here, where this is a point of a file.
-    fn containers(&mut self, span: Span) -> Vec<(u32, &'a Container)> {
+    pub(super) fn containers(&mut self, span: Span) -> Vec<(u32, &'a Container)> {
         let program = self.emitter.program;
         match self.scope {
             Scope::Site { containers, .. } | Scope::Function { containers } => {
@@ -691,7 +407,7 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// Which container the task is in.
-    fn who(&mut self) -> &'static str {
+    pub(super) fn who(&mut self) -> &'static str {
         match self.scope {
             Scope::Site { .. } | Scope::Plain { .. } => "ctp_who",
             Scope::Function { .. } => {
@@ -703,8 +419,8 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// A process or thread id as the container sees it.
-    pub(super) fn ns_id(&mut self, part: Part, function: &str, expr: &Expr) -> String {
-        let all = self.containers(expr.span);
+    pub(super) fn ns_id(&mut self, part: Part, function: &str, span: Span) -> String {
+        let all = self.containers(span);
         let Some(((_, first), rest)) = all.split_first() else { return String::new() };
         self.emitter.library.uses(part);
         if rest.iter().all(|(_, container)| container.pid_level == first.pid_level) {

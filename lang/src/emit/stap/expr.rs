@@ -114,10 +114,14 @@ impl Body<'_, '_> {
                 format!("{} {sign} {}", self.operand(left), self.operand(right))
             }
             ExprKind::Logic { and, left, right } => {
-                format!("{} {} {}", self.operand(left), if *and { "&&" } else { "||" }, self.operand(right))
+                let left = self.operand(left);
+                let right = self.decided(|body| body.operand(right));
+                format!("{left} {} {right}", if *and { "&&" } else { "||" })
             }
             ExprKind::Ternary(condition, then, otherwise) => {
-                format!("{} ? {} : {}", self.operand(condition), self.operand(then), self.operand(otherwise))
+                let condition = self.operand(condition);
+                let [then, otherwise] = [then, otherwise].map(|value| self.decided(|body| body.operand(value)));
+                format!("{condition} ? {then} : {otherwise}")
             }
             ExprKind::Concat(parts) => {
                 let list: Vec<String> = parts.iter().map(|part| self.operand(part)).collect();
@@ -143,7 +147,8 @@ impl Body<'_, '_> {
             ExprKind::SetLocal { local, value, before } => self.set_local(*local, value, *before, expr),
             ExprKind::Call(function, arguments) => {
                 let name = self.emitter.functions.get(function.0 as usize).cloned().unwrap_or_default();
-                format!("{name}({})", self.list(arguments))
+                let probe = self.probe_argument(!arguments.is_empty());
+                format!("{name}({}{probe})", self.list(arguments))
             }
             ExprKind::Library(function, arguments) => self.library(*function, arguments),
             ExprKind::Format(pieces) => self.sprintf(pieces, expr),
@@ -154,6 +159,14 @@ impl Body<'_, '_> {
             // SystemTap sees the return of whichever function returned in its stead.
             ExprKind::Returned(register) => self.register(*register, expr),
         }
+    }
+
+    /// Writes something of which another value decides whether it is computed.
+    pub(super) fn decided<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        self.decided += 1;
+        let written = write(self);
+        self.decided -= 1;
+        written
     }
 
     /// Keys, separated by commas.
@@ -342,8 +355,8 @@ impl Body<'_, '_> {
         match context {
             Context::Pid => "pid()".to_owned(),
             Context::Tid => "tid()".to_owned(),
-            Context::NsPid => self.ns_id(Part::NsPid, "ctp_ns_pid", expr),
-            Context::NsTid => self.ns_id(Part::NsTid, "ctp_ns_tid", expr),
+            Context::NsPid => self.ns_id(Part::NsPid, "ctp_ns_pid", expr.span),
+            Context::NsTid => self.ns_id(Part::NsTid, "ctp_ns_tid", expr.span),
             Context::Comm => "execname()".to_owned(),
             Context::Container => {
                 self.which(Part::ContainerName, "ctp_container_name", expr, |c| c.display_name().to_owned())
@@ -478,7 +491,8 @@ impl Body<'_, '_> {
             };
         }
         let Some(function) = self.emitter.library.update(*global, *op) else { return String::new() };
-        let call = format!("{function}({}, {})", self.list(keys), self.expr(value));
+        let probe = self.probe_argument(true);
+        let call = format!("{function}({}, {}{probe})", self.list(keys), self.expr(value));
         if *before { format!("{call} - {}", self.operand(value)) } else { call }
     }
 }

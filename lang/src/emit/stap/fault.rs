@@ -1,6 +1,6 @@
 //! Owns the question which parts of a handler can fault, and what then: shown in place, or the run stops.
 
-use crate::ir::{Expr, ExprKind, Piece, PrintKind, Stmt, visit_statements};
+use crate::ir::{Expr, ExprKind, Handler, Piece, PrintKind, Program, Stmt, visit_statements};
 
 /// Whether an expression changes something: then it may not change places with another.
 pub(super) fn has_update(expr: &Expr) -> bool {
@@ -74,4 +74,16 @@ pub(super) fn has_error(body: &[Stmt]) -> bool {
     let mut any = false;
     visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Print(print) if print.kind == PrintKind::Error));
     any
+}
+
+/// Whether something in a list of statements goes round.
+pub(super) fn has_loop(body: &[Stmt]) -> bool {
+    let mut any = false;
+    visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::While { .. }));
+    any
+}
+
+/// Whether a run of a handler may go round too often: by itself or in a function.
+pub(super) fn loops(handler: &Handler, program: &Program) -> bool {
+    has_loop(&handler.body) || program.functions.iter().any(|function| has_loop(&function.body))
 }

@@ -2,7 +2,7 @@
 
 use super::body::{Body, Scope};
 use super::fault::{can_stop, prints};
-use super::{Emitter, head};
+use super::{Emitter, Written, head};
 use crate::ir::{ContainerIndex, Function, Local, Ty};
 
 /// Writes the functions of a program, each behind its own lines of the source.
@@ -10,7 +10,9 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String) {
     let program = emitter.program;
     let all: Vec<ContainerIndex> = (0u32..).map(ContainerIndex).take(program.containers.len()).collect();
     for (function, name) in program.functions.iter().zip(emitter.functions.clone()) {
-        if prints(&function.body) && function.body.iter().any(can_stop) {
+        // Records of a run that was stopped are dropped, wherever they were written.
+        let drops = emitter.options.written == Written::Records;
+        if !drops && prints(&function.body) && function.body.iter().any(can_stop) {
             emitter.refuse(
                 function.span,
                 "a function that prints and can be stopped",

@@ -55,11 +55,7 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
         String::new(),
         "    SR=$(mktemp -d); mkdir -p $SR/run/ctp $SR/boot /run/ctp".to_owned(),
     ]);
-    let returns = |probe: &Probe| match &probe.kind {
-        ProbeKind::Sites(variants) => variants.iter().any(|variant| variant.returns.is_some()),
-        ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Every { .. } => false,
-    };
-    if program.probes.iter().any(returns) {
+    if script.returns {
         // stap asks the symbol table whether the kernel has return probes.
         lines.push("    grep arch_uretprobe_hijack_return_addr /proc/kallsyms \\".to_owned());
         lines.push(

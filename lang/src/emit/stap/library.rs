@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::names::Names;
-use super::{Options, Want, quote};
+use super::records::{Category, counted};
+use super::{Options, Want, Written, quote};
 use crate::ir::{self, EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
 use crate::value::{TRUNCATED, Value};
 use crate::world::Container;
@@ -153,6 +154,15 @@ impl Library {
             "address",
             "left",
             "right",
+            "steps",
+            "out",
+            "error",
+            "seal",
+            "count",
+            "ready",
+            "records",
+            "probe",
+            "what",
         ] {
             names.own(name);
         }
@@ -185,8 +195,15 @@ impl Library {
         format!("ctp_quoted({value})")
     }
 
-    /// A statement that counts one event.
-    pub(super) fn count(&mut self, part: Part) -> String {
+    /// A statement that counts one event, where the script itself says what was lost; nothing for what is no loss.
+    pub(super) fn count(&mut self, category: Category) -> String {
+        let part = match category {
+            Category::FaultsShown => Part::Faults,
+            Category::ReadFaults | Category::StepLimit => Part::Stopped,
+            Category::Unmatched => Part::Unmatched,
+            Category::MapFull => Part::Full,
+            Category::Records | Category::Aggregated | Category::Filtered => return String::new(),
+        };
         self.uses(part);
         format!("{} <<< 1", counter(part))
     }
@@ -242,13 +259,13 @@ impl Library {
             .filter(|p| has(*p))
             .map(counter)
             .collect();
-        if !counters.is_empty() {
+        if !counters.is_empty() && options.written == Written::Text {
             out.push_str(&format!("\n// What was lost, counted without a lock.\nglobal {}\n", counters.join(", ")));
         }
         self.task_functions(&mut out, program, wants);
         self.string_functions(&mut out, options.strlen);
         self.enum_functions(&mut out, program);
-        self.update_functions(&mut out, program, globals);
+        self.update_functions(&mut out, program, globals, options.written);
         out
     }
 
@@ -460,7 +477,7 @@ impl Library {
         }
     }
 
-    fn update_functions(&self, out: &mut String, program: &Program, globals: &[String]) {
+    fn update_functions(&self, out: &mut String, program: &Program, globals: &[String], written: Written) {
         for ((global, map), [add, set]) in program.globals.iter().zip(globals).zip(&self.updates) {
             let GlobalKind::Map { keys, value, .. } = &global.kind else { continue };
             for ((name, used), operator) in [(add, "+="), (set, "=")] {
@@ -468,11 +485,16 @@ impl Library {
                     continue;
                 }
                 let types = keys.iter().zip(1..).map(|(ty, i)| format!("ctp_key{i}:{}", stap_type(*ty)));
-                let parameters: Vec<String> = types.chain([format!("ctp_value:{}", stap_type(*value))]).collect();
+                let (count, probe) = match written {
+                    Written::Text => ("ctp_full <<< 1".to_owned(), None),
+                    Written::Records => (counted("ctp_probe", Category::MapFull), Some("ctp_probe:long".to_owned())),
+                };
+                let parameters: Vec<String> =
+                    types.chain([format!("ctp_value:{}", stap_type(*value))]).chain(probe).collect();
                 let arguments: Vec<String> = (1..=keys.len()).map(|i| format!("ctp_key{i}")).collect();
                 out.push_str(&format!(
                     "\nfunction {name}:{} ({}) {{\n    \
-                     try {{ return {map}[{}] {operator} ctp_value }} catch {{ ctp_full <<< 1 }}\n    return ctp_value\n}}\n",
+                     try {{ return {map}[{}] {operator} ctp_value }} catch {{ {count} }}\n    return ctp_value\n}}\n",
                     stap_type(*value),
                     parameters.join(", "),
                     arguments.join(", "),

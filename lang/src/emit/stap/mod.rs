@@ -12,12 +12,16 @@
 mod body;
 mod expr;
 mod fault;
+pub mod frames;
 mod functions;
 mod head;
 mod library;
+mod loops;
 mod names;
 mod points;
+mod print;
 mod quote;
+mod records;
 mod returns;
 mod show;
 mod tables;
@@ -28,17 +32,34 @@ use super::gate::{Construct, refuse};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
-    Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Library as LibraryFunction, Probe,
-    ProbeKind, Program, Ty,
+    Constant, ContainerIndex, Context, FileIndex, Global, GlobalKind, Handler, Library as LibraryFunction, Print,
+    Probe, ProbeKind, Program, Ty,
 };
-use crate::source::{Sources, Span};
+use crate::source::{SourceId, Sources, Span};
 use crate::world::TargetKind;
 use body::{Body, Scope};
 use library::Library;
 use names::Names;
+pub use records::Category;
+
+/// The longest string with which no frame of stap's runtime (5.6) grows over the kernel's limit.
+const LONGEST_ON_THE_STACK: usize = 1900;
+
+/// The most that stap's counter of actions, an int, is set to.
+const MOST_ACTIONS: u64 = 2_000_000_000;
 
 /// The folder, in the private root and on the machine, that holds the probed files' slots.
 pub const SLOT_FOLDER: &str = "/run/ctp";
+
+/// How a script writes its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Written {
+    /// As text, for people: what `ctp build` gives.
+    #[default]
+    Text,
+    /// As records that ctp reads ([`frames`]) and prints itself: what `ctp run` loads.
+    Records,
+}
 
 /// Limits and choices of one emission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +72,27 @@ pub struct Options {
     pub by_address: BTreeSet<(FileIndex, u64)>,
     /// How many rounds the loops of a run may go together (`--max-steps`).
     pub max_steps: u32,
+    /// How output is written.
+    pub written: Written,
+    /// The folder that holds the probed files' slots, in the private root and on the machine: letters, digits and `/`.
+    pub folder: String,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { strlen: 256, map_size: 2048, by_address: BTreeSet::new(), max_steps: 10_000 }
+        Options {
+            strlen: 256,
+            map_size: 2048,
+            by_address: BTreeSet::new(),
+            max_steps: 10_000,
+            written: Written::Text,
+            folder: SLOT_FOLDER.to_owned(),
+        }
     }
 }
 
 /// A script and what its runner must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     /// The script, printable ASCII.
     pub text: String,
@@ -70,8 +102,12 @@ pub struct Script {
     pub containers: Vec<Want>,
     /// Every address that must be probed, for the comparison with what `stap -p2` prints.
     pub points: Vec<Point>,
-    /// Definitions for stap's command line (`-DNAME=VALUE`, `-DNAME`).
+    /// Definitions for stap's command line (`-DNAME=VALUE`, `-DNAME`; for the kernel's makefiles `-BNAME=VALUE`).
     pub defines: Vec<String>,
+    /// The output statements that records name by their numbers; none where output is text.
+    pub prints: Vec<Print>,
+    /// Whether it has return probes: stap then asks the kernel's symbols for what these need.
+    pub returns: bool,
 }
 
 /// A file and the path that stands for it.
@@ -113,7 +149,13 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
         ProbeKind::Begin(handler) | ProbeKind::End(handler) | ProbeKind::Every { handler, .. } => vec![handler],
         ProbeKind::Sites(variants) => variants.iter().map(|variant| &variant.handler).collect(),
     });
-    let refused = refuse(program, handlers, true, &can, "the embedded engine may: `ctp run`");
+    let written = options.written;
+    let can = move |construct| match (construct, written) {
+        // Its bits are a number; ctp shows it.
+        (Construct::Float, Written::Records) => Ok(()),
+        (construct, _) => can(construct),
+    };
+    let refused = refuse(program, handlers, true, &can, "the embedded engine may: `ctp run --engine bpf`");
     if !refused.is_empty() {
         return Err(refused);
     }
@@ -121,7 +163,8 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     emitter.containers_can_be_told();
     let mut probes = String::new();
     functions::emit(&mut emitter, &mut probes);
-    for probe in &program.probes {
+    for (index, probe) in program.probes.iter().enumerate() {
+        emitter.current = index;
         emitter.probe(&mut probes, probe);
     }
     emitter.end(&mut probes);
@@ -136,11 +179,16 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
         containers: emitter.wants.clone(),
         points: std::mem::take(&mut emitter.points),
         defines: emitter.defines(),
+        prints: std::mem::take(&mut emitter.prints),
+        returns: program.probes.iter().any(returns::has),
     };
     let mut text = head::head(program, sources, &script, emitter.addresses);
     text.push_str(&emitter.globals_text());
     emitter.entries.iter().for_each(|line| text.push_str(line));
     text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
+    if options.written == Written::Records {
+        text.push_str(&records::declarations(&emitter));
+    }
     text.push_str(&probes);
     script.text = text;
     Ok(script)
@@ -229,6 +277,16 @@ struct Emitter<'a> {
     entries: Vec<String>,
     /// Whether some handler has a loop.
     loops: bool,
+    /// Entries of all maps that something goes over, together.
+    entered: u64,
+    /// Whether functions count their rounds together with the handlers that call them.
+    shares_steps: bool,
+    /// Whether functions print.
+    prints_in_functions: bool,
+    /// Which probe is being written.
+    current: usize,
+    /// The output statements of records.
+    prints: Vec<Print>,
     wants: Vec<Want>,
     library: Library,
     points: Vec<Point>,
@@ -268,6 +326,11 @@ impl<'a> Emitter<'a> {
             functions,
             entries: Vec::new(),
             loops: false,
+            entered: 0,
+            shares_steps: program.functions.iter().any(|function| fault::has_loop(&function.body)),
+            prints_in_functions: program.functions.iter().any(|function| fault::prints(&function.body)),
+            current: 0,
+            prints: Vec::new(),
             wants,
             library,
             points: vec![],
@@ -338,10 +401,33 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// Where the probe stands that is being written.
+    fn span(&self) -> Span {
+        self.program.probes.get(self.current).map_or(Span::new(SourceId(0), 0, 0), |probe| probe.span)
+    }
+
+    /// The number of an output statement of records; statements that only differ in how values are computed share one.
+    fn print_number(&mut self, print: &Print) -> usize {
+        let shape = records::shape(print);
+        let known = self.prints.iter().position(|known| *known == shape);
+        known.unwrap_or_else(|| {
+            self.prints.push(shape);
+            self.prints.len() - 1
+        })
+    }
+
+    /// Says that something goes over a whole global.
+    fn goes_over(&mut self, global: &GlobalKind) {
+        self.entered = self.entered.saturating_add(match global {
+            GlobalKind::Scalar { .. } => 0,
+            GlobalKind::Map { size, .. } | GlobalKind::Stats { size, .. } => u64::from(self.map_size(*size)),
+        });
+    }
+
     fn slots(&self) -> Vec<Slot> {
         (0u32..)
             .zip(&self.program.files)
-            .map(|(index, _)| Slot { file: FileIndex(index), path: slot_path(FileIndex(index)) })
+            .map(|(index, _)| Slot { file: FileIndex(index), path: slot_path(&self.options.folder, FileIndex(index)) })
             .collect()
     }
 
@@ -355,6 +441,11 @@ impl<'a> Emitter<'a> {
         let mut defines = vec!["-DSTP_NO_OVERLOAD".to_owned(), "-DMAXSKIPPED=1000000000".to_owned()];
         if self.longest >= 512 {
             defines.push(format!("-DMAXSTRINGLEN={}", self.longest + 1));
+        }
+        if self.longest > LONGEST_ON_THE_STACK {
+            // Some function of the runtime has a string on its stack, and kernels are compiled so that a frame of more than
+            // 2048 bytes is an error. A kernel stack has 16 KiB, and handlers begin near its top.
+            defines.push(format!("-BCONFIG_FRAME_WARN={}", self.longest + 1024));
         }
         // In `end`: a few actions an entry, and for each string those of `ctp_quoted`, which goes over 32 codes.
         let string = |ty: &Ty| if *ty == Ty::Str { 120 } else { 0 };
@@ -375,21 +466,35 @@ impl<'a> Emitter<'a> {
                 }
             })
             .fold(100, u64::saturating_add);
+        // A call within a call within a call …: SystemTap's own limit is 10.
+        let nesting = self.program.functions.len() + 8;
+        if nesting > 10 {
+            defines.push(format!("-DMAXNESTING={nesting}"));
+        }
+        // Each round of a loop over a map, with what its body may do.
+        let over = self.entered.saturating_mul(200);
+        let actions = actions.saturating_add(over);
         if self.loops {
             // The script counts the rounds of its loops itself; SystemTap's own limit would end the whole run.
-            let most = u64::from(self.options.max_steps).saturating_mul(1000);
+            let most = u64::from(self.options.max_steps).saturating_mul(1000).saturating_add(over).min(MOST_ACTIONS);
             defines.push(format!("-DMAXACTION={most}"));
-            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", most.max(actions)));
+            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", most.max(actions).min(MOST_ACTIONS)));
             return defines;
         }
-        if actions > 10_000 {
-            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={actions}"));
+        if over > 0 {
+            defines.push(format!("-DMAXACTION={}", over.saturating_add(1000).min(MOST_ACTIONS)));
+        }
+        if actions > 10_000 || over > 0 {
+            defines.push(format!("-DMAXACTION_INTERRUPTIBLE={}", actions.clamp(10_000, MOST_ACTIONS)));
         }
         defines
     }
 
     fn globals_text(&self) -> String {
         let mut out = String::new();
+        if self.shares_steps {
+            out.push_str("// The rounds of a run's loops, in functions too.\nglobal ctp_steps\n");
+        }
         for (global, name) in self.program.globals.iter().zip(&self.globals) {
             match &global.kind {
                 GlobalKind::Scalar { initial: Constant::Int(0), ty: Ty::Int } => {
@@ -423,9 +528,14 @@ impl<'a> Emitter<'a> {
         let mut locals = self.names.clone();
         for (global, name) in program.globals.iter().zip(self.globals.clone()) {
             self.initial_is_a_string(global);
-            if global.printed_at_end {
+            if global.printed_at_end && self.options.written == Written::Text {
                 self.unread(&mut lines, &mut locals, global, &name);
             }
+        }
+        if self.options.written == Written::Records {
+            lines.extend(records::end(self));
+            out.push_str("\n// When tracing ends: the globals that nothing reads, and what became of every run.\n");
+            return write_probe(out, &["end(1000)".to_owned()], &lines);
         }
         lines.extend(self.library.end_lines());
         if !lines.is_empty() {
@@ -471,8 +581,8 @@ impl<'a> Emitter<'a> {
 }
 
 /// The path of a file's slot.
-fn slot_path(file: FileIndex) -> String {
-    format!("{SLOT_FOLDER}/t{}", file.0)
+fn slot_path(folder: &str, file: FileIndex) -> String {
+    format!("{folder}/t{}", file.0)
 }
 
 /// A probe with its points, one a line, and the lines of its body.

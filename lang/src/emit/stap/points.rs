@@ -36,34 +36,35 @@ enum Named {
     Function { file: FileIndex, function: Arc<str>, call: bool, inline: bool },
     /// An address.
     Statement { file: FileIndex, address: u64 },
-    /// Where a function returns.
-    Return { file: FileIndex, function: Arc<str> },
+    /// Where the function that an address is in returns. (By its name stap would take every function of that name.)
+    Return { file: FileIndex, address: u64 },
 }
 
-impl std::fmt::Display for Named {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Named {
+    /// As a script has it, with the file in its slot.
+    fn text(&self, folder: &str) -> String {
         match self {
             Named::Function { file, function, call, inline } => {
-                write!(f, "process(\"{}\").function(\"{function}\")", slot_path(*file))?;
-                f.write_str(match (call, inline) {
+                let kind = match (call, inline) {
                     (true, false) => ".call",
                     (false, true) => ".inline",
                     (true, true) | (false, false) => "",
-                })
+                };
+                format!("process(\"{}\").function(\"{function}\"){kind}", slot_path(folder, *file))
             }
-            Named::Return { file, function } => {
-                write!(f, "process(\"{}\").function(\"{function}\").return", slot_path(*file))
+            Named::Return { file, address } => {
+                format!("process(\"{}\").function({address:#x}).return", slot_path(folder, *file))
             }
             Named::Statement { file, address } => {
-                write!(f, "process(\"{}\").statement({address:#x})", slot_path(*file))
+                format!("process(\"{}\").statement({address:#x})", slot_path(folder, *file))
             }
         }
     }
 }
 
-/// A block at the returns of a function.
-pub(super) fn on_return(file: FileIndex, function: &Arc<str>, body: Vec<String>) -> Block {
-    Block { points: vec![Named::Return { file, function: Arc::clone(function) }], comments: Vec::new(), body }
+/// A block at the returns of the function that an address is in.
+pub(super) fn on_return(file: FileIndex, address: u64, body: Vec<String>) -> Block {
+    Block { points: vec![Named::Return { file, address }], comments: Vec::new(), body }
 }
 
 /// Writes the probes of all sites of a probe of the program.
@@ -87,7 +88,7 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, v
             }
             None => {
                 for (_, site) in &group.members {
-                    emitter.points.push(Point { slot: slot(site), address: site.address });
+                    emitter.points.push(Point { slot: slot(site), address: named(site) });
                 }
                 emitter.addresses = true;
                 for (variant, site) in &group.members {
@@ -102,7 +103,8 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, v
             out.push('\n');
         }
         block.comments.iter().for_each(|line| out.push_str(line));
-        let points: Vec<String> = block.points.iter().map(ToString::to_string).collect();
+        let folder = &emitter.options.folder;
+        let points: Vec<String> = block.points.iter().map(|point| point.text(folder)).collect();
         write_probe(out, &points, &block.body);
     }
 }
@@ -137,8 +139,9 @@ fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Where stap puts a probe that names the function: it passes over nothing to a cheaper instruction.
-fn named(site: &Site) -> u64 {
+/// Where stap puts a probe that names the function, and the one that it takes by address: where a statement begins, not
+/// at the cheaper instruction behind it. (What is passed to that changes nothing that is read.)
+pub(super) fn named(site: &Site) -> u64 {
     site.address.saturating_sub(site.passed)
 }
 
@@ -211,10 +214,10 @@ fn by_address(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant, site:
         point: &probe.point,
         function: &site.function,
         containers: &site.containers,
-        form: Form::Address(site.address),
+        form: Form::Address(named(site)),
     };
     let body = Body::new(emitter, scope).handler(&variant.handler);
-    let point = Named::Statement { file: site.file, address: site.address };
+    let point = Named::Statement { file: site.file, address: named(site) };
     Block { points: vec![point], comments: vec![head::site(emitter.program, site)], body }
 }
 

@@ -5,8 +5,9 @@
 use super::body::{Body, Form, Scope};
 use super::library::Part;
 use super::points::{self, Block};
-use super::{Emitter, Point, head, quote};
-use crate::ir::{Exits, ExprKind, Probe, Returns, Site, Variant};
+use super::records::Category;
+use super::{Emitter, Point, head};
+use crate::ir::{Exits, ExprKind, Probe, ProbeKind, Returns, Site, Variant};
 
 /// What a return probe keeps of each call, as globals of the script and as locals of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,24 +41,24 @@ impl Kept {
     }
 }
 
+/// Whether a probe fires when calls end.
+pub(super) fn has(probe: &Probe) -> bool {
+    match &probe.kind {
+        ProbeKind::Sites(variants) => variants.iter().any(|variant| variant.returns.is_some()),
+        ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Every { .. } => false,
+    }
+}
+
 /// The blocks of a variant's sites: one at each entry, one at each return.
 pub(super) fn blocks(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant, returns: &Returns) -> Vec<Block> {
     let kept = declare(emitter, returns);
     let mut blocks = Vec::new();
     for site in &variant.sites {
         let Some(exits) = &site.exits else { continue };
-        if !quote::is_identifier(&site.function) {
-            emitter.refuse(
-                probe.span,
-                format!("the return of `{}`", site.function.escape_debug()),
-                "it names a function by letters, digits and `_` only",
-            );
-            continue;
-        }
         if exits.unwinds {
             emitter.refuse(
                 probe.span,
-                format!("the return of `{}`", site.function),
+                format!("the return of `{}`", site.function.escape_debug()),
                 "the program can unwind through it (C++, Rust, Go), which SystemTap's return probes would end",
             );
             continue;
@@ -66,7 +67,7 @@ pub(super) fn blocks(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant
         let mut body = Body::new(emitter, scope(probe, site));
         body.begin_return(&kept);
         let body = body.handler(&variant.handler);
-        blocks.push(points::on_return(site.file, &site.function, body));
+        blocks.push(points::on_return(site.file, points::named(site), body));
     }
     blocks
 }
@@ -105,12 +106,12 @@ fn entry(
     returns: &Returns,
     kept: &Kept,
 ) -> Block {
-    emitter.points.push(Point { slot: site.file.0 as usize, address: site.address });
+    emitter.points.push(Point { slot: site.file.0 as usize, address: points::named(site) });
     let comments = vec![head::site(emitter.program, site)];
     let mut body = Body::new(emitter, scope(probe, site));
     body.entry(exits, returns, kept);
     let lines = body.into_lines();
-    points::at(site.file, site.address, comments, lines)
+    points::at(site.file, points::named(site), comments, lines)
 }
 
 fn scope<'s>(probe: &'s Probe, site: &'s Site) -> Scope<'s> {
@@ -118,7 +119,7 @@ fn scope<'s>(probe: &'s Probe, site: &'s Site) -> Scope<'s> {
         point: &probe.point,
         function: &site.function,
         containers: &site.containers,
-        form: Form::Address(site.address),
+        form: Form::Address(points::named(site)),
     }
 }
 
@@ -142,8 +143,8 @@ impl Body<'_, '_> {
             }
         }
         self.line(format!("    {}[tid(), {frame}] = ktime_get_ns()", kept.entered));
-        let count = self.emitter.library.count(Part::Stopped);
-        self.line(format!("}} catch {{ {count} }}"));
+        // Its return will be one whose entry was not seen.
+        self.line("} catch { }");
     }
 
     /// The lines with which a handler at the end of a call begins, behind its guard.
@@ -152,7 +153,7 @@ impl Body<'_, '_> {
         let at = format!("[tid(), {frame}]");
         // Behind the return instruction the stack pointer is the frame's address.
         self.line(format!("{frame} = register(\"rsp\")"));
-        let count = self.emitter.library.count(Part::Unmatched);
+        let count = self.count(Category::Unmatched);
         self.line(format!("if (!({at} in {})) {{ {count}; next }}", kept.entered));
         self.line(format!("{} = {}{at}", kept.since, kept.entered));
         self.line(format!("delete {}{at}", kept.entered));
