@@ -10,7 +10,7 @@ use ctp_tests::process::{attempt, run};
 
 use crate::shell::commands;
 
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 10] = [
     ".ci/run",
     "examples/demo",
     "tests/bench/attach",
