@@ -103,16 +103,22 @@ impl Diagnostic {
     }
 }
 
+/// Names of more bytes are compared with none: the time that takes grows with the square of their length.
+const LONGEST_NAME: usize = 256;
+
 /// The candidates nearest to `wanted`, best first, at most `limit`: those within a third of its length by
 /// Damerau–Levenshtein distance, or that contain it or are contained in it (3 characters and more).
 pub fn nearest_names<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<String> {
+    if wanted.len() > LONGEST_NAME {
+        return Vec::new();
+    }
     let wanted_lower = wanted.to_lowercase();
     let wanted_chars = wanted.chars().count();
     // One letter turned into another is a typo in a word, but another name in a name of one or two letters.
     let allowed = (wanted_chars / 3).max(usize::from(wanted_chars > 2));
     let mut scored: Vec<(usize, &str)> = candidates
         .into_iter()
-        .filter(|candidate| *candidate != wanted)
+        .filter(|candidate| *candidate != wanted && candidate.len() <= LONGEST_NAME)
         .filter_map(|candidate| {
             let chars = candidate.chars().count();
             // A name of very different length is near only if one contains the other.

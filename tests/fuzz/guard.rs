@@ -27,8 +27,8 @@ pub(crate) struct Guard {
     pub(crate) failures: Vec<String>,
     /// How many inputs were run.
     pub(crate) inputs: u64,
-    /// The slowest of them.
-    pub(crate) slowest: Duration,
+    /// The slowest of them, and which it was.
+    pub(crate) slowest: (Duration, String),
     /// The most memory that one took, in kilobytes.
     pub(crate) largest: u64,
 }
@@ -48,7 +48,7 @@ impl Guard {
             start: Instant::now(),
             failures: Vec::new(),
             inputs: 0,
-            slowest: Duration::ZERO,
+            slowest: (Duration::ZERO, String::new()),
             largest: 0,
         };
         guard.watch();
@@ -91,7 +91,10 @@ impl Guard {
         let memory = peak().saturating_sub(before);
         self.began.store(0, Ordering::SeqCst);
         self.inputs += 1;
-        self.slowest = self.slowest.max(took);
+        if took > self.slowest.0 {
+            let begins: String = String::from_utf8_lossy(input).chars().take(60).collect();
+            self.slowest = (took, format!("{what} {index}, which begins {begins:?}"));
+        }
         self.largest = self.largest.max(memory);
         let wrong = match done {
             Err(panic) => {

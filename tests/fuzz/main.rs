@@ -216,6 +216,7 @@ fn large(guard: &mut Guard, seeds: &[String], machine: &Machine) {
     texts.push(wrapped("probe begin {\n", "if (x == 1 && y) { f(1, 2) } else z = (a + 3) * 2\n", "}\n"));
     texts.push(wrapped("probe begin { f(0", ", 1", ") }\n"));
     texts.push(wrapped("global g", ", g", "\n"));
+    texts.extend(many());
     for (index, text) in (0..).zip(&texts) {
         guard.hold("large-parse", index, text.as_bytes(), |bytes| {
             parsed(bytes);
@@ -229,6 +230,47 @@ fn large(guard: &mut Guard, seeds: &[String], machine: &Machine) {
         });
         guard.hold("large-program", index, text.as_bytes(), |bytes| program(bytes, machine));
     }
+}
+
+/// Texts of many different names, and of names that are long: what is looked up or compared must not grow with the square
+/// of either.
+fn many() -> Vec<String> {
+    let numbered = |open: &str, piece: &str, close: &str| {
+        let mut text = open.to_owned();
+        for number in 0.. {
+            let next = piece.replace("NUMBER", &number.to_string());
+            if text.len() + next.len() + close.len() > MAX_SOURCE {
+                break;
+            }
+            text.push_str(&next);
+        }
+        text + close
+    };
+    let half = MAX_SOURCE / 2;
+    let globals: String = (0..).map(|n| format!("global g{n}\n")).take(half / 14).collect();
+    let long = "a".repeat(half / 2);
+    let site = |point: &str, body: &str| format!("probe container(\"web\"):{point} {{ println({body}) }}\n");
+    vec![
+        numbered("probe begin {\n", "x_NUMBER = x_NUMBER + 1\n", "}\n"),
+        numbered("probe begin {\n", "println(x_NUMBER)\n", "}\n"),
+        numbered("probe begin {\n", "f_NUMBER(1)\n", "}\n"),
+        numbered(&format!("{globals}probe begin {{\n"), "println(h_NUMBER)\n", "}\n"),
+        numbered(&globals, "probe begin { g1 = gg_NUMBER }\n", ""),
+        numbered("probe begin { emit { a: 1", ", a_NUMBER: 1", " } }\n"),
+        numbered("probe begin {\n", "foreach (k_NUMBER in m_NUMBER) println(k_NUMBER)\n", "}\n"),
+        numbered("", "fn f_NUMBER(a: int) -> int { return a }\n", ""),
+        numbered("", "const C_NUMBER = 1\n", "const LAST = C_1\n"),
+        numbered("", "probe begin { println(NUMBER) }\n", ""),
+        numbered("", "probe container(\"none\"):/x.fn(\"f_NUMBER\") { println($a) }\n", ""),
+        format!("global {long}\nprobe begin {{ println({long}b) }}\n"),
+        format!("fn {long}() {{ }}\nprobe begin {{ {long}b() }}\n"),
+        site(&format!("/app/target.fn(\"{long}\")"), "1"),
+        site(&format!("/app/target.fn(\"*{long}*\")"), "1"),
+        site(&format!("/app/target.line(\"{long}:3\")"), "1"),
+        site(&format!("/{long}.fn(\"main\")"), "1"),
+        site("/app/target.fn(\"main\")", &format!("${long}, $argc->{long}, @var(\"{long}\"), @sizeof(\"{long}\")")),
+        format!("probe container(\"{long}\").fn(\"main\") {{ println(1) }}\n"),
+    ]
 }
 
 /// Memory is measured of the whole process: one test at a time.
@@ -267,9 +309,10 @@ fn all() {
     let texts = guard.inputs;
     fuzz(&mut guard, "program", time, &seeds, seed, |bytes| program(bytes, &machine));
     println!(
-        "{texts} texts, {} programs; the slowest took {:?}, the largest {} kB",
+        "{texts} texts, {} programs; the slowest took {:?} ({}), the largest {} kB",
         guard.inputs - texts,
-        guard.slowest,
+        guard.slowest.0,
+        guard.slowest.1,
         guard.largest
     );
     assert!(guard.failures.is_empty(), "{} inputs fail:\n{}", guard.failures.len(), guard.failures.join("\n"));

@@ -6,7 +6,7 @@ use super::returns::Moment;
 use super::scope::{Body, Scope};
 use super::{Checker, Typed};
 use crate::codes::Code;
-use crate::diagnostic::{Diagnostic, nearest_names};
+use crate::diagnostic::Diagnostic;
 use crate::interpret;
 use crate::ir::{Constant, Context, Expr, ExprKind, Library, Ty};
 use crate::source::Span;
@@ -215,7 +215,7 @@ impl Checker<'_> {
             None => {
                 let own = self.functions.iter().map(|function| function.name.as_str());
                 let known = library::FUNCTIONS.iter().map(|function| function.name);
-                problem.nearest(&nearest_names(name, own.chain(known), 3))
+                problem.nearest(&self.near(name, own.chain(known)))
             }
         }
     }

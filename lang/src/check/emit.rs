@@ -1,5 +1,7 @@
 //! Owns `emit` and `error`: events and messages. How a value becomes a piece belongs to [`super::print`].
 
+use std::collections::HashMap;
+
 use super::scope::Scope;
 use super::{Checker, walk};
 use crate::codes::Code;
@@ -20,12 +22,13 @@ impl Checker<'_> {
             );
             return None;
         }
-        for (index, (name, value)) in fields.iter().enumerate() {
-            let before = fields.iter().take(index).find(|(known, _)| known.name == name.name);
-            if let Some((before, _)) = before {
+        let mut first: HashMap<&str, Span> = HashMap::new();
+        for (name, value) in fields {
+            let before = *first.entry(&name.name).or_insert(name.span);
+            if before != name.span {
                 self.report(
                     Diagnostic::new(Code::E0107, name.span, format!("the field `{}` is there twice", name.name))
-                        .also(before.span, "first here"),
+                        .also(before, "first here"),
                 );
                 good = false;
             }

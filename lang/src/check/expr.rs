@@ -211,11 +211,11 @@ impl Checker<'_> {
         if self.broken.contains(name) {
             return None;
         }
-        let mut known: Vec<&str> = self.globals.iter().map(|global| global.name.as_str()).collect();
-        known.extend(self.constants.keys().map(String::as_str));
-        known.extend(scope.locals.iter().map(|(local, _)| local.as_str()));
+        let globals = self.globals.iter().map(|global| global.name.as_str());
+        let locals = scope.locals.iter().map(|(local, _)| local.as_str());
+        let known = globals.chain(self.constants.keys().map(String::as_str)).chain(locals);
         let mut problem = Diagnostic::new(Code::E0106, span, format!("no global, constant or local is named `{name}`"))
-            .nearest(&nearest_names(name, known.iter().copied(), 3));
+            .nearest(&self.near(name, known));
         let parameters = scope.site.map(|at| at.site.variables.as_slice()).unwrap_or_default();
         if parameters.iter().any(|variable| variable.name == name) {
             problem = problem.help(format!("the program's own `{name}` is written `${name}`"));

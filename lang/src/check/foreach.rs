@@ -77,7 +77,7 @@ impl Checker<'_> {
         }
         if !self.broken.contains(name) {
             let known = self.globals.iter().map(|global| global.name.as_str());
-            let near = nearest_names(name, known, 3);
+            let near = self.near(name, known);
             self.report_name(
                 Diagnostic::new(Code::E0106, span, format!("no global is named `{name}`"))
                     .nearest(&near)

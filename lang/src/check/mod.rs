@@ -32,6 +32,7 @@ mod text;
 mod walk;
 mod whole;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use crate::codes::Code;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts;
-use crate::diagnostic::{Diagnostic, Label};
+use crate::diagnostic::{Diagnostic, Label, nearest_names};
 use crate::interpret;
 use crate::ir::{
     self, Constant, EnumIndex, EnumNames, Handler, LocalIndex, Probe, ProbeKind, Program, Site, StatsShape, Ty, Variant,
@@ -63,6 +64,8 @@ const SHORTEST_PERIOD: i64 = 1_000_000;
 
 /// How many diagnostics are kept.
 const MOST_DIAGNOSTICS: usize = 1000;
+/// How many comparisons of names are made for suggestions.
+const MOST_COMPARISONS: usize = 300_000;
 /// How many other uses of a name that means nothing are shown.
 const OTHER_USES: usize = 3;
 /// The note on the last of them where there were more.
@@ -117,6 +120,7 @@ pub fn check(
         diagnostics: Vec::new(),
         said: HashMap::new(),
         names_said: HashMap::new(),
+        comparisons: Cell::new(MOST_COMPARISONS),
         saving: returns::Saving::default(),
         errors: 0,
         functions_ask_caller: false,
@@ -199,6 +203,8 @@ struct Checker<'a> {
     said: HashMap<(Code, Span, String), usize>,
     /// Where it was said first that a name means nothing.
     names_said: HashMap<(Code, String), Span>,
+    /// How many names may still be compared with ones that mean nothing.
+    comparisons: Cell<usize>,
     /// What the handler at hand keeps from the entry of a call on.
     saving: returns::Saving,
     /// Errors met so far, repeated ones too: a handler during which none came is good.
@@ -245,9 +251,7 @@ impl<'a> Checker<'a> {
         if self.diagnostics.len() >= MOST_DIAGNOSTICS {
             // Only an error keeps the program from being run: the first one is never left out.
             let first_error = diagnostic.is_error() && self.errors == 1;
-            if let Some(last) = self.diagnostics.last_mut().filter(|last| last.notes.last().is_none_or(|n| n != MORE)) {
-                last.notes.push(MORE.to_owned());
-            }
+            self.more();
             if !first_error {
                 return;
             }
@@ -263,6 +267,23 @@ impl<'a> Checker<'a> {
                 builds.push(build.clone());
             }
         }
+    }
+
+    /// Says that there is more to say.
+    fn more(&mut self) {
+        if let Some(last) = self.diagnostics.last_mut().filter(|last| last.notes.last().is_none_or(|n| n != MORE)) {
+            last.notes.push(MORE.to_owned());
+        }
+    }
+
+    /// The names most like one that means nothing. Of the comparisons that takes only so many are made for one program,
+    /// whatever it holds.
+    fn near<'n>(&self, wanted: &str, known: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+        let left = self.comparisons.get();
+        let mut made = 0;
+        let near = nearest_names(wanted, known.into_iter().take(left).inspect(|_| made += 1), 3);
+        self.comparisons.set(left.saturating_sub(made));
+        near
     }
 
     /// Reports what is wrong with a name, unless the same was said of another use of it: then that one points here, too.
@@ -308,6 +329,10 @@ impl<'a> Checker<'a> {
     }
 
     fn probe(&mut self, probe: &ast::Probe, probes: &mut Vec<Probe>) {
+        // What would be found is not shown any more, and the program is refused as it is.
+        if self.diagnostics.len() >= MOST_DIAGNOSTICS && self.errors > 0 {
+            return self.more();
+        }
         for point in &probe.points {
             let text = self.sources.slice(point.span).split_whitespace().collect::<Vec<_>>().join(" ");
             let kind = match &point.kind {

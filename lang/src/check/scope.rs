@@ -1,6 +1,7 @@
 //! Owns where an expression stands: which body, which site, which names it knows, and what may be used there.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use super::{AtSite, Checker};
 use crate::codes::Code;
@@ -31,6 +32,8 @@ pub(super) struct Scope<'a> {
     pub(super) body: Body,
     /// Names of locals with their types.
     pub(super) locals: Vec<(String, Ty)>,
+    /// Where in `locals` each name is.
+    place_of: HashMap<String, usize>,
     /// Names that mean another local inside a loop, the innermost last.
     pub(super) renamed: RefCell<Vec<(String, LocalIndex)>>,
     /// Locals that the program does not write, behind the others.
@@ -43,7 +46,8 @@ impl<'a> Scope<'a> {
     /// A scope with these locals.
     pub(super) fn new(body: Body, site: Option<AtSite<'a>>, locals: Vec<(String, Ty)>) -> Scope<'a> {
         let (renamed, temporaries) = (RefCell::default(), RefCell::default());
-        Scope { site, body, locals, renamed, temporaries, loops: Cell::new(0) }
+        let place_of = locals.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
+        Scope { site, body, locals, place_of, renamed, temporaries, loops: Cell::new(0) }
     }
 
     /// The local a name means here.
@@ -51,10 +55,7 @@ impl<'a> Scope<'a> {
         let renamed = self.renamed.borrow().iter().rev().find(|(known, _)| known == name).map(|(_, index)| *index);
         let index = match renamed {
             Some(index) => index,
-            None => {
-                let position = self.locals.iter().position(|(known, _)| known == name)?;
-                LocalIndex(u32::try_from(position).ok()?)
-            }
+            None => LocalIndex(u32::try_from(*self.place_of.get(name)?).ok()?),
         };
         self.locals.get(index.0 as usize).map(|(_, ty)| (index, *ty))
     }

@@ -181,6 +181,9 @@ fn set(chars: &[char], start: usize) -> Option<(Part, usize)> {
 }
 
 /// Collects the names most like one that was not found.
+/// Names of more bytes are compared with none: the time that takes grows with the square of their length.
+const LONGEST_COMPARED: usize = 512;
+
 pub(super) struct Nearest<'n> {
     wanted: &'n str,
     limit: usize,
@@ -196,7 +199,8 @@ impl<'n> Nearest<'n> {
     /// Considers a name.
     pub(super) fn offer(&mut self, name: &str) {
         self.seen += 1;
-        if self.seen > limits::MAX_SUGGESTED_FROM || name.len() > 512 || self.limit == 0 {
+        let long = name.len().max(self.wanted.len()) > LONGEST_COMPARED;
+        if self.seen > limits::MAX_SUGGESTED_FROM || long || self.limit == 0 {
             return;
         }
         let Some(score) = likeness(self.wanted, name) else { return };
