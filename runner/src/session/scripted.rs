@@ -333,6 +333,10 @@ impl Scripted<'_> {
                 }
             }
         }
+        for (probe, counters) in program.probes.iter().zip(&counters).filter(|(_, counters)| counters.lost > 0) {
+            let done = self.output.line(Line::Lost { probe: &probe.point, count: counters.lost });
+            self.note_write(done);
+        }
         let done = self.output.line(Line::Summary {
             probes: &program.probes,
             counters: &counters,
