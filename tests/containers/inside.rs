@@ -1,6 +1,6 @@
 //! ctp in a container of its own, with the least it needs: what is traced, and what it says where something is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ctp_tests::binary::{Binary, Compiler};
@@ -20,12 +20,14 @@ fn tracing() -> &'static [&'static str] {
     if major < 23 { &["SYS_ADMIN"] } else { &["BPF", "PERFMON"] }
 }
 
-/// An image that holds ctp and nothing else, as examples/kubernetes/Dockerfile makes it.
+/// The image of examples/kubernetes/Dockerfile, which holds ctp and nothing else.
 fn image_of_ctp() -> Image {
-    let (build, tree) = (Scratch::new(), Scratch::new());
+    let build = Scratch::new();
     let built: PathBuf = static_binary(build.path());
-    std::fs::copy(built, tree.path().join("ctp")).unwrap();
-    Image::of_tree(tree.path(), "/ctp")
+    let folder = Scratch::new();
+    std::fs::copy(built, folder.path().join("ctp")).unwrap();
+    let dockerfile = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/kubernetes/Dockerfile");
+    Image::built(Path::new(dockerfile), folder.path())
 }
 
 fn traced() -> (Image, Container, Container) {
