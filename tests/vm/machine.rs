@@ -82,6 +82,18 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Fails unless `ctp run --engine stap` printed what the container's programs printed.
+    pub(crate) fn check_engine(&self) {
+        let read = |file: &str| fs::read_to_string(self.share.join("out/engine").join(file)).unwrap_or_default();
+        assert_eq!(read("failed"), "", "{}", read("stap.err"));
+        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let expected = case::expected("arguments", |process| lines(read(process)));
+        assert!(read("twin").contains("\ndone\n"), "twin was not called");
+        assert_eq!(lines(read("stap")), expected, "{}", read("stap.err"));
+    }
+}
+
 /// A script of this folder.
 fn script(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm").join(name))

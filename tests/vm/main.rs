@@ -31,6 +31,12 @@ macro_rules! cases {
 
 cases!(aggregates, arguments, context, language, maps, places, returns, several, structs);
 
+/// `ctp run --engine stap`: from the program to its output, and no module left.
+#[test]
+fn ctp_runs_stap_itself() {
+    machine().check_engine();
+}
+
 /// Debian 12's kernel has no uprobe_multi: probes are attached by perf events there.
 #[test]
 fn a_kernel_of_before_uprobe_multi() {
