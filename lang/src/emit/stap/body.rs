@@ -167,7 +167,7 @@ impl<'e, 'a> Body<'e, 'a> {
             let text = self.expr(condition);
             let filtered = self.counts(Category::Filtered);
             self.line(match filtered {
-                Some(count) => format!("if (!({text})) {{ {count}; next }}"),
+                Some(count) => format!("if (!({text})) {{ {count}; ctp_done = 1; next }}"),
                 None => format!("if (!({text})) next"),
             });
         }
@@ -257,12 +257,16 @@ impl<'e, 'a> Body<'e, 'a> {
             },
             Stmt::Next => {
                 self.flush();
+                if self.writes_records() {
+                    self.line("ctp_done = 1");
+                }
                 self.line("next");
             }
             Stmt::Exit => {
                 self.flush();
                 if self.writes_records() {
                     self.say_exit();
+                    self.line("ctp_done = 1");
                 }
                 if self.fails {
                     self.line("if (ctp_error != \"\") warn(ctp_error)");

@@ -163,6 +163,7 @@ impl Library {
             "records",
             "probe",
             "what",
+            "done",
         ] {
             names.own(name);
         }

@@ -293,15 +293,16 @@ impl Body<'_, '_> {
         let faults = self.counts(Category::ReadFaults).unwrap_or_default();
         let drop = if self.records { format!("; {}", Frame::new('X').statement()) } else { String::new() };
         if !loops {
-            return self.line(format!("}} catch {{ {faults}{drop} }}"));
+            // SystemTap (5.6) takes `next` for something to catch: what ended so was counted.
+            return self.line(format!("}} catch {{ if (!ctp_done) {{ {faults}{drop} }} }}"));
         }
         let steps = self.counts(Category::StepLimit).unwrap_or_default();
         let why = self.own("why");
         self.line(format!("}} catch ({why}) {{"));
         self.line(format!("    if ({why} == \"{TOO_MANY_ROUNDS}\") {steps}"));
-        self.line(format!("    else {faults}"));
+        self.line(format!("    else if (!ctp_done) {faults}"));
         if self.records {
-            self.line(format!("    {}", Frame::new('X').statement()));
+            self.line(format!("    if (!ctp_done) {}", Frame::new('X').statement()));
         }
         self.line("}");
     }
