@@ -172,6 +172,16 @@ fn every_construct_is_accepted() {
     for line in body.get(..last_fault).expect("text").lines().filter(|line| line.trim_start().starts_with("printf(")) {
         assert!(line.starts_with("            "), "only before `next`: {line}");
     }
+    // `next` is something to catch for SystemTap 5.6: it must not pass for a fault.
+    let (_, tried) = body.split_once("try {").expect("what can be stopped");
+    let ends = tried.lines().filter(|line| line.ends_with(" next") || line.ends_with(" next }"));
+    assert!(ends.count() >= 2 && tried.contains("catch { if (!ctp_done) "), "{body}");
+    let mut before = "";
+    for line in tried.lines() {
+        let marked = line.contains("ctp_done = 1; next") || before.trim() == "ctp_done = 1";
+        assert!(marked || !line.trim_end_matches(" }").ends_with(" next"), "`next` looks like a fault: {body}");
+        before = line;
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Owns the body of one probe: the guard, the statements, and what faults mean.
 
-use super::fault::{can_stop, has_error, loops, prints_in_a_loop};
+use super::fault::{can_stop, has_error, has_next, loops, prints_in_a_loop};
 use super::functions::parameter;
 use super::library::Part;
 use super::names::Names;
@@ -71,6 +71,8 @@ pub(super) struct Body<'e, 'a> {
     pub(super) gathers: bool,
     /// Whether it was said that the run fails.
     fails: bool,
+    /// Whether `next` is said to be one, since it stands where the script catches what stops a run.
+    marks_next: bool,
     /// Whether the run may print something, as records.
     pub(super) records: bool,
     /// How many operators or conditions of loops decide whether what is being written is computed at all: nothing of it
@@ -97,6 +99,7 @@ impl<'e, 'a> Body<'e, 'a> {
             conditions: 0,
             gathers: false,
             fails: false,
+            marks_next: false,
             records: false,
             decided: 0,
             functions_print: false,
@@ -156,8 +159,12 @@ impl<'e, 'a> Body<'e, 'a> {
             Written::Text => {
                 self.gathers = stops && prints_in_a_loop(&handler.body);
                 self.fails = has_error(&handler.body);
+                self.marks_next = stops && (handler.condition.is_some() || has_next(&handler.body));
             }
-            Written::Records => self.begin_records(handler),
+            Written::Records => {
+                self.begin_records(handler);
+                self.marks_next = true;
+            }
         }
         if stops {
             self.line("try {");
@@ -166,9 +173,10 @@ impl<'e, 'a> Body<'e, 'a> {
         if let Some(condition) = &handler.condition {
             let text = self.expr(condition);
             let filtered = self.counts(Category::Filtered);
-            self.line(match filtered {
-                Some(count) => format!("if (!({text})) {{ {count}; ctp_done = 1; next }}"),
-                None => format!("if (!({text})) next"),
+            let count = filtered.map_or_else(String::new, |count| format!("{count}; "));
+            self.line(match self.marks_next {
+                true => format!("if (!({text})) {{ {count}ctp_done = 1; next }}"),
+                false => format!("if (!({text})) next"),
             });
         }
         self.block(&handler.body, false);
@@ -180,7 +188,11 @@ impl<'e, 'a> Body<'e, 'a> {
             match self.emitter.options.written {
                 Written::Text => {
                     let count = self.count(Category::ReadFaults);
-                    self.line(format!("}} catch {{ {count} }}"));
+                    // SystemTap (5.6) takes `next` for something to catch.
+                    self.line(match self.marks_next {
+                        true => format!("}} catch {{ if (!ctp_done) {count} }}"),
+                        false => format!("}} catch {{ {count} }}"),
+                    });
                 }
                 Written::Records => self.stopped(loops(handler, self.emitter.program)),
             }
@@ -193,6 +205,12 @@ impl<'e, 'a> Body<'e, 'a> {
         match self.emitter.options.written {
             Written::Text => false,
             Written::Records => true,
+        }
+    }
+
+    fn mark_next(&mut self) {
+        if self.marks_next {
+            self.line("ctp_done = 1");
         }
     }
 
@@ -257,21 +275,19 @@ impl<'e, 'a> Body<'e, 'a> {
             },
             Stmt::Next => {
                 self.flush();
-                if self.writes_records() {
-                    self.line("ctp_done = 1");
-                }
+                self.mark_next();
                 self.line("next");
             }
             Stmt::Exit => {
                 self.flush();
                 if self.writes_records() {
                     self.say_exit();
-                    self.line("ctp_done = 1");
                 }
                 if self.fails {
                     self.line("if (ctp_error != \"\") warn(ctp_error)");
                 }
                 self.line("exit()");
+                self.mark_next();
                 self.line("next");
             }
             Stmt::While { condition, body, step, .. } => self.while_loop(condition, body, step, fault_behind),

@@ -76,6 +76,13 @@ pub(super) fn has_error(body: &[Stmt]) -> bool {
     any
 }
 
+/// Whether something in a list of statements ends the handler.
+pub(super) fn has_next(body: &[Stmt]) -> bool {
+    let mut any = false;
+    visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Next | Stmt::Exit));
+    any
+}
+
 /// Whether something in a list of statements goes round.
 pub(super) fn has_loop(body: &[Stmt]) -> bool {
     let mut any = false;
