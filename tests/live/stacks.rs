@@ -204,7 +204,7 @@ fn a_process_that_is_gone_when_its_record_is_read_has_its_stack() {
     ctp.signal(Signal::SIGSTOP);
     let shell =
         format!("printf '1\\n' | timeout 3 /usr/bin/docker exec --interactive {} /app/bin; true", container.name());
-    run(Command::new("sh").args(["-c", &shell]));
+    run(Command::new("bash").args(["-c", &shell]));
     docker(&["kill", container.name()]);
     ctp.signal(Signal::SIGCONT);
     let output = ctp.interrupt();

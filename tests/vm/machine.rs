@@ -27,18 +27,18 @@ pub(crate) fn machine() -> &'static Machine {
     static MACHINE: OnceLock<Machine> = OnceLock::new();
     MACHINE.get_or_init(|| {
         let cases = case::all();
-        Machine::run("trixie", true, &cases)
+        Machine::boot("trixie", true, &cases)
     })
 }
 
 /// Debian 12's kernel, run once.
 pub(crate) fn older_machine() -> &'static Machine {
     static MACHINE: OnceLock<Machine> = OnceLock::new();
-    MACHINE.get_or_init(|| Machine::run("bookworm", false, &ON_THE_OLDER_KERNEL))
+    MACHINE.get_or_init(|| Machine::boot("bookworm", false, &ON_THE_OLDER_KERNEL))
 }
 
 impl Machine {
-    fn run(suite: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Machine {
+    fn boot(suite: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Machine {
         // One at a time: they are slow enough.
         static RUNNING: Mutex<()> = Mutex::new(());
         let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
