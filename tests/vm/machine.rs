@@ -27,24 +27,34 @@ pub(crate) fn machine() -> &'static Machine {
     static MACHINE: OnceLock<Machine> = OnceLock::new();
     MACHINE.get_or_init(|| {
         let cases = case::all();
-        Machine::boot("trixie", true, &cases)
+        Machine::boot("trixie", "v2", true, &cases)
     })
 }
 
 /// Debian 12's kernel, run once.
 pub(crate) fn older_machine() -> &'static Machine {
     static MACHINE: OnceLock<Machine> = OnceLock::new();
-    MACHINE.get_or_init(|| Machine::boot("bookworm", false, &ON_THE_OLDER_KERNEL))
+    MACHINE.get_or_init(|| Machine::boot("bookworm", "v2", false, &ON_THE_OLDER_KERNEL))
 }
 
 impl Machine {
-    fn boot(suite: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Machine {
+    /// Debian 12's kernel with other cgroups (the words are those of `guest/init`), run for one case.
+    pub(crate) fn with_cgroups(cgroups: &str) -> Machine {
+        let machine = Machine::boot("bookworm", cgroups, false, &["arguments"]);
+        // What the machine's first process was in: lines of version 1 begin with the number of a hierarchy.
+        let lines = fs::read_to_string(machine.share.join("cgroups")).unwrap();
+        let (second, first): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("0::"));
+        assert!(!first.is_empty() && second.is_empty() == (cgroups == "v1"), "{lines}");
+        machine
+    }
+
+    fn boot(suite: &str, cgroups: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Machine {
         // One at a time: they are slow enough.
         static RUNNING: Mutex<()> = Mutex::new(());
         let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let machine = run(script("machine").arg(suite)).stdout.trim().to_owned();
         let (share, scratch) = match std::env::var_os("CTP_VM_KEEP") {
-            Some(folder) => (Path::new(&folder).join(suite), None),
+            Some(folder) => (Path::new(&folder).join(format!("{suite}-{cgroups}")), None),
             None => {
                 let scratch = Scratch::new();
                 (scratch.path().to_owned(), Some(scratch))
@@ -52,10 +62,10 @@ impl Machine {
         };
         fill(&share, cases);
         // The emulated processor was once seen to fail by itself.
-        if let Err(console) = boot(&machine, &share) {
+        if let Err(console) = boot(&machine, &share, cgroups) {
             eprintln!("the machine is started again; it said:\n{console}");
             drop(fs::remove_dir_all(share.join("out")));
-            boot(&machine, &share).unwrap_or_else(|console| panic!("the machine failed twice:\n{console}"));
+            boot(&machine, &share, cgroups).unwrap_or_else(|console| panic!("the machine failed twice:\n{console}"));
         }
         Machine { share, has_stap, _scratch: scratch }
     }
@@ -94,14 +104,38 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Fails unless the embedded engine refused the container, and printed what its early process printed where that was
+    /// selected by `pid(…)`.
+    pub(crate) fn check_refusal(&self, name: &str, container: &str) {
+        let read = |file: &str| fs::read_to_string(self.share.join("out").join(name).join(file)).unwrap_or_default();
+        assert_eq!(read("failed"), "", "{}", read("pid.err"));
+        let said = read("bpf.err");
+        assert_eq!((read("bpf.status").trim(), read("bpf").as_str()), ("2", ""), "{said}");
+        for part in [&format!("error[E0407]: {container} has no cgroup of its own"), "cgroup2", "pid("] {
+            assert!(said.contains(part), "no {part} in\n{said}");
+        }
+        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let early = |process: &str| if process == "early" { lines(read(process)) } else { Vec::new() };
+        assert!(read("twin").contains("\ndone\n"), "twin was not called");
+        assert_eq!(lines(read("pid")), case::expected(name, early), "{}", read("pid.err"));
+    }
+}
+
 /// A script of this folder.
 fn script(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm").join(name))
 }
 
 /// Boots the machine; what it said on its console where it did not come to its end in peace.
-fn boot(machine: &str, share: &Path) -> Result<(), String> {
-    let output = script("boot").arg(machine).arg(share).stdin(Stdio::null()).output().unwrap();
+fn boot(machine: &str, share: &Path, cgroups: &str) -> Result<(), String> {
+    let output = script("boot")
+        .arg(machine)
+        .arg(share)
+        .arg(format!("ctp.cgroups={cgroups}"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let console = [output.stdout, output.stderr].concat();
     let mut said = String::from_utf8_lossy(&console).into_owned();
     said += &fs::read_to_string(share.join("dmesg")).unwrap_or_default();

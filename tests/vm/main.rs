@@ -1,7 +1,8 @@
 //! SystemTap's kernel modules, for real: in a virtual machine (`machine`, `boot`, `guest/`), the script that `ctp build`
 //! emits is compiled and run by the commands in its head, beside `ctp run` on the same calls. A container of two of one
 //! image is traced, with a container of another build and a process of the host beside it: what both engines print is
-//! what that container's programs printed, and the same from both. On Debian 12's older kernel it is `ctp run` alone.
+//! what that container's programs printed, and the same from both. On Debian 12's older kernel it is `ctp run` alone, also
+//! where cgroups are of version 1, with cgroup2 beside them or without.
 //!
 //! `CTP_VM_KEEP=FOLDER` keeps what the machine left there. By hand: see the head of `tests/vm/boot`.
 
@@ -10,7 +11,7 @@
 mod case;
 mod machine;
 
-use machine::{machine, older_machine};
+use machine::{Machine, machine, older_machine};
 
 /// A test for each file of `cases`.
 macro_rules! cases {
@@ -43,4 +44,16 @@ fn a_kernel_of_before_uprobe_multi() {
     for name in machine::ON_THE_OLDER_KERNEL {
         older_machine().check(name);
     }
+}
+
+/// Where the controllers are hierarchies of version 1, the containers are told by the cgroup2 beside them.
+#[test]
+fn a_host_with_both_versions_of_cgroups() {
+    Machine::with_cgroups("hybrid").check("arguments");
+}
+
+/// Without cgroup2 containers are listed, and refused with a way out that works.
+#[test]
+fn a_host_with_version_1_of_cgroups_alone() {
+    Machine::with_cgroups("v1").check_refusal("arguments", &format!("container `{}`", "1".repeat(12)));
 }

@@ -47,7 +47,7 @@ fn cgroups() -> Finding {
         None if container::own_depth() > 0 => Finding::new(id, title, State::Limited, "no cgroup2 is mounted in this container: `host` and `cgroup(…)` mean nothing, containers are told by the kernel")
             .remedy("mount the host's /sys/fs/cgroup"),
         None => Finding::new(id, title, State::Missing, "no cgroup2 is mounted: containers cannot be told apart")
-            .remedy("mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"),
+            .remedy("mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified, and start the containers anew; pid(…) works without"),
     }
 }
 

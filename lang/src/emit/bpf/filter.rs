@@ -78,9 +78,9 @@ pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) 
 
 fn without_cgroup(container: &Container, span: crate::source::Span) -> Diagnostic {
     Diagnostic::new(Code::E0407, span, format!("{} has no cgroup of its own", container.described()))
-        .note("the kernel tells containers apart by their cgroup; its processes are in the host's")
+        .note("ctp tells containers apart by cgroup2, the hierarchy of version 2; there its processes are in the host's")
         .help(format!("select its first process and what descends from it: pid({})", container.init_pid))
-        .help("or start it with a cgroup of its own (rootless podman: on a cgroup2 host, with systemd)")
+        .help("or start it with a cgroup of its own, on a host with cgroup2 (rootless podman: with systemd); see `ctp doctor`")
 }
 
 /// Ends the program where the task counts for none of the targets of the link; else leaves the site and the

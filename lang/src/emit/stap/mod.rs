@@ -342,10 +342,14 @@ impl<'a> Emitter<'a> {
 
     /// Says that SystemTap cannot do something, once per place.
     fn refuse(&mut self, span: Span, what: impl Into<String>, why: impl Into<String>) {
+        self.refuse_with(span, what, why, "the embedded engine can: `ctp run --engine bpf`");
+    }
+
+    fn refuse_with(&mut self, span: Span, what: impl Into<String>, why: impl Into<String>, help: impl Into<String>) {
         let diagnostic = Diagnostic::new(Code::E0302, span, format!("SystemTap cannot express {}", what.into()))
             .label("here")
             .note(why)
-            .help("the embedded engine can: `ctp run --engine bpf`");
+            .help(help);
         if !self.diagnostics.contains(&diagnostic) {
             self.diagnostics.push(diagnostic);
         }
@@ -360,7 +364,11 @@ impl<'a> Emitter<'a> {
             match container.kind {
                 TargetKind::Container | TargetKind::Cgroup if container.cgroup.is_some() => {}
                 TargetKind::Container | TargetKind::Cgroup => {
-                    self.refuse(probe.span, what, "it has no cgroup of its own, by which the script knows its tasks");
+                    let why = "it has no cgroup of its own, by which the script knows its tasks";
+                    let pid = container.init_pid;
+                    let help =
+                        format!("the embedded engine can by its first process: `ctp run --engine bpf`, pid({pid})");
+                    self.refuse_with(probe.span, what, why, help);
                 }
                 TargetKind::Process | TargetKind::Host => {
                     self.refuse(probe.span, what, "the script knows tasks by the cgroup they are in");
