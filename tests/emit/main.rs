@@ -9,4 +9,5 @@ mod examples;
 mod hostile;
 mod points;
 mod reference;
+mod suite;
 mod values;

@@ -23,6 +23,10 @@ impl World for Samples {
         Vec::new()
     }
 
+    fn mapped(&self, _: &Container) -> Vec<String> {
+        self.0.iter().map(|(path, _)| (*path).to_owned()).collect()
+    }
+
     fn open(&self, _: &Container, place: &Place) -> Result<Opened, OpenError> {
         let found = self.0.iter().enumerate().find(|(index, (path, _))| match place {
             Place::Path(wanted) => wanted == path,

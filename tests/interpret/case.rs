@@ -57,7 +57,8 @@ pub(crate) fn run(folder: &Path, path: &Path) -> String {
     let settings = settings(&text);
     let binary = settings.source.as_ref().map(|source| {
         let source = folder.join(source);
-        Binary::compile(source.to_str().expect("a name in UTF-8"), Compiler::Gcc, &["-g", "-O2", "-fno-lto"])
+        let compiler = if source.extension().is_some_and(|end| end == "cpp") { Compiler::Gxx } else { Compiler::Gcc };
+        Binary::compile(source.to_str().expect("a name in UTF-8"), compiler, &["-g", "-O2", "-fno-lto"])
     });
     let path = binary.as_ref().map(Binary::path);
     let files: Vec<(&str, &Path)> = path.iter().map(|path| ("/app/bin", path.as_path())).collect();

@@ -37,11 +37,13 @@ pub(crate) fn record(program: &Path, addresses: &[u64], each: &mut dyn FnMut(&Hi
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     assert!(matches!(waitpid(pid, None).unwrap(), WaitStatus::Stopped(_, Signal::SIGTRAP)), "it stops at exec");
     let original: HashMap<u64, i64> =
-        addresses.iter().map(|address| (*address, ptrace::read(pid, pointer(*address)).unwrap())).collect();
-    let arm = |address: u64| {
-        let word = original[&address];
-        ptrace::write(pid, pointer(address), (word & !0xff) | 0xcc).unwrap();
+        addresses.iter().map(|address| (*address, ptrace::read(pid, pointer(*address)).unwrap() & 0xff)).collect();
+    // A word is what is written, one byte what is meant: the others may be breakpoints themselves.
+    let put = |address: u64, byte: i64| {
+        let word = ptrace::read(pid, pointer(address)).unwrap();
+        ptrace::write(pid, pointer(address), (word & !0xff) | byte).unwrap();
     };
+    let arm = |address: u64| put(address, 0xcc);
     addresses.iter().for_each(|address| arm(*address));
     let mut signal = None;
     loop {
@@ -72,7 +74,7 @@ pub(crate) fn record(program: &Path, addresses: &[u64], each: &mut dyn FnMut(&Hi
         }
         // Over the breakpoint: the instruction itself, then the breakpoint again.
         ptrace::setregs(pid, registers).unwrap();
-        ptrace::write(pid, pointer(address), original[&address]).unwrap();
+        put(address, original[&address]);
         ptrace::step(pid, None).unwrap();
         match waitpid(pid, None).unwrap() {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => arm(address),

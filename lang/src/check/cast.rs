@@ -4,7 +4,7 @@
 use super::nature::{self, Nature};
 use super::object::{Held, Object};
 use super::shape::Shape;
-use super::{AtSite, Checker, Scope, Typed};
+use super::{AtSite, Checker, Moment, Scope, Typed};
 use crate::codes::Code;
 use crate::debuginfo::facts::{DebugError, Global, Location, SiteKind, TypeId, Unavailable};
 use crate::diagnostic::Diagnostic;
@@ -249,10 +249,23 @@ impl Checker<'_> {
     fn defined(&mut self, operand: &ast::Expr, span: Span, scope: &Scope<'_>) -> Typed {
         let errors = self.errors;
         self.muted += 1;
-        let found = self.expr(operand, scope).is_some_and(|typed| typed.missing.is_none());
+        let found = self.is_there(operand, scope);
         self.muted -= 1;
         self.errors = errors;
         Typed::new(Ty::Int, ExprKind::Int(i64::from(found)), span)
+    }
+
+    fn is_there(&mut self, operand: &ast::Expr, scope: &Scope<'_>) -> bool {
+        match &operand.kind {
+            // These can only be printed: they are no values to the rest of the language.
+            ast::ExprKind::Dump { value, .. } => self.is_there(value, scope),
+            ast::ExprKind::TargetAll(word) => scope.site.is_some_and(|at| match word.as_str() {
+                "parms" | "locals" | "vars" => at.site.kind != SiteKind::Symbol,
+                "return" => at.moment == Moment::Return,
+                _ => false,
+            }),
+            _ => self.expr(operand, scope).is_some_and(|typed| typed.missing.is_none()),
+        }
     }
 
     /// What a condition that asks for `@defined` is, where that decides it: then the branch that is left out may name
