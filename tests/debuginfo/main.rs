@@ -8,6 +8,7 @@ mod damaged;
 mod evaluate;
 mod files;
 mod formats;
+mod languages;
 mod lists;
 mod names;
 mod oracle;

@@ -18,7 +18,7 @@ use crate::evaluate::{self, Machine};
 const PYTHON: &str = "/usr/bin/python3.11d";
 
 /// A Rust program with generics, enumerations, closures and what it uses of the standard library.
-fn rust_program(flags: &[&str]) -> PathBuf {
+pub(crate) fn rust_program(flags: &[&str]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debuginfo-whole");
     std::fs::create_dir_all(&folder).unwrap();
     let label: String = flags.iter().flat_map(|flag| flag.chars()).filter(char::is_ascii_alphanumeric).collect();
@@ -45,13 +45,22 @@ struct Dumped {
 
 /// A function as llvm-dwarfdump prints it.
 #[derive(Default)]
-struct Subprogram {
+pub(crate) struct Subprogram {
     entries: Vec<u64>,
     frame_base: String,
     parameters: Vec<Dumped>,
+    /// Names of the parameters that are results (`DW_AT_variable_parameter`, Go).
+    pub(crate) results: Vec<String>,
 }
 
-fn hex(text: &str) -> Option<u64> {
+impl Subprogram {
+    /// The parameters' names, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.parameters.iter().map(|parameter| parameter.name.clone()).filter(|name| !name.is_empty()).collect()
+    }
+}
+
+pub(crate) fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()
 }
 
@@ -61,7 +70,7 @@ fn quoted(line: &str) -> Option<&str> {
 }
 
 /// Reads the functions with code out of llvm-dwarfdump's text, by address.
-fn dump(path: &Path) -> HashMap<u64, Subprogram> {
+pub(crate) fn dump(path: &Path) -> HashMap<u64, Subprogram> {
     let output = Command::new("llvm-dwarfdump").arg("--debug-info").arg(path).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut found: Vec<Subprogram> = Vec::new();
@@ -108,6 +117,10 @@ fn dump(path: &Path) -> HashMap<u64, Subprogram> {
                     }
                 }
                 "const_value" => parameter.constant = true,
+                "variable_parameter" if trimmed.contains("(true)") || trimmed.contains("(0x01)") => {
+                    let name = parameter.name.clone();
+                    subprogram.results.push(name);
+                }
                 "location" => {
                     if let Some(range) = trimmed.strip_prefix('[') {
                         let (range, expression) = range.split_once("): ").unwrap_or((range, ""));
@@ -271,7 +284,7 @@ fn ours(module: &Module, function: &Function) -> Vec<String> {
 }
 
 /// Behind typedefs and qualifiers.
-fn plain(module: &Module, mut ty: Option<TypeId>) -> Option<Type> {
+pub(crate) fn plain(module: &Module, mut ty: Option<TypeId>) -> Option<Type> {
     loop {
         match module.ty(ty?).unwrap() {
             Type::Typedef { target, .. } | Type::Qualified { target, .. } => ty = target,
@@ -280,7 +293,7 @@ fn plain(module: &Module, mut ty: Option<TypeId>) -> Option<Type> {
     }
 }
 
-fn size(module: &Module, ty: Option<TypeId>) -> u64 {
+pub(crate) fn size(module: &Module, ty: Option<TypeId>) -> u64 {
     match plain(module, ty) {
         Some(Type::Base { size, .. } | Type::Pointer { size, .. } | Type::Enum { size, .. }) => size,
         Some(Type::Aggregate { size, .. }) => size.unwrap_or(0),
@@ -293,7 +306,7 @@ fn size(module: &Module, ty: Option<TypeId>) -> u64 {
 }
 
 /// gdb writes `long` for `long int`, and so on.
-fn spelled(name: &str) -> String {
+pub(crate) fn spelled(name: &str) -> String {
     let mut words: Vec<&str> = name.split_whitespace().collect();
     if words.contains(&"long") || words.contains(&"short") {
         words.retain(|word| *word != "int");
@@ -302,7 +315,7 @@ fn spelled(name: &str) -> String {
     words.join("-")
 }
 
-fn word(kind: AggregateKind) -> &'static str {
+pub(crate) fn word(kind: AggregateKind) -> &'static str {
     match kind {
         AggregateKind::Struct => "struct",
         AggregateKind::Class => "class",
