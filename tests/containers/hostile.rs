@@ -107,7 +107,8 @@ fn a_container_that_forks_without_end_keeps_nobody_from_tracing() {
     // Built before the storm, not within it.
     binary();
     let storm = Binary::compile("storm.c", Compiler::Gcc, &[]);
-    let storm = Container::detached_with(&Image::new(&storm, "/app/storm"), &name(), &["--pids-limit", "200"], &[]);
+    let image = Image::new(&storm, "/app/storm");
+    let storm = Container::detached_with(&image, &name(), &["--pids-limit", "200"], &[]);
     let begun = Instant::now();
     let listed = ctp(&["ps"]);
     let running = Running::attached(&script(&format!("container(\"{}\"):exe", web.name())));

@@ -127,7 +127,8 @@ fn an_address_is_hit_and_one_between_instructions_is_refused() {
     let (_, traced) = traced(&binary, &[&probe], 4);
     assert_eq!(traced, ["sum 0", "sum 1", "sum 2", "sum 3"]);
 
-    let container = Container::driven(&Image::new(&binary, "/app/bin"));
+    let image = Image::new(&binary, "/app/bin");
+    let container = Container::driven(&image);
     // The first instructions of `sum` and `main` are longer than a byte, or followed by one that is.
     let within =
         (1..16).map(|step| format!("container(\"{}\"):/app/bin.addr({:#x})", container.name(), address + step));
@@ -168,7 +169,8 @@ fn functions_without_debug_info_have_arguments_by_the_calling_convention() {
 #[test]
 fn functions_are_listed_with_signature_line_and_address() {
     let binary = Binary::compile("marks.c", Compiler::Gcc, &["-g", "-O2"]);
-    let container = Container::driven(&Image::new(&binary, "/app/bin"));
+    let image = Image::new(&binary, "/app/bin");
+    let container = Container::driven(&image);
     let point = format!("container(\"{}\"):/app/bin.fn(\"w?rk\")", container.name());
     let listed = ctp(&["ls", "--types", &point]).stdout;
     assert!(listed.contains("void work(int i, struct thing * it)"), "{listed}");
@@ -183,7 +185,8 @@ fn functions_are_listed_with_signature_line_and_address() {
 #[test]
 fn of_the_functions_that_a_glob_matches_those_that_cannot_be_probed_are_left_out_by_name() {
     let binary = Binary::compile("wide.c", Compiler::Gcc, &["-g", "-O2"]);
-    let mut container = Container::driven(&Image::new(&binary, "/app/bin"));
+    let image = Image::new(&binary, "/app/bin");
+    let mut container = Container::driven(&image);
     let target = container.name().to_owned();
     let point = |name: &str| format!("probe container(\"{target}\"):/app/bin.fn(\"{name}\")");
     let one = ctp(&["run", "--for", "5s", "-e", &format!("{} {{ println(1) }}", point("f_wide"))]);

@@ -149,7 +149,8 @@ fn stacks_of_cpp_are_gdbs() {
 fn the_caller_of_what_was_inlined_is_what_it_was_inlined_into() {
     for (compiler, level) in [(Compiler::Gcc, "-O0"), (Compiler::Gcc, "-O2"), (Compiler::Clang, "-O2")] {
         let binary = Binary::compile("stacks.c", compiler, &[level, "-g", "-pthread"]);
-        let mut container = Container::driven(&Image::new(&binary, "/app/bin"));
+        let image = Image::new(&binary, "/app/bin");
+        let mut container = Container::driven(&image);
         let point = format!(r#"container("{}"):/app/bin.fn("inlined")"#, container.name());
         let ctp = Running::attached(&format!("probe {point} {{ println(caller()) }}"));
         container.call(7);
@@ -255,7 +256,8 @@ fn calls_of_two_containers_from_one_place_are_one_key() {
 #[test]
 fn a_stack_that_a_handler_computes_with_is_refused_before_anything_is_attached() {
     let binary = Binary::compile("stacks.c", Compiler::Gcc, &["-O2", "-g", "-pthread"]);
-    let container = Container::driven(&Image::new(&binary, "/app/bin"));
+    let image = Image::new(&binary, "/app/bin");
+    let container = Container::driven(&image);
     let point = format!(r#"container("{}"):/app/bin.fn("leaf")"#, container.name());
     for body in [
         "last = caller()",
