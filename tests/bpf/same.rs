@@ -1,6 +1,8 @@
 //! The same program on the same hits gives the same in the kernel and in the interpreter: a table of cases, each a
 //! handler on one function of one program, and the interpreter on what that program says it called it with.
 
+mod constructs;
+
 use std::collections::HashMap;
 
 use ctp::engine::{Counters, Engine};
@@ -256,7 +258,102 @@ fn cases() -> Vec<(&'static str, Vec<Stmt>)> {
     let delete = |global: u32, keys: Vec<Expr>| Stmt::Delete { global: GlobalIndex(global), keys, span: span() };
     let get = |global: u32, keys: Vec<Expr>| num(ExprKind::MapGet(GlobalIndex(global), keys));
     let has = |global: u32, keys: Vec<Expr>| num(ExprKind::MapHas(GlobalIndex(global), keys));
-    vec![
+    let quantiles = |global: u32, keys: &dyn Fn() -> Vec<Expr>| {
+        tell([50, 90, 99, 1].map(|hundredths| stat(global, keys(), StatOp::Quantile(hundredths))).to_vec())
+    };
+    let unary = |op, value| num(ExprKind::Unary(op, Box::new(value)));
+    let extend = |bits, signed| num(ExprKind::Extend { value: Box::new(m()), bits, signed });
+    let binary = [
+        BinaryOp::Add,
+        BinaryOp::Sub,
+        BinaryOp::Mul,
+        BinaryOp::Div,
+        BinaryOp::Mod,
+        BinaryOp::ModUnsigned,
+        BinaryOp::And,
+        BinaryOp::Or,
+        BinaryOp::Xor,
+        BinaryOp::Shl,
+        BinaryOp::Shr,
+        BinaryOp::ShrLogical,
+    ];
+    let divides = |op: &BinaryOp| matches!(op, BinaryOp::Div | BinaryOp::Mod | BinaryOp::ModUnsigned);
+    let comparisons = [CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge];
+    let mut cases = vec![
+        (
+            "operators of two numbers",
+            vec![
+                say(binary.into_iter().filter(|op| !divides(op)).map(|op| operate(op, n(), m())).collect()),
+                say(binary.into_iter().filter(divides).map(|op| operate(op, n(), m())).collect()),
+            ],
+        ),
+        (
+            "operators of one number, widths, conditions",
+            vec![
+                say([UnaryOp::Neg, UnaryOp::BitNot, UnaryOp::Not].map(|op| unary(op, n())).to_vec()),
+                say([(8, true), (8, false), (16, true), (32, false), (32, true)].map(|(b, s)| extend(b, s)).to_vec()),
+                say([true, false]
+                    .map(|and| num(ExprKind::Logic { and, left: Box::new(n()), right: Box::new(m()) }))
+                    .to_vec()),
+                tell([1, 2, 4, 8].map(|size| load(at(8), size, size % 4 != 0)).to_vec()),
+                tell(vec![num(ExprKind::Target(Target {
+                    variable: "n".to_owned(),
+                    steps: Vec::new(),
+                    value: Box::new(load(at(4), 2, true)),
+                }))]),
+                Stmt::If {
+                    condition: less(n(), m()),
+                    then: vec![say(vec![text("less")])],
+                    otherwise: vec![say(vec![text("not less")])],
+                },
+            ],
+        ),
+        (
+            "comparisons of numbers and of texts",
+            vec![
+                say(comparisons.map(|op| compare(op, n(), m())).to_vec()),
+                say(comparisons.map(|op| compare(op, s(), text("hello"))).to_vec()),
+                Stmt::Effect(update(11, vec![], UpdateOp::Set, n(), false)),
+                say(vec![update(11, vec![], UpdateOp::Add, m(), true), num(ExprKind::Global(GlobalIndex(11)))]),
+            ],
+        ),
+        (
+            "quantiles",
+            vec![
+                quantiles(10, &Vec::new),
+                aggregate(10, vec![], n()),
+                quantiles(10, &Vec::new),
+                aggregate(12, vec![modulo(n(), 2), s()], m()),
+                quantiles(12, &|| vec![modulo(n(), 2), s()]),
+                quantiles(12, &|| vec![int(77), s()]),
+                repeat(
+                    less(local(0), int(40)),
+                    vec![
+                        aggregate(10, vec![], operate(BinaryOp::Mul, operate(BinaryOp::Mul, local(0), local(0)), m())),
+                        aggregate(10, vec![], operate(BinaryOp::Sub, local(0), int(20))),
+                        when(compare(CompareOp::Eq, modulo(local(0), 8), int(3)), vec![quantiles(10, &Vec::new)]),
+                    ],
+                    vec![grow(0, int(1))],
+                ),
+                quantiles(10, &Vec::new),
+            ],
+        ),
+        (
+            "an aggregate deleted",
+            vec![
+                say(vec![stat(13, vec![], StatOp::Count), stat(14, vec![], StatOp::Sum)]),
+                aggregate(13, vec![], n()),
+                aggregate(14, vec![], m()),
+                tell(
+                    [StatOp::Count, StatOp::Sum, StatOp::Min, StatOp::Max, StatOp::Avg]
+                        .map(|op| stat(13, vec![], op))
+                        .to_vec(),
+                ),
+                quantiles(14, &Vec::new),
+                when(compare(CompareOp::Gt, m(), int(9)), vec![delete(13, vec![]), delete(14, vec![])]),
+                tell(vec![stat(13, vec![], StatOp::Count), stat(14, vec![], StatOp::Max)]),
+            ],
+        ),
         (
             "a sum over a loop",
             vec![
@@ -576,7 +673,60 @@ fn cases() -> Vec<(&'static str, Vec<Stmt>)> {
                 vec![grow(0, int(1))],
             )],
         ),
-    ]
+    ];
+    cases.extend(kept_conversions());
+    cases
+}
+
+/// Texts that are kept, with every conversion that the kernel has under every flag.
+fn kept_conversions() -> Vec<(&'static str, Vec<Stmt>)> {
+    let spec = Spec::default();
+    let wide = Spec { width: Some(12), ..spec };
+    let specs = [
+        spec,
+        wide,
+        Spec { left: true, ..wide },
+        Spec { zero: true, ..wide },
+        Spec { zero: true, left: true, ..wide },
+        Spec { plus: true, zero: true, width: Some(25), ..spec },
+        Spec { space: true, ..spec },
+        Spec { alternate: true, ..spec },
+        Spec { alternate: true, zero: true, ..wide },
+        Spec { alternate: true, precision: Some(7), left: true, ..wide },
+        Spec { precision: Some(0), ..spec },
+        Spec { precision: Some(5), plus: true, ..wide },
+        Spec { precision: Some(3), zero: true, ..wide },
+        Spec { width: Some(1), ..spec },
+    ];
+    let numbers = [
+        ("%d, kept", Show::Signed),
+        ("%u, kept", Show::Unsigned),
+        ("%x, kept", Show::Hex { upper: false }),
+        ("%X, kept", Show::Hex { upper: true }),
+        ("%p, kept", Show::Pointer),
+        ("%c, kept", Show::Char),
+        ("bool, kept", Show::Bool),
+        ("enum, kept", Show::Enum(EnumIndex(0))),
+    ];
+    let keep = |value: &dyn Fn() -> Expr, show: Show, spec: Spec| {
+        let brace = |text: &str| Piece::Text(text.as_bytes().to_vec());
+        set(4, str(ExprKind::Format(vec![brace("["), shown(value(), show, spec), brace("]")])))
+    };
+    let case = |values: &[&dyn Fn() -> Expr], show: Show| {
+        let known = |spec: &Spec| show != Show::Pointer || spec.precision.is_none();
+        let all = specs.into_iter().filter(known);
+        all.flat_map(|spec| values.iter().flat_map(move |value| [keep(*value, show, spec), say(vec![words(4)])]))
+            .collect()
+    };
+    let far = || load(operate(BinaryOp::Add, argument(3), int(8)), 8, true);
+    let mut cases: Vec<_> = numbers.into_iter().map(|(name, show)| (name, case(&[&n, &m, &far], show))).collect();
+    cases.push(("%s, kept", case(&[&s, &|| text("ab"), &|| text("")], Show::Text)));
+    let octal = shown(n(), Show::Octal, Spec { alternate: true, ..spec });
+    cases.push((
+        "conversions that are only shown",
+        vec![Stmt::Print(Print { kind: PrintKind::Text, pieces: vec![octal], span: span() })],
+    ));
+    cases
 }
 
 fn case<'a>(binary: &'a Binary, web: &OwnCgroup) -> Case<'a> {
@@ -592,7 +742,17 @@ fn case<'a>(binary: &'a Binary, web: &OwnCgroup) -> Case<'a> {
         .stats("all", &[], StatsShape { log: true, linear: vec![linear(0, 100, 10), linear(-5, 5, 1)] })
         .stats("by_text", &[Str], StatsShape::default())
         .stats("by_two", &[Int, Str], StatsShape { log: true, linear: vec![linear(-100, 100, 50)] })
-        .stats("plain", &[], StatsShape::default());
+        .stats("plain", &[], StatsShape::default())
+        .stats("ranks", &[], StatsShape { log: true, linear: vec![] })
+        .number("set")
+        .stats("ranks_by_two", &[Int, Str], StatsShape { log: true, linear: vec![] })
+        .stats("deleted_small", &[], StatsShape::default())
+        .stats("deleted_log", &[], StatsShape { log: true, linear: vec![linear(0, 100, 10)] });
+    let names = [(0, "NOTHING"), (7, "SEVEN"), (-1, "LESS"), (7, "ALSO_SEVEN"), (1_000_000_007, "A_PRIME")];
+    case.program.enums = vec![EnumNames {
+        name: None,
+        names: names.into_iter().map(|(value, name)| (value, name.to_owned())).collect(),
+    }];
     case.program.functions = functions();
     case.program.layouts = vec![Layout::Words("whole".to_owned())];
     for (_, body) in cases() {
@@ -627,6 +787,13 @@ fn calls(printed: &str) -> Vec<Call> {
             (registers, memory)
         })
         .collect()
+}
+
+#[test]
+fn every_construct_is_in_the_table() {
+    let (cases, functions) = (cases(), functions());
+    let bodies = cases.iter().map(|(_, body)| body).chain(functions.iter().map(|function| &function.body));
+    assert_eq!(constructs::missing(bodies.map(Vec::as_slice)), Vec::<&str>::new());
 }
 
 #[test]

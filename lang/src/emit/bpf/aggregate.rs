@@ -7,8 +7,7 @@ use super::globals::{EXISTS, NO_EXIST};
 use super::handler::{Gen, Refused};
 use super::insn::*;
 use super::map::{GlobalLayout, MapId, SCALARS, StatsLayout};
-use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
+use super::quantile::Parts;
 use crate::ir::{Expr, GlobalIndex, Linear, StatOp};
 use crate::source::Span;
 use crate::stats::LOG_BUCKETS;
@@ -26,7 +25,7 @@ impl Gen<'_> {
         value: &Expr,
         span: Span,
     ) -> Result<(), Refused> {
-        let GlobalLayout::Stats { map, keys: parts, stats, .. } = self.layout(global, span)? else {
+        let GlobalLayout::Stats { map, keys: parts, stats, sparse, .. } = self.layout(global, span)? else {
             return Err(self.contradiction(span, "an aggregate that is none"));
         };
         let mark = self.frame;
@@ -43,7 +42,7 @@ impl Gen<'_> {
         let (found, full, end) = (self.asm.label(), self.asm.label(), self.asm.label());
         self.look_up(map, key);
         self.asm.jump_if_imm(Jump::Ne, R0, 0, found);
-        if !parts.is_empty() {
+        if sparse {
             // Inserted empty, by whoever is first.
             self.insert_empty(map, key, &stats);
             let inserted = self.asm.label();
@@ -181,16 +180,6 @@ impl Gen<'_> {
         let GlobalLayout::Stats { map, keys: parts, per_cpu, .. } = self.layout(global, span)? else {
             return Err(self.contradiction(span, "an aggregate that is none"));
         };
-        if let StatOp::Quantile(_) = op {
-            return Err(Box::new(
-                Diagnostic::new(
-                    Code::E0302,
-                    span,
-                    "the embedded engine gives quantiles in `begin`, `end` and `every` only",
-                )
-                .help("ask for `@avg` or `@max` here, or for the quantile in `probe every(…)`"),
-            ));
-        }
         let mark = self.frame;
         let key = if parts.is_empty() {
             let key = self.temporary()?;
@@ -204,6 +193,10 @@ impl Gen<'_> {
         for sum in sums {
             self.asm.store_imm(Width::D, sum.base, sum.off, 0);
         }
+        let buckets = match op {
+            StatOp::Quantile(_) => Some(self.buckets()?),
+            StatOp::Count | StatOp::Sum | StatOp::Min | StatOp::Max | StatOp::Avg => None,
+        };
         let done = self.asm.label();
         if per_cpu {
             let cpu = self.temporary()?;
@@ -216,7 +209,7 @@ impl Gen<'_> {
             self.asm.call(Helper::MapLookupPercpuElem);
             // No such key, or no such cpu.
             self.asm.jump_if_imm(Jump::Eq, R0, 0, done);
-            self.sum_up(sums);
+            self.sum_up(sums, buckets);
             self.load(R1, cpu);
             self.asm.alu_imm(Alu::Add, R1, 1);
             self.store(cpu, R1);
@@ -224,7 +217,7 @@ impl Gen<'_> {
         } else {
             self.look_up(map, key);
             self.asm.jump_if_imm(Jump::Eq, R0, 0, done);
-            self.sum_up(sums);
+            self.sum_up(sums, buckets);
         }
         self.asm.place(done);
         let [count, sum, max, min] = sums;
@@ -237,14 +230,14 @@ impl Gen<'_> {
                 self.load(R0, sum);
                 self.asm.signed(Alu::Div, R0, R1);
             }
-            StatOp::Min | StatOp::Max | StatOp::Quantile(_) => {
+            StatOp::Min | StatOp::Max => {
                 self.asm.jump_if_imm(Jump::Eq, R1, 0, self.fault);
-                self.load(R0, if op == StatOp::Min { min } else { max });
-                if op == StatOp::Min {
-                    self.asm.alu_imm(Alu::Xor, R0, -1);
-                }
-                self.asm.imm(R1, i64::MIN);
-                self.asm.alu(Alu::Xor, R0, R1);
+                let least = op == StatOp::Min;
+                self.extreme(R0, if least { min } else { max }, least);
+            }
+            StatOp::Quantile(hundredths) => {
+                let buckets = buckets.ok_or_else(|| self.contradiction(span, "a quantile without buckets"))?;
+                self.quantile(hundredths, &Parts { count, max, min, buckets })?;
             }
         }
         self.frame.release(mark);
@@ -252,7 +245,7 @@ impl Gen<'_> {
     }
 
     /// Adds the aggregate at r0 to what there is; clobbers r1, r2.
-    fn sum_up(&mut self, sums: [Slot; 4]) {
+    fn sum_up(&mut self, sums: [Slot; 4], buckets: Option<Slot>) {
         for (index, sum) in (0i16..).zip(sums) {
             self.asm.load(Width::D, R1, R0, index * 8);
             self.load(R2, sum);
@@ -265,6 +258,9 @@ impl Gen<'_> {
                 self.asm.place(greater);
             }
             self.store(sum, R1);
+        }
+        if let Some(buckets) = buckets {
+            self.add_buckets(buckets);
         }
     }
 
@@ -295,16 +291,15 @@ impl Gen<'_> {
                 self.address(R2, key);
                 self.asm.call(Helper::MapDeleteElem);
             }
+            GlobalLayout::Stats { map, sparse: true, .. } => {
+                let key = self.temporary()?;
+                self.asm.store_imm(Width::D, key.base, key.off, 0);
+                self.map_in_r1(map);
+                self.address(R2, key);
+                self.asm.call(Helper::MapDeleteElem);
+            }
             GlobalLayout::Map { .. } | GlobalLayout::Stats { .. } => {
-                return Err(Box::new(
-                    Diagnostic::new(
-                        Code::E0302,
-                        span,
-                        "the embedded engine deletes an aggregate in `begin`, `end` and `every` only",
-                    )
-                    .note("each cpu has its own part of it, and a handler in the kernel reaches one")
-                    .help("delete it in `probe every(…)`, or keep it in a map under one key and delete that"),
-                ));
+                return Err(self.contradiction(span, "a whole map deleted in the kernel"));
             }
         }
         self.frame.release(mark);

@@ -1,6 +1,8 @@
 //! Owns a list of instructions under construction: labels, jumps, references to maps, and which source each
 //! instruction came from. Decides nothing about what is computed.
 
+use std::collections::BTreeSet;
+
 use super::insn::*;
 use super::map::MapId;
 use crate::source::Span;
@@ -30,6 +32,10 @@ pub(super) struct Assembled {
     pub(super) spans: Vec<(usize, Span)>,
 }
 
+/// How far a jump of 16 bits goes at most: the kernel makes up to some eight instructions of one (look-ups, divisions,
+/// `may_goto`), and refuses a program whose jumps grow too long by that (`bpf_adj_delta_to_off`).
+const NEAR: i64 = 4_000;
+
 /// A jump is farther than 16 bits of instructions, or to nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooFar;
@@ -47,6 +53,11 @@ impl Asm {
     /// How many instructions there are so far.
     pub(super) fn length(&self) -> usize {
         self.insns.len()
+    }
+
+    /// The maps that instructions name.
+    pub(super) fn used_maps(&self) -> BTreeSet<MapId> {
+        self.maps.iter().map(|(_, map)| *map).collect()
     }
 
     pub(super) fn label(&mut self) -> Label {
@@ -200,8 +211,8 @@ impl Asm {
         Ok(reached)
     }
 
-    /// Resolves the jumps, and leaves out what cannot run. A conditional jump that 16 bits do not reach goes to a `gotol`
-    /// behind it.
+    /// Resolves the jumps, and leaves out what cannot run. A conditional jump over more than [`NEAR`] instructions goes to
+    /// a `gotol` behind it.
     pub(super) fn finish(self) -> Result<Assembled, TooFar> {
         let mut targets = vec![None; self.insns.len()];
         for (at, label) in &self.jumps {
@@ -234,7 +245,7 @@ impl Asm {
             for (at, target) in targets.iter().enumerate().filter(|(at, _)| alive(*at)) {
                 let (Some(target), Some(is_far)) = (target, far.get_mut(at)) else { continue };
                 let (from, to) = (moved.get(at).ok_or(TooFar)?, moved.get(*target).ok_or(TooFar)?);
-                let near = i16::try_from(signed(*to)? - signed(*from)? - 1).is_ok();
+                let near = (signed(*to)? - signed(*from)? - 1).abs() <= NEAR;
                 if !near && !*is_far && self.insns.get(at).is_some_and(|insn| insn.code != JA) {
                     *is_far = true;
                     more = true;
@@ -259,13 +270,13 @@ impl Asm {
             }
             let distance = signed(new(target)?)? - signed(insns.len())? - 1;
             match i16::try_from(distance) {
-                Ok(near) => insn.off = near,
+                Ok(near) if distance.abs() <= NEAR || insn.code != JA => insn.off = near,
                 // `gotol` of the fourth instruction set (kernel 6.6): BPF_JMP32 | BPF_JA, distance in `imm`.
-                Err(_) if insn.code == JA => {
+                Ok(_) | Err(_) if insn.code == JA => {
                     insn.code = 0x06;
                     insn.imm = i32::try_from(distance).map_err(|_| TooFar)?;
                 }
-                Err(_) => return Err(TooFar),
+                Ok(_) | Err(_) => return Err(TooFar),
             }
             insns.push(insn);
         }

@@ -5,11 +5,7 @@ use super::frame::Slot;
 use super::handler::{Gen, Refused};
 use super::insn::*;
 use super::map::TEXT_CUT;
-use super::text::Part;
-use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
-use crate::ir::{Expr, Piece, Show, Shown};
-use crate::source::Span;
+use crate::ir::Expr;
 
 impl Gen<'_> {
     /// Sets length and flags of a slot whose text was read, one byte over the limit where there is more: its length is
@@ -104,17 +100,6 @@ impl Gen<'_> {
         self.asm.place(small);
     }
 
-    /// A number as `bpf_snprintf` writes it, into a slot.
-    pub(super) fn number_text(&mut self, value: &Expr, format: &str, dst: Slot) -> Result<(), Refused> {
-        let mark = self.frame;
-        let number = self.temporary()?;
-        self.int(value)?;
-        self.store(number, R0);
-        self.snprintf(format, number, dst);
-        self.frame.release(mark);
-        Ok(())
-    }
-
     /// What `bpf_snprintf` makes of the 8 bytes in `argument`, into a slot.
     pub(super) fn snprintf(&mut self, format: &str, argument: Slot, dst: Slot) {
         let mut format = format.as_bytes().to_vec();
@@ -134,64 +119,4 @@ impl Gen<'_> {
         self.finish_text(dst);
         self.asm.place(end);
     }
-
-    /// `sprintf` whose result is not only shown.
-    pub(super) fn format(&mut self, pieces: &[Piece], dst: Slot, span: Span) -> Result<(), Refused> {
-        let mut parts = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            parts.push(match piece {
-                Piece::Text(bytes) => Part::Bytes(bytes),
-                Piece::Value(shown) if shown.fault_is_shown && shown.value.can_fault() => {
-                    Part::OrFault(Box::new(part(shown)?))
-                }
-                Piece::Value(shown) => part(shown)?,
-                Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. } => {
-                    return Err(not_kept(span, "a value that is shown whole"));
-                }
-            });
-        }
-        self.concat(&parts, dst)
-    }
-}
-
-/// How a value of `sprintf` is written in the kernel.
-fn part(shown: &Shown) -> Result<Part<'_>, Refused> {
-    let (spec, span) = (shown.spec, shown.value.span);
-    let conversion = match shown.show {
-        Show::Signed => "lld",
-        Show::Unsigned => "llu",
-        Show::Hex { upper: false } => "llx",
-        Show::Hex { upper: true } => "llX",
-        Show::Text if spec.width.is_none() && spec.precision.is_none() => return Ok(Part::Text(&shown.value)),
-        Show::Text => return Err(not_kept(span, "a width or precision of text")),
-        Show::Pointer if spec.width.is_none() && spec.precision.is_none() => {
-            return Ok(Part::Number { value: &shown.value, format: "0x%llx".to_owned() });
-        }
-        Show::Octal | Show::Pointer | Show::Char | Show::Bool | Show::Enum(_) | Show::Float { .. } => {
-            return Err(not_kept(span, "this conversion"));
-        }
-    };
-    if spec.precision.is_some() || spec.alternate {
-        return Err(not_kept(span, "a precision or `#`"));
-    }
-    // The kernel writes no more than 64 bytes of one conversion well; longer ones are outside's.
-    let width = match spec.width {
-        Some(width) if width > 64 => return Err(not_kept(span, "a width above 64")),
-        Some(width) => width.to_string(),
-        None => String::new(),
-    };
-    let flag = |set: bool, flag: &'static str| if set { flag } else { "" };
-    let flags = [flag(spec.left, "-"), flag(spec.zero, "0"), flag(spec.plus, "+"), flag(spec.space, " ")].concat();
-    Ok(Part::Number { value: &shown.value, format: format!("%{flags}{width}{conversion}") })
-}
-
-fn not_kept(span: Span, what: &str) -> Refused {
-    let message = format!("the embedded engine cannot keep a text with {what}");
-    Box::new(
-        Diagnostic::new(Code::E0302, span, message)
-            .note(
-                "the kernel itself makes texts that are keys, assigned or compared; it knows %d, %u, %x, %X, %p and %s",
-            )
-            .help("a text that is only printed may have every conversion"),
-    )
 }

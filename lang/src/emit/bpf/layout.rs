@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::map::{
     FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, SCALARS, StatsLayout, TextLayout,
 };
-use super::{Category, Options, cgroups, follow, globals, handlers, saved, visit_handler};
+use super::{Category, Options, cgroups, follow, globals, handlers, reached, saved, visit_handler};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{
@@ -57,7 +57,7 @@ pub(super) fn lay_out_globals(
     text: TextLayout,
     maps: &mut Vec<MapSpec>,
 ) -> Result<Vec<GlobalLayout>, Vec<Diagnostic>> {
-    let cleared = cleared(program);
+    let (cleared, deleted) = (cleared(program), deleted(program));
     let mut numbers = vec![0u8; 8];
     let mut texts: Vec<Vec<u8>> = Vec::new();
     let texts_map = MapId(u32::try_from(maps.len()).unwrap_or(u32::MAX));
@@ -118,7 +118,8 @@ pub(super) fn lay_out_globals(
                 }
                 // Histograms by key are shared by the cpus: one for each cpu would take hundreds of megabytes of a
                 // large machine. All changes are atomic anyway.
-                let kind = match (one, small) {
+                let array = one && !deleted.contains(&GlobalIndex(index));
+                let kind = match (array, small) {
                     (true, _) => MapKind::PerCpuArray,
                     (false, true) => MapKind::PerCpuHash,
                     (false, false) => MapKind::Hash,
@@ -132,7 +133,7 @@ pub(super) fn lay_out_globals(
                     initial: Vec::new(),
                     generations,
                 });
-                GlobalLayout::Stats { map, keys, stats, per_cpu: kind != MapKind::Hash }
+                GlobalLayout::Stats { map, keys, stats, per_cpu: kind != MapKind::Hash, sparse: !array }
             }
         });
     }
@@ -155,6 +156,23 @@ pub(super) fn lay_out_globals(
     }
     maps.append(&mut own);
     Ok(layouts)
+}
+
+/// The single aggregates that handlers in the kernel delete. Each cpu has its part of such a one, and a handler can
+/// empty no other cpu's while that counts; but it can take out the one element of a map.
+fn deleted(program: &Program) -> HashSet<GlobalIndex> {
+    let bodies = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| &handler.body);
+    let mut deleted = HashSet::new();
+    for body in bodies.chain(reached(program).into_iter().map(|function| &function.body)) {
+        ir::visit_statements(body, &mut |stmt| {
+            if let Stmt::Delete { global, keys, .. } = stmt
+                && keys.is_empty()
+            {
+                deleted.insert(*global);
+            }
+        });
+    }
+    deleted
 }
 
 /// The globals that handlers of the runner delete whole: these have generations.

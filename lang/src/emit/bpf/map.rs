@@ -239,7 +239,7 @@ pub enum GlobalLayout {
     },
     /// An aggregate, or a map of them.
     Stats {
-        /// The map; for a single aggregate an array of one element.
+        /// The map; for a single aggregate it has one element.
         map: MapId,
         /// Parts of the key, one behind the other; none for a single aggregate.
         keys: Vec<KeyPart>,
@@ -247,6 +247,8 @@ pub enum GlobalLayout {
         stats: StatsLayout,
         /// Whether each cpu has its own.
         per_cpu: bool,
+        /// Whether an element may not be there: only an array always has its own.
+        sparse: bool,
     },
 }
 

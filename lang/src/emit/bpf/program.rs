@@ -2,8 +2,6 @@
 //! one place where hits are counted.
 
 use super::SiteId;
-use std::collections::BTreeSet;
-
 use super::asm::{Asm, Assembled, Label};
 use super::env::{Env, Rodata};
 use super::filter::{self, Tasks};
@@ -59,8 +57,12 @@ impl Entry<'_> {
 /// The most maps that a program may use (`MAX_USED_MAPS` of the kernel).
 const MOST_MAPS: usize = 64;
 
-/// Writes the programs of some files: one, or several where one would use too many maps. Returns them with the bytes of
-/// scratch they need.
+/// The most instructions of a program of several handlers: the kernel's verifier looks at a million on all ways through
+/// a program together (`BPF_COMPLEXITY_LIMIT_INSNS`).
+const MOST_INSNS: usize = 8_000;
+
+/// Writes the programs of some files: one, or several where one would use too many maps or be too long. Returns them with
+/// the bytes of scratch they need.
 pub(super) fn write_all<'a>(
     env: &'a Env<'a>,
     rodata: &mut Rodata,
@@ -68,9 +70,14 @@ pub(super) fn write_all<'a>(
     files: &[FileIndex],
     entries: &[Entry<'a>],
 ) -> Result<(Vec<BpfProgram>, u32), Refused> {
-    let (done, scratch) = write(env, rodata, tasks, entries)?;
-    let used: BTreeSet<MapId> = done.maps.iter().map(|(_, map)| *map).collect();
-    if used.len() <= MOST_MAPS {
+    let (asm, scratch) = write(env, rodata, tasks, entries)?;
+    let used = asm.used_maps();
+    let long = entries.len() > 1 && asm.length() > MOST_INSNS;
+    if used.len() <= MOST_MAPS && !long {
+        let done = match entries.first() {
+            Some(entry) => asm.finish().map_err(|_| too_far(entry.span))?,
+            None => Assembled { insns: Vec::new(), maps: Vec::new(), spans: Vec::new() },
+        };
         let variants = entries.iter().map(|entry| entry.number).collect();
         let Assembled { insns, maps, spans } = done;
         return Ok((vec![BpfProgram { files: files.to_vec(), variants, insns, maps, spans }], scratch));
@@ -91,17 +98,25 @@ pub(super) fn write_all<'a>(
     Ok((programs, low.max(high)))
 }
 
+/// A jump that no instruction reaches: handlers of such a size the verifier refuses anyway.
+fn too_far(span: Span) -> Refused {
+    Box::new(
+        Diagnostic::new(Code::E0303, span, "this handler is too large: a jump in it would be too far")
+            .help("split the probe into several"),
+    )
+}
+
 /// Writes a program; returns it with the bytes of scratch it needs. `entries` are sorted by their first site.
 fn write<'a>(
     env: &'a Env<'a>,
     rodata: &mut Rodata,
     tasks: &Tasks,
     entries: &[Entry<'a>],
-) -> Result<(Assembled, u32), Refused> {
-    let Some(span) = entries.first().map(|entry| entry.span) else {
-        return Ok((Assembled { insns: Vec::new(), maps: Vec::new(), spans: Vec::new() }, 0));
-    };
+) -> Result<(Asm, u32), Refused> {
     let mut asm = Asm::default();
+    let Some(span) = entries.first().map(|entry| entry.span) else {
+        return Ok((asm, 0));
+    };
     let mut frame = Frame::default();
     let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
     let (key, pid_level) = (take(16)?, take(8)?);
@@ -138,13 +153,7 @@ fn write<'a>(
     asm.at(span);
     asm.place(shared.count);
     count(&mut asm, key);
-    let assembled = asm.finish().map_err(|_| {
-        Box::new(
-            Diagnostic::new(Code::E0303, span, "this handler is too large: a jump in it would be too far")
-                .help("split the probe into several"),
-        )
-    })?;
-    Ok((assembled, scratch))
+    Ok((asm, scratch))
 }
 
 /// Jumps to the handler whose sites the site belongs to.

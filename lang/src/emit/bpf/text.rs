@@ -4,11 +4,12 @@
 use super::Category;
 use super::asm::Label;
 use super::env::Table;
+use super::format::{Way, When};
 use super::frame::Slot;
 use super::handler::{Gen, Refused};
 use super::insn::*;
 use super::map::TEXT_CUT;
-use crate::ir::{CompareOp, Context, Expr, ExprKind, Ty};
+use crate::ir::{CompareOp, Context, Expr, ExprKind, Spec, Ty};
 use crate::source::Span;
 use crate::value::FAULT;
 
@@ -19,13 +20,29 @@ pub(super) enum Part<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
     /// A part in whose place `<fault>` stands where it cannot be read.
-    OrFault(Box<Part<'a>>),
-    /// A number as the kernel's `bpf_snprintf` writes it.
-    Number {
+    OrFault {
+        /// The part.
+        part: Box<Part<'a>>,
+        /// How it is cut and filled.
+        spec: Spec,
+    },
+    /// A number, by the first way that applies; the last always does.
+    Chosen {
         /// The number.
         value: &'a Expr,
-        /// One conversion, e.g. `%-5lld`.
-        format: String,
+        /// The ways.
+        ways: Vec<(When, Way)>,
+    },
+    /// A number's lowest byte.
+    Char(&'a Expr),
+    /// A text that is cut and filled with blanks.
+    Fitted {
+        /// The text.
+        part: Box<Part<'a>>,
+        /// The most bytes of it.
+        most: Option<u16>,
+        /// Its width, and to which side it goes.
+        spec: Spec,
     },
 }
 
@@ -177,7 +194,7 @@ impl Gen<'_> {
     }
 
     /// Writes zeros; clobbers r0–r5 where there are many.
-    fn zero(&mut self, slot: Slot, bytes: u32) {
+    pub(super) fn zero(&mut self, slot: Slot, bytes: u32) {
         if bytes > MOST_BY_WORD {
             let zeros = self.rodata.constant(&vec![0; bytes as usize]);
             self.asm.map_value(R3, self.env.constants, zeros);
@@ -321,14 +338,14 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn part(&mut self, part: &Part<'_>, dst: Slot) -> Result<(), Refused> {
+    pub(super) fn part(&mut self, part: &Part<'_>, dst: Slot) -> Result<(), Refused> {
         match part {
             Part::Text(expr) => self.text(expr, dst),
             Part::Bytes(bytes) => {
                 self.constant_text(bytes, dst);
                 Ok(())
             }
-            Part::OrFault(part) => {
+            Part::OrFault { part, spec } => {
                 let (fault, end) = (self.asm.label(), self.asm.label());
                 let outer = std::mem::replace(&mut self.fault, fault);
                 let written = self.part(part, dst);
@@ -337,11 +354,14 @@ impl Gen<'_> {
                 self.asm.jump(end);
                 self.asm.place(fault);
                 self.bump(Category::FaultsShown);
-                self.constant_text(FAULT.as_bytes(), dst);
+                // `<fault>` is filled as the value would be, and not cut.
+                self.fit(&Part::Bytes(FAULT.as_bytes()), None, *spec, dst)?;
                 self.asm.place(end);
                 Ok(())
             }
-            Part::Number { value, format } => self.number_text(value, format, dst),
+            Part::Chosen { value, ways } => self.chosen(value, ways, dst),
+            Part::Char(value) => self.char(value, dst),
+            Part::Fitted { part, most, spec } => self.fit(part, *most, *spec, dst),
         }
     }
 

@@ -181,7 +181,10 @@ fn refused(program: &BpfProgram, error: &io::Error, log: &[u8]) -> Failure {
         })
         .unwrap_or("it gave no reason")
         .to_owned();
-    let too_large = matches!(error.raw_os_error(), Some(libc::E2BIG)) || reason.contains("too large");
+    // What the verifier says of a program that is right, but more than it looks at.
+    let grown = ["too large", "too complex", "16-bit range", "combined stack size"];
+    let too_large =
+        matches!(error.raw_os_error(), Some(libc::E2BIG)) || grown.iter().any(|words| reason.contains(words));
     let code = if too_large { Code::E0303 } else { Code::E0403 };
     let mut failure = Failure::new(code, format!("the kernel's verifier refused the program: {reason}"));
     failure.span = insn.and_then(|insn| program.span(insn));
