@@ -146,6 +146,39 @@ fn a_program_that_throws_through_the_probed_function_goes_on_and_no_call_is_lost
     }
 }
 
+/// Goroutines go from thread to thread, their stacks are moved, and panics leave functions.
+#[test]
+fn calls_of_goroutines_return_what_they_printed() {
+    let probes = [
+        r#"BIN.fn("main.leaf").return { printf("leaf %d = %d\n", @entry($n), $return) }"#,
+        r#"BIN.fn("main.two").return { printf("two %d = %d %s\n", @entry($n), $return.r0, $return.r1.tab ? "true" : "false") }"#,
+        r#"BIN.fn("main.named").return { printf("named %d = %s %s\n", @entry($n), $return.text, $return.ok) }"#,
+        r#"BIN.fn("main.structure").return {
+            printf("structure %d = %d %s %d %s\n", @entry($n), $return.a, $return.b, $return.c[0], $return.d)
+        }"#,
+        r#"BIN.fn("main.many").return {
+            printf("many %d = %d %d %d %d %s\n", @entry($n), $return.a, $return.b, $return.c, $return.d, $return.f)
+        }"#,
+        r#"BIN.fn("main.recovers").return { printf("recovers %d = %d\n", @entry($n), $return) }"#,
+        r#"BIN.fn("main.fails").return { printf("fails %d = %d\n", @entry($n), $return) }"#,
+        r#"BIN.fn("main.deep").return { printf("deep %d = %d\n", @entry($n), $return) }"#,
+        r#"BIN.fn("main.yields").return { printf("yields %d = %d\n", @entry($n), $return) }"#,
+    ];
+    let run = traced("returns.go", Compiler::Go, &[], &probes, 5);
+    for word in ["leaf", "two", "named", "structure", "many", "recovers", "fails", "yields"] {
+        let traced: Vec<&String> = run.traced.iter().filter(|line| line.split(' ').next() == Some(word)).collect();
+        assert_eq!(traced, run.of(word).iter().collect::<Vec<_>>(), "{}", run.said);
+        assert!(!traced.is_empty(), "{word}");
+    }
+    // Every call of each recursion returns, down to 0: as often as the program went as deep or deeper.
+    let depths: Vec<usize> = run.of("deep").iter().filter_map(|line| line.split(' ').nth(1)?.parse().ok()).collect();
+    assert_eq!(depths.iter().max(), Some(&1004));
+    let returned = run.traced.iter().filter(|line| line.starts_with("deep ")).count();
+    assert_eq!(returned, depths.iter().map(|depth| depth + 1).sum::<usize>(), "{}", run.said);
+    assert!(run.of("deep").iter().all(|line| run.traced.contains(line)), "{}", run.said);
+    assert!(!run.said.contains("unmatched"), "{}", run.said);
+}
+
 #[test]
 fn inlined_calls_have_no_return_and_that_is_said() {
     let image = Image::new(&Binary::compile("inlined.c", Compiler::Gcc, &["-g", "-O2"]), "/app/inlined");

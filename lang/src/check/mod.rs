@@ -13,6 +13,7 @@ mod expr;
 mod foreach;
 mod format;
 mod function;
+mod go;
 mod infer;
 pub mod library;
 mod lints;

@@ -4,7 +4,7 @@ use super::format::{self, Part};
 use super::nature::{self, Nature};
 use super::object::{Held, Object};
 use super::returns::{self, Moment};
-use super::{AtSite, Checker, Missing, Scope, Typed, expr, whole};
+use super::{AtSite, Checker, Missing, Scope, Typed, expr, go, whole};
 use crate::codes::Code;
 use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
 use crate::diagnostic::Diagnostic;
@@ -207,18 +207,34 @@ impl Checker<'_> {
 
     /// `return=value`; nothing where nothing is returned.
     fn return_pieces(&mut self, at: &AtSite<'_>, span: Span, scope: &Scope<'_>) -> Vec<Piece> {
+        if let Some(results) = at.function.go.as_ref().filter(|results| results.len() > 1) {
+            let mut pieces = Vec::new();
+            for (index, result) in results.iter().enumerate() {
+                let name = format!("return.{}", go::name(result));
+                let Some(typed) = go::result(at, results, index, &name, span) else { continue };
+                let between = if pieces.is_empty() { "" } else { " " };
+                pieces.push(Piece::Text(format!("{between}{name}=").into_bytes()));
+                pieces.extend(self.return_piece(typed, span, scope));
+            }
+            return pieces;
+        }
         let Some(typed) = returns::returned_value(at, span) else { return Vec::new() };
         let mut pieces = vec![Piece::Text(b"return=".to_vec())];
+        pieces.extend(self.return_piece(typed, span, scope));
+        pieces
+    }
+
+    /// A value that is returned.
+    fn return_piece(&mut self, typed: Typed, span: Span, scope: &Scope<'_>) -> Vec<Piece> {
         match (&typed.nature, &typed.missing) {
             (Nature::Float { .. } | Nature::Opaque { .. }, Some(Missing { why: Unavailable::VectorRegister, .. })) => {
-                pieces.push(Piece::Text(VECTOR.as_bytes().to_vec()))
+                vec![Piece::Text(VECTOR.as_bytes().to_vec())]
             }
-            (Nature::Opaque { what } | Nature::Whole { what } | Nature::Text { what }, _) => {
-                pieces.push(Piece::Text(format!("<not shown: {}>", what.escape_debug()).into_bytes()));
+            (Nature::Opaque { what }, _) => {
+                vec![Piece::Text(format!("<not shown: {}>", what.escape_debug()).into_bytes())]
             }
-            _ => pieces.extend(self.default_piece(typed, span, Spec::default(), scope)),
+            _ => self.default_piece(typed, span, Spec::default(), scope).into_iter().collect(),
         }
-        pieces
     }
 
     /// A value matched to a conversion.

@@ -4,7 +4,7 @@
 use super::nature::{self, Nature};
 use super::object::{Held, Object};
 use super::shape::Shape;
-use super::{AtSite, Checker, Missing, Scope, Typed, convention, place};
+use super::{AtSite, Checker, Missing, Scope, Typed, convention, go, place};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
 use crate::diagnostic::Diagnostic;
@@ -15,6 +15,9 @@ use crate::syntax::ast;
 
 /// rax: where integers and addresses are returned (System V psABI 3.2.3; Rust's and Go's conventions too).
 const RETURNED: Register = Register(0);
+
+/// `$return`, without its `$`.
+pub(super) const RETURN: &str = "return";
 
 /// The most values of the entry that one handler keeps.
 const MOST_SAVED: usize = 64;
@@ -88,8 +91,11 @@ impl Checker<'_> {
             ast::ExprKind::At { name, arguments } if name.name == "entry" => {
                 Some(self.entry(arguments, expr.span, scope))
             }
-            ast::ExprKind::Target(name) if name == "return" => Some(self.returned(expr.span, scope)),
-            _ if moment == Some(Moment::Return) && root(expr).is_some_and(|name| name != "return") => {
+            ast::ExprKind::Target(name) if name == RETURN => Some(self.returned(expr.span, scope)),
+            ast::ExprKind::Member { base, name, .. } if matches!(&base.kind, ast::ExprKind::Target(root) if root == RETURN) => {
+                self.one_result(name, expr.span, scope)
+            }
+            _ if moment == Some(Moment::Return) && root(expr).is_some_and(|name| name != RETURN) => {
                 self.say_entry_is_meant(expr.span);
                 Some(self.kept(expr, scope))
             }
@@ -205,6 +211,20 @@ impl Checker<'_> {
         Some(Expr { ty: Ty::Str, kind: ExprKind::Entry(index), span })
     }
 
+    /// `$return.name`: one of several results of a Go function; `None` for a member of a value returned.
+    fn one_result(&mut self, name: &ast::Ident, span: Span, scope: &Scope<'_>) -> Option<Option<Typed>> {
+        let at = scope.site.filter(|at| at.moment == Moment::Return)?;
+        let results = at.function.go.as_ref().filter(|results| results.len() > 1)?;
+        match results.iter().position(|result| go::name(result) == name.name) {
+            Some(index) => Some(go::result(&at, results, index, &format!("$return.{}", name.name), span)),
+            None => {
+                let message = format!("`{}` has no result `{}`", at.function.name, name.name);
+                self.report(Diagnostic::new(Code::E0105, name.span, message).help(taken_singly(results)));
+                Some(None)
+            }
+        }
+    }
+
     /// `$return`
     fn returned(&mut self, span: Span, scope: &Scope<'_>) -> Option<Typed> {
         let at = self.site_for("`$return`", span, scope)?;
@@ -230,8 +250,13 @@ impl Checker<'_> {
                 None
             }
             None => {
-                let message = format!("`{}` returns nothing", at.function.name);
-                self.report(Diagnostic::new(Code::E0105, span, message));
+                let results = at.function.go.as_deref().unwrap_or_default();
+                self.report(if results.len() > 1 {
+                    let message = format!("`{}` returns {} values", at.function.name, results.len());
+                    Diagnostic::new(Code::E0105, span, message).help(taken_singly(results))
+                } else {
+                    Diagnostic::new(Code::E0105, span, format!("`{}` returns nothing", at.function.name))
+                });
                 None
             }
         }
@@ -260,7 +285,7 @@ impl Checker<'_> {
     /// with a warning (`Ok(None)`); one that was named is an error.
     pub(super) fn exits(&mut self, found: &Match, site: &facts::Site, point: Span) -> Result<Option<ir::Exits>, ()> {
         let name = &found.function.name;
-        let refused = match found.module.exits(site) {
+        let refused = match found.module.exits(&found.function, site) {
             Ok(exits) => {
                 let place = |exit: facts::Exit| ir::Exit {
                     address: exit.address,
@@ -273,6 +298,7 @@ impl Checker<'_> {
                     frame: place::computed(&exits.frame, point),
                     places: exits.places.into_iter().map(place).collect(),
                     unwinds: exits.unwinds,
+                    goroutine: exits.goroutine,
                 }));
             }
             Err(refused) => refused,
@@ -285,8 +311,11 @@ impl Checker<'_> {
                 (format!("a return of `{name}` cannot be matched with its call"), Some(why))
             }
             NoExits::Go => (
-                format!("returns of `{name}`, a function of Go, cannot be probed yet"),
-                Some("Go moves the stacks of its goroutines from thread to thread".to_owned()),
+                format!("returns of `{name}`, a function of Go, cannot be matched with its calls"),
+                Some(
+                    "its goroutine is known only with the debug info and the register convention of Go 1.17 and later"
+                        .to_owned(),
+                ),
             ),
         };
         let code = if found.glob { Code::W0008 } else { Code::E0112 };
@@ -308,8 +337,17 @@ pub(super) fn asks_caller(body: &[ir::Stmt]) -> bool {
     asks
 }
 
-/// What a function returns, in rax; `None` where it returns nothing or its type is not known.
+/// How several results are asked for.
+fn taken_singly(results: &[facts::GoResult]) -> String {
+    let names: Vec<String> = results.iter().map(|result| format!("$return.{}", go::name(result))).collect();
+    format!("take one of them: {}", names.join(", "))
+}
+
+/// What a function returns, in rax; `None` where it returns nothing or several values, or its type is not known.
 pub(super) fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
+    if let Some(results) = &at.function.go {
+        return if results.len() == 1 { go::result(at, results, 0, "$return", span) } else { None };
+    }
     let shape = Shape::Of(Some(at.function.returns?));
     let name = "$return".to_owned();
     let returned = Expr { ty: Ty::Int, kind: ExprKind::Returned(RETURNED), span };

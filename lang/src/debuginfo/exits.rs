@@ -50,9 +50,10 @@ struct Code {
 }
 
 impl Source<'_> {
-    /// Where the calls end that pass a site, which is no inlined instance.
-    pub(super) fn exits(&self, site: &Site) -> Result<Exits, NoExits> {
-        if is_go(self.elf, self.symbols, site.entry) {
+    /// Where the calls end that pass a site, which is no inlined instance; `goroutine` where it is known to be a function
+    /// of Go by its register convention.
+    pub(super) fn exits(&self, site: &Site, goroutine: bool) -> Result<Exits, NoExits> {
+        if !goroutine && is_go(self.elf, self.symbols, site.entry) {
             return Err(NoExits::Go);
         }
         let frame = self.frame(site)?;
@@ -97,7 +98,7 @@ impl Source<'_> {
         }
         places.sort_by_key(|exit| exit.address);
         places.dedup_by_key(|exit| exit.address);
-        Ok(Exits { frame, places, unwinds: self.unwinds })
+        Ok(Exits { frame, places, unwinds: self.unwinds || goroutine, goroutine })
     }
 
     fn exit(&self, address: u64, tail: bool, when: Option<Compute>) -> Result<Exit, NoExits> {

@@ -451,8 +451,20 @@ pub struct Function {
     pub declared: Option<SourceLine>,
     /// Return type; `None` for `void` or where unknown.
     pub returns: Option<TypeId>,
+    /// The results of a function that Go's compiler made with its register convention (from Go 1.17 on), in order; `None`
+    /// for all other functions.
+    pub go: Option<Vec<GoResult>>,
     /// Sites: out of line first, then inlined instances by address.
     pub sites: Vec<Site>,
+}
+
+/// A result of a Go function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoResult {
+    /// Its name; `~r0`, `~r1` … where the program gives it none.
+    pub name: String,
+    /// Its type.
+    pub ty: Option<TypeId>,
 }
 
 /// An argument of a mark (USDT).
@@ -490,8 +502,11 @@ pub struct Exits {
     pub frame: Compute,
     /// What ends them, by rising address; at least one.
     pub places: Vec<Exit>,
-    /// Whether the module can unwind through its functions.
+    /// Whether the module can unwind through its functions, or moves their frames.
     pub unwinds: bool,
+    /// Whether calls belong to goroutines: their stacks move, and go from thread to thread. The goroutine is in r14, its
+    /// stack's end 8 bytes into it (`runtime.g`), and how far from there a frame is stays.
+    pub goroutine: bool,
 }
 
 /// An instruction that ends a call, or may.
@@ -517,7 +532,7 @@ pub enum NoExits {
     Code(String),
     /// Its frame cannot be told at the site: why, in words.
     Frame(String),
-    /// It is Go's, whose stacks move.
+    /// It is Go's, of a kind of which the goroutine is not known.
     Go,
 }
 

@@ -92,6 +92,7 @@ impl<'a> Builder<'_, 'a> {
             linkage_name,
             declared: lines::declared(self.debug, &unit, &die)?,
             returns: self.debug.type_of(&unit, &die)?.map(TypeId),
+            go: variables::go_results(self.debug, &unit, &die)?,
             sites,
         })
     }
@@ -437,6 +438,7 @@ pub(super) fn from_symbols<'s>(
             name: demangled.unwrap_or_else(|| linkage.to_owned()),
             declared: None,
             returns: None,
+            go: None,
             sites: Vec::new(),
         });
         if function.sites.iter().any(|site| site.entry == symbol.address) {
@@ -519,5 +521,12 @@ pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
         arguments: Vec::new(),
         variables: Vec::new(),
     };
-    Function { name: format!("{address:#x}"), linkage_name: None, declared: None, returns: None, sites: vec![site] }
+    Function {
+        name: format!("{address:#x}"),
+        linkage_name: None,
+        declared: None,
+        returns: None,
+        go: None,
+        sites: vec![site],
+    }
 }

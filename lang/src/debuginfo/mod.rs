@@ -435,10 +435,11 @@ impl Module {
     ///
     /// # Errors
     /// [`NoExits`] says why that cannot be told.
-    pub fn exits(&self, site: &Site) -> Result<Exits, NoExits> {
+    pub fn exits(&self, function: &Function, site: &Site) -> Result<Exits, NoExits> {
         let unwinds = self.unwinds();
         let (symbols, frames) = (self.symbols().ok(), self.frames().ok());
-        exits::Source { bytes: &*self.own.bytes, elf: &self.own.elf, symbols, frames, unwinds }.exits(site)
+        exits::Source { bytes: &*self.own.bytes, elf: &self.own.elf, symbols, frames, unwinds }
+            .exits(site, function.go.is_some())
     }
 
     /// The canonical frame address of the call that is at a site; `None` where nothing tells it. Of an inlined instance

@@ -19,8 +19,11 @@ use super::variables::Found;
 pub(super) enum Producer {
     /// `GNU C17 12.2.0 -O2 …`.
     Gcc,
-    /// `Go cmd/compile …`.
-    Go,
+    /// `Go cmd/compile go1.19.8; regabi`.
+    Go {
+        /// Whether by its register convention, with the goroutine in r14.
+        registers: bool,
+    },
     /// clang, rustc and all others.
     Other,
 }
@@ -37,7 +40,7 @@ pub(super) fn producer<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Producer {
     if producer.starts_with("GNU ") {
         Producer::Gcc
     } else if producer.starts_with("Go ") {
-        Producer::Go
+        Producer::Go { registers: producer.contains("regabi") }
     } else {
         Producer::Other
     }
@@ -93,7 +96,8 @@ pub(super) fn choose(producer: Producer, entry: u64, rows: &[Row], code: &Code, 
         behind_prologue: false,
     };
     let marked = rows.iter().find(|row| row.prologue_end && row.address >= entry).map(|row| {
-        let rule = if producer == Producer::Go { AddressRule::StackCheck } else { AddressRule::PrologueEnd };
+        let rule =
+            if matches!(producer, Producer::Go { .. }) { AddressRule::StackCheck } else { AddressRule::PrologueEnd };
         (row.address, rule)
     });
     let second = || {
@@ -108,6 +112,11 @@ pub(super) fn choose(producer: Producer, entry: u64, rows: &[Row], code: &Code, 
     match (producer, behind) {
         (_, None) => low,
         (Producer::Gcc, Some(_)) if !own_frame => low,
+        // Go marks where every prologue ends: what has no mark has none, and its second row is in its body, where its
+        // lists of locations no longer tell the truth.
+        (Producer::Go { .. }, Some(behind)) if !own_frame && !low.repeats && behind.rule == AddressRule::SecondLine => {
+            low
+        }
         // Where nothing needs the prologue, an address passed once is worth more.
         (_, Some(behind)) if !own_frame && behind.repeats && !low.repeats => low,
         (_, Some(behind)) => behind,

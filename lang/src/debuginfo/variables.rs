@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::facts::{DebugError, Location, TypeId, Unavailable, Variable, VariableKind};
+use super::facts::{DebugError, GoResult, Location, TypeId, Unavailable, Variable, VariableKind};
 use super::limits::{self, over};
 use super::location::Frame;
 use super::prologue::{self, Producer};
@@ -26,7 +26,7 @@ pub(super) fn find<'a>(
     die: &Die<'a>,
     address: u64,
 ) -> Result<Vec<Found<'a>>, DebugError> {
-    let own = in_scope(debug, unit, die, Some(address))?;
+    let own = in_scope(debug, unit, die, Some(address), false)?;
     let Some(origin) = die.attr_value(gimli::DW_AT_abstract_origin).and_then(|value| debug.reference(unit, value))
     else {
         return Ok(own);
@@ -48,7 +48,7 @@ pub(super) fn find<'a>(
         }
     }
     let mut all = Vec::new();
-    for abstract_one in in_scope(debug, &origin_unit, &origin, None)? {
+    for abstract_one in in_scope(debug, &origin_unit, &origin, None, false)? {
         let id = abstract_one.unit.id(abstract_one.die.offset());
         all.push(by_origin.remove(&id).unwrap_or(Found { own: false, ..abstract_one }));
     }
@@ -60,12 +60,13 @@ pub(super) fn find<'a>(
     Ok(all)
 }
 
-/// The variables of a DIE; with no address its parameters only.
+/// The variables of a DIE; with no address its parameters only, or its results (Go's) only.
 fn in_scope<'a>(
     debug: &Debug<'a>,
     unit: &Rc<Unit<'a>>,
     die: &Die<'a>,
     address: Option<u64>,
+    results: bool,
 ) -> Result<Vec<Found<'a>>, DebugError> {
     let mut found: Vec<Found<'a>> = Vec::new();
     if !die.has_children() {
@@ -89,6 +90,7 @@ fn in_scope<'a>(
         hidden = None;
         let kind = match child.tag() {
             // Go's results: those without name (`~r0`) are nowhere but in registers behind the return.
+            gimli::DW_TAG_formal_parameter if is_go_result(debug, unit, &child) && results => VariableKind::Local,
             gimli::DW_TAG_formal_parameter if is_go_result(debug, unit, &child) => {
                 let name = debug.inherited_text(unit, &child, gimli::DW_AT_name)?;
                 if address.is_none() || name.is_none_or(|name| name.starts_with('~')) {
@@ -96,7 +98,7 @@ fn in_scope<'a>(
                 }
                 VariableKind::Local
             }
-            gimli::DW_TAG_formal_parameter => VariableKind::Parameter,
+            gimli::DW_TAG_formal_parameter if !results => VariableKind::Parameter,
             gimli::DW_TAG_variable if address.is_some() => VariableKind::Local,
             gimli::DW_TAG_lexical_block => {
                 open += 1;
@@ -132,7 +134,24 @@ fn in_scope<'a>(
 /// parameter is one that is passed by reference.
 fn is_go_result<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -> bool {
     let marked = matches!(die.attr_value(gimli::DW_AT_variable_parameter), Some(Value::Flag(true)));
-    marked && prologue::producer(debug, unit) == Producer::Go
+    marked && matches!(prologue::producer(debug, unit), Producer::Go { .. })
+}
+
+/// The results of a function that Go's compiler made with its register convention; `None` for all others.
+pub(super) fn go_results<'a>(
+    debug: &Debug<'a>,
+    unit: &Rc<Unit<'a>>,
+    die: &Die<'a>,
+) -> Result<Option<Vec<GoResult>>, DebugError> {
+    if prologue::producer(debug, unit) != (Producer::Go { registers: true }) {
+        return Ok(None);
+    }
+    let mut results = Vec::new();
+    for found in in_scope(debug, unit, die, None, true)? {
+        let name = debug.inherited_text(unit, &found.die, gimli::DW_AT_name)?.unwrap_or_default().to_owned();
+        results.push(GoResult { name, ty: debug.type_of(unit, &found.die)?.map(TypeId) });
+    }
+    Ok(Some(results))
 }
 
 /// Where each variable is; those without name are left out, and so is a local that an inner one of its name hides.

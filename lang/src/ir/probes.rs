@@ -99,6 +99,9 @@ pub struct Exits {
     /// Whether the program can unwind through the function (C++ exceptions, Rust panics, Go's moving stacks): then its
     /// return address must stay as it is, and only `places` may be probed.
     pub unwinds: bool,
+    /// Whether calls belong to goroutines (Go), whose stacks move and go from thread to thread: then a call is named by
+    /// its goroutine (r14) and by how far its frame is from the stack's end (8 bytes into the goroutine).
+    pub goroutine: bool,
 }
 
 /// An instruction that ends a call.

@@ -2,7 +2,9 @@
 //! traced program is touched: a program that throws through a probed function must find its stack as it made it.
 //!
 //! A call is named by its thread, its handler, and its canonical frame address (CFA), which no other live call of the
-//! thread has. The site on entry stores time and values under that name; the function's return instructions and its
+//! thread has. Goroutines (Go) go from thread to thread, and their stacks are copied to larger ones, with the ends of old
+//! and new one over each other (`copystack` in runtime/stack.go): a call of theirs is named by process, goroutine, handler
+//! and how far its CFA is from the stack's end. The site on entry stores time and values under that name; the function's return instructions and its
 //! jumps into other functions take them away again. A call that is left otherwise (an exception, longjmp, the thread's
 //! end) leaves its entry behind: the next call with that frame overwrites it, and a full map forgets the one not used
 //! for longest.
@@ -25,8 +27,13 @@ use crate::source::Span;
 
 /// How many calls may be open at a time, over all threads.
 const CALLS: u32 = 16_384;
-/// Key of a call: process and thread, handler, CFA.
+/// Key of a call: process and thread, handler, CFA; or goroutine, handler and process, distance. Handler and process are 4
+/// bytes each: no process has the number 0, so that the two kinds are never the same.
 const KEY: u32 = 24;
+/// `runtime.g` in Go's register convention (DWARF's number of r14), and where in it the stack's end is (`g.stack.hi`, the
+/// second word: cgo and debuggers rely on it).
+const GOROUTINE: Register = Register(14);
+const STACK_END: i32 = 8;
 /// Before the kept values: time of the entry, then one bit for each value that could not be read.
 const HEAD: u32 = 16;
 /// The largest value that is built on the stack.
@@ -38,13 +45,22 @@ const RSP: Register = Register(7);
 #[derive(Clone, Debug, PartialEq)]
 enum Role {
     /// The entry, where the CFA is computed so.
-    Enter(Expr),
+    Enter(Expr, Owner),
     /// Entry and return at once: the function is but its return instruction.
-    EnterAndReturn(Expr),
+    EnterAndReturn(Expr, Owner),
     /// A return instruction.
-    Return,
+    Return(Owner),
     /// A jump into another function, where there is a condition only if it holds.
-    Jump(Option<Expr>),
+    Jump(Option<Expr>, Owner),
+}
+
+/// Whose a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// A thread's.
+    Thread,
+    /// A goroutine's.
+    Goroutine,
 }
 
 /// An address of a return probe.
@@ -66,12 +82,16 @@ fn places(variant: &Variant) -> (Vec<Role>, Vec<Place<'_>>) {
     };
     for site in &variant.sites {
         // A return probe without ends is a contradiction, which leaves nothing to attach.
-        let Some(Exits { frame, places: exits, .. }) = &site.exits else { continue };
+        let Some(Exits { frame, places: exits, goroutine, .. }) = &site.exits else { continue };
+        let owner = if *goroutine { Owner::Goroutine } else { Owner::Thread };
         let at_once = exits.iter().any(|exit| exit.address == site.address && !exit.tail);
-        let role = number(if at_once { Role::EnterAndReturn(frame.clone()) } else { Role::Enter(frame.clone()) });
+        let role = number(match at_once {
+            true => Role::EnterAndReturn(frame.clone(), owner),
+            false => Role::Enter(frame.clone(), owner),
+        });
         places.push(Place { role, site, address: site.address, file_offset: site.file_offset });
         for exit in exits.iter().filter(|exit| exit.address != site.address) {
-            let role = number(if exit.tail { Role::Jump(exit.when.clone()) } else { Role::Return });
+            let role = number(if exit.tail { Role::Jump(exit.when.clone(), owner) } else { Role::Return(owner) });
             places.push(Place { role, site, address: exit.address, file_offset: exit.file_offset });
         }
     }
@@ -153,7 +173,8 @@ pub(super) struct Call {
 #[derive(Clone, Copy)]
 pub(super) struct Ending {
     tail: Option<Slot>,
-    number: i32,
+    /// The call's name.
+    key: Slot,
     calls: MapId,
     /// Where a return leads whose call was not seen.
     pub(super) unmatched: Label,
@@ -172,38 +193,46 @@ pub(super) fn write(
     let (roles, _) = places(input.variant);
     let number = i32::try_from(number).map_err(|_| too_large(input.span))?;
     let mut frame = input.frame;
-    let tail = match roles.iter().any(|role| matches!(role, Role::Jump(_))) {
+    let key = frame.take(KEY).map_err(|_| too_large(input.span))?;
+    let tail = match roles.iter().any(|role| matches!(role, Role::Jump(..))) {
         true => Some(frame.take(8).map_err(|_| too_large(input.span))?),
         false => None,
     };
     let input = &Input { frame, ..*input };
-    let common = asm.label();
+    let (common, unmatched) = (asm.label(), asm.label());
     let mut scratch = 0;
     for (role, label) in roles.iter().zip(labels) {
         asm.at(input.span);
         asm.place(*label);
         let ends = match role {
-            Role::Enter(frame) | Role::EnterAndReturn(frame) => {
-                scratch = scratch.max(enter(env, asm, rodata, input, (number, calls), frame)?);
-                matches!(role, Role::EnterAndReturn(_))
+            Role::Enter(frame, owner) | Role::EnterAndReturn(frame, owner) => {
+                scratch = scratch.max(enter(env, asm, rodata, input, (number, calls), (key, *owner), frame)?);
+                matches!(role, Role::EnterAndReturn(..))
             }
-            Role::Jump(Some(when)) => {
+            Role::Jump(Some(when), _) => {
                 scratch = scratch.max(leaves(env, asm, rodata, input, when)?);
                 true
             }
-            Role::Return | Role::Jump(None) => true,
+            Role::Return(_) | Role::Jump(None, _) => true,
         };
         if !ends {
             asm.exit();
             continue;
         }
         if let Some(tail) = tail {
-            asm.store_imm(Width::D, tail.base, tail.off, i32::from(matches!(role, Role::Jump(_))));
+            asm.store_imm(Width::D, tail.base, tail.off, i32::from(matches!(role, Role::Jump(..))));
+        }
+        if let Role::Return(owner) | Role::Jump(_, owner) = role {
+            let mut it = handler::bare(env, asm, rodata, input);
+            let stack = register_offset(RSP.0).unwrap_or_default();
+            it.asm.load(Width::D, R0, CTX, stack);
+            it.asm.alu_imm(Alu::Add, R0, 8);
+            it.name_call(key, number, *owner, unmatched);
         }
         asm.jump(common);
     }
     asm.place(common);
-    let ending = Ending { tail, number, calls, unmatched: asm.label() };
+    let ending = Ending { tail, key, calls, unmatched };
     let written = handler::write(env, asm, rodata, &Input { ending: Some(ending), ..*input })?;
     Ok(Written { scratch: scratch.max(written.scratch) })
 }
@@ -215,6 +244,7 @@ fn enter(
     rodata: &mut Rodata,
     input: &Input<'_>,
     (number, calls): (i32, MapId),
+    (key, owner): (Slot, Owner),
     frame: &Expr,
 ) -> Result<u32, Refused> {
     let Some(returns) = &input.variant.returns else { return Ok(0) };
@@ -228,13 +258,12 @@ fn enter(
         it.asm.store_imm(Width::D, steps.base, steps.off, 0);
         it.steps = Some(steps);
     }
-    let key = it.frame.take(KEY).map_err(|e| it.too_large(e))?;
     let size = value_size(returns, env.text);
     let value = if size <= MOST_ON_STACK { it.frame.take(size) } else { it.frame.take_scratch(size) };
     let value = value.map_err(|e| it.too_large(e))?;
     it.int(frame)?;
-    it.store(key.plus(16), R0);
-    it.name_call(key, number);
+    let unnamed = it.fault;
+    it.name_call(key, number, owner, unnamed);
     if returns.elapsed {
         it.asm.call(Helper::KtimeGetNs);
         it.store(value, R0);
@@ -281,11 +310,34 @@ fn leaves(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &Input<'_>, 
 }
 
 impl Gen<'_> {
-    /// The first two parts of a call's name; the third is its CFA.
-    fn name_call(&mut self, key: Slot, number: i32) {
-        self.asm.call(Helper::GetCurrentPidTgid);
-        self.store(key, R0);
-        self.asm.store_imm(Width::D, key.base, key.off.saturating_add(8), number);
+    /// The name of the call whose CFA is in r0; leads to `unnamed` where the goroutine cannot be read.
+    fn name_call(&mut self, key: Slot, number: i32, owner: Owner, unnamed: Label) {
+        self.store(key.plus(16), R0);
+        let handler = key.plus(8);
+        match owner {
+            Owner::Thread => {
+                self.asm.call(Helper::GetCurrentPidTgid);
+                self.store(key, R0);
+                self.asm.store_imm(Width::D, handler.base, handler.off, number);
+            }
+            Owner::Goroutine => {
+                self.asm.load(Width::D, R3, CTX, register_offset(GOROUTINE.0).unwrap_or_default());
+                self.store(key, R3);
+                self.asm.alu_imm(Alu::Add, R3, STACK_END);
+                self.address(R1, handler);
+                self.asm.imm(R2, 8);
+                self.asm.call(Helper::CopyFromUser);
+                self.asm.jump_if_imm(Jump::Ne, R0, 0, unnamed);
+                self.load(R1, handler);
+                self.load(R2, key.plus(16));
+                self.asm.alu(Alu::Sub, R1, R2);
+                self.store(key.plus(16), R1);
+                self.asm.call(Helper::GetCurrentPidTgid);
+                self.asm.alu_imm(Alu::Rsh, R0, 32);
+                self.asm.store_imm(Width::W, handler.base, handler.off, number);
+                self.asm.store(Width::W, handler.base, handler.off.saturating_add(4), R0);
+            }
+        }
     }
 
     /// Computes a value on entry; one that cannot be read is marked in `faults`.
@@ -321,12 +373,7 @@ impl Gen<'_> {
     /// Finds what was kept of the call that ends here, and takes it out of the map.
     pub(super) fn find_call(&mut self, ending: Ending) -> Result<(), Refused> {
         let Some(returns) = &self.variant.returns else { return Ok(()) };
-        let key = self.frame.take(KEY).map_err(|e| self.too_large(e))?;
-        let stack = register_offset(RSP.0).unwrap_or_default();
-        self.asm.load(Width::D, R1, CTX, stack);
-        self.asm.alu_imm(Alu::Add, R1, 8);
-        self.store(key.plus(16), R1);
-        self.name_call(key, ending.number);
+        let key = ending.key;
         self.asm.map(R1, ending.calls);
         self.address(R2, key);
         self.asm.call(Helper::MapLookupElem);
