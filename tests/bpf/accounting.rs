@@ -176,6 +176,60 @@ fn only_tasks_of_the_matched_containers_count_although_all_share_the_inode() {
     std::fs::remove_dir(&inner).unwrap();
 }
 
+/// Moves itself into one cgroup after the other, and calls `f` once more in each than in the one before.
+const WANDERER: &str = r#"
+#include <stdio.h>
+__attribute__((noipa)) void f(long n) { asm volatile("" :: "r"(n)); }
+int main(int argc, char **argv) {
+    getchar();
+    for (int i = 1; i < argc; i++) {
+        FILE *procs = fopen(argv[i], "w");
+        if (!procs || fputs("0", procs) < 0 || fclose(procs))
+            return 1;
+        for (int n = 0; n < i; n++) f(n);
+    }
+    puts("done");
+    return 0;
+}
+"#;
+
+/// Programs find some containers without a look-up, where there is room for 1,024: each of more has its own calls.
+#[test]
+fn each_of_more_containers_than_are_found_without_a_look_up_has_its_own_calls() {
+    const ALL: usize = 1100;
+    let binary = Binary::c(WANDERER, &["-O2"]);
+    let folders: Vec<OwnCgroup> = (0..ALL).map(|i| OwnCgroup::new(&format!("c{i}"))).collect();
+    let stranger = OwnCgroup::new("stranger");
+    let visited: Vec<String> =
+        folders.iter().chain([&stranger]).map(|one| one.folder.join("cgroup.procs").display().to_string()).collect();
+    let visited: Vec<&str> = visited.iter().map(String::as_str).collect();
+    let all: Vec<u32> = (0u32..).take(ALL).collect();
+    let even: Vec<u32> = all.iter().copied().filter(|i| i % 2 == 0).collect();
+    let case = Case::new(&[&binary], folders.iter().map(OwnCgroup::container).collect())
+        .map("calls", &[Ty::Str], Ty::Int, None)
+        .map("even", &[Ty::Str], Ty::Int, None)
+        .probe(&[(0, "f", &all)], vec![add(0, vec![context(Context::Container)], int(1))])
+        .probe(&[(0, "f", &even)], vec![add(1, vec![context(Context::Container)], int(1))]);
+    let mut engine = case.start();
+    let mut running = stranger.start(&binary, &visited);
+    running.go();
+    assert_eq!(running.finish(), "done\n");
+    engine.stop().unwrap();
+    let called = |keep: fn(usize) -> bool| {
+        let mut expected: Vec<_> = (0..ALL)
+            .filter(|i| keep(*i))
+            .map(|i| (vec![Value::str(format!("c{i}"))], Value::Int(i64::try_from(i).unwrap() + 1)))
+            .collect();
+        expected.sort();
+        expected
+    };
+    for (global, keep) in [(0, (|_| true) as fn(usize) -> bool), (1, |i| i % 2 == 0)] {
+        let mut entries = engine.entries(GlobalIndex(global)).unwrap();
+        entries.sort();
+        assert_eq!(entries, called(keep));
+    }
+}
+
 /// Two containers whose files, opened apart, are one inode: one link serves both, and each hit counts once.
 #[test]
 fn two_files_that_are_one_inode_count_each_hit_once() {

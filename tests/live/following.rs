@@ -69,16 +69,19 @@ fn restarted_containers_and_new_ones_of_the_glob_lose_no_call() {
         "-e",
         &format!(r#"global calls; probe container("{base}-web-*"):/app/burst.fn("f") {{ calls[container()]++ }}"#),
     ]);
-    for _ in 0..3 {
+    const RESTARTS: usize = 20;
+    for round in 0..RESTARTS {
         docker(&["restart", "--time", "0", web.name()]);
-        docker(&["restart", "--time", "0", neighbour.name()]);
+        if round % 5 == 0 {
+            docker(&["restart", "--time", "0", neighbour.name()]);
+        }
         ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
     }
     let new = [start("web-2", "1234"), start("web-3", "77"), start("other", "5000")];
     for one in &new[..2] {
         ctp.wait_for_stderr(&format!("ctp: {} started", one.name()));
     }
-    let printed = [called(&web, 4) - before, called(&new[0], 1), called(&new[1], 1)];
+    let printed = [called(&web, 1 + RESTARTS) - before, called(&new[0], 1), called(&new[1], 1)];
     called(&new[2], 1);
     let output = ctp.interrupt();
 
@@ -92,9 +95,9 @@ fn restarted_containers_and_new_ones_of_the_glob_lose_no_call() {
     }
     assert_eq!(seen.missed.len(), 3, "{}", output.stderr);
     assert!(seen.counted.keys().all(|name| seen.missed.contains_key(name)), "{:?}", seen.counted);
-    assert_eq!(of_type(&seen.lines, "restarted").len(), 3);
+    assert_eq!(of_type(&seen.lines, "restarted").len(), RESTARTS);
     let gone = of_type(&seen.lines, "gone");
-    assert!(gone.len() == 3 && gone.iter().all(|line| line["container"] == web.name() && line["waits"] == true));
+    assert!(gone.len() == RESTARTS && gone.iter().all(|line| line["container"] == web.name() && line["waits"] == true));
 }
 
 #[test]
@@ -124,20 +127,108 @@ fn one_that_is_made_anew_under_the_name_is_traced_again() {
     assert_eq!(seen.counted.get(&name).unwrap_or(&0) + seen.missed[&name], printed, "{}", output.stderr);
 }
 
+/// The program is checked with each build that comes, and prints what that container's own program prints; a build that it
+/// does not fit is said not to be traced, and the run goes on.
 #[test]
-fn what_starts_with_another_build_is_said_not_to_be_traced() {
-    let (image, other) =
-        (image(), Image::new(&Binary::compile("burst.c", Compiler::Gcc, &["-g", "-O0"]), "/app/burst"));
+fn builds_first_met_during_the_run_are_checked_and_attached() {
+    let build = |flags: &[&str]| Image::new(&Binary::compile("twins.c", Compiler::Gcc, flags), "/app/test_app");
+    // The parameter is on the stack in the one and in a register in the other.
+    let (image, other) = (build(&["-g"]), build(&["-g", "-O1", "-fno-inline"]));
+    let (third, without) =
+        (build(&["-g", "-O1", "-fno-inline", "-mno-red-zone", "-DTHIRD"]), build(&["-O1", "-fno-inline"]));
+    let base = unique::name();
+    let start = |number: u32, image: &Image| Container::driven_as(image, &format!("{base}-{number}"));
+    let mut web = start(1, &image);
+    let mut ctp = Running::attached_with(&[
+        "run",
+        "--output",
+        "jsonl",
+        "-e",
+        &format!(
+            r#"global calls, last
+            probe container("{base}-*"):/app/test_app.fn("my_function") {{
+                calls[container()]++
+                last[container()] <<< $arg
+                printf("my_function was called with %d\n", $arg)
+            }}"#
+        ),
+    ]);
+    web.call(3);
+    let mut said = |one: &Container, what: &str| {
+        let said = ctp.wait_for_stderr(&format!("ctp: {} {what}", one.name()));
+        assert!(said.contains(" with another build of /app/test_app"), "{said}");
+        said
+    };
+    let mut new = [(2, &other), (3, &other), (4, &third)].map(|(number, image)| {
+        let one = start(number, image);
+        assert!(said(&one, "started").contains("ms after its first process began"));
+        one
+    });
+    let mut stripped = start(5, &without);
+    let refused = said(&stripped, "started");
+    assert!(refused.contains("does not check (E0110: ") && refused.ends_with(": not traced"), "{refused}");
+    stripped.call(9);
+    for (one, times) in new.iter_mut().zip([20, 30, 40]) {
+        one.call(times);
+    }
+    // An image that was updated: the same name, another build.
+    let before = web.printed();
+    docker(&["rm", "--force", web.name()]);
+    drop(web);
+    let mut web = start(1, &third);
+    assert!(said(&web, "restarted").contains("attached again"));
+    web.call(7);
+    let output = ctp.interrupt();
+    assert_eq!(against_schema(&output.stdout), "");
+    let lines = parsed(&output.stdout);
+    let texts = |name: &str| -> Vec<String> {
+        let own = of_type(&lines, "print").into_iter().filter(|line| line["container"] == name);
+        own.map(|line| line["text"].as_str().unwrap().trim_end().to_owned()).collect()
+    };
+    let calls: BTreeMap<String, u64> = of_type(&lines, "map")
+        .into_iter()
+        .filter(|map| map["name"] == "calls")
+        .flat_map(|map| map["entries"].as_array().unwrap())
+        .map(|entry| (entry["key"][0].as_str().unwrap().to_owned(), entry["value"].as_u64().unwrap()))
+        .collect();
+    let mut expected = Vec::new();
+    for (one, earlier) in [(&web, before), (&new[0], vec![]), (&new[1], vec![]), (&new[2], vec![])] {
+        let printed = [earlier, one.printed()].concat();
+        assert_eq!(texts(one.name()), printed, "{}", output.stderr);
+        expected.push((one.name().to_owned(), printed.len() as u64));
+    }
+    assert_eq!(calls, BTreeMap::from_iter(expected));
+    assert_eq!(texts(stripped.name()), [""; 0]);
+    let late: Vec<&Value> =
+        of_type(&lines, "attached").into_iter().skip(1).chain(of_type(&lines, "restarted")).collect();
+    assert!(late.len() == 4 && late.iter().all(|line| line["late_ms"].is_u64()), "{late:?}");
+    let summary = of_type(&lines, "summary")[0];
+    assert_eq!(summary["hits"], 3 + 20 + 30 + 40 + 7);
+    assert_eq!(summary["records"], summary["hits"]);
+}
+
+/// Two probes that mean the same container at first: who comes later counts for the one that means it too, and only there.
+#[test]
+fn who_comes_later_counts_only_where_it_is_meant() {
+    let image = image();
     let base = unique::name();
     let web = Container::detached_as(&image, &format!("{base}-1"), &["10"]);
     called(&web, 1);
     let mut ctp = Running::attached(&format!(
-        r#"global calls; probe container("{base}-*"):/app/burst.fn("f") {{ calls[container()]++ }}"#
+        r#"global one, all
+        probe container("{base}-1"):/app/burst.fn("f") {{ one[container()]++ }}
+        probe container("{base}-*"):/app/burst.fn("f") {{ all[container()]++ }}"#
     ));
-    let new = Container::detached_as(&other, &format!("{base}-2"), &["10"]);
+    let new = Container::detached_as(&image, &format!("{base}-2"), &["40"]);
     let said = ctp.wait_for_stderr(&format!("ctp: {} started", new.name()));
-    assert!(said.contains("another build of /app/burst") && said.ends_with(": not traced"), "{said}");
-    assert_eq!(ctp.interrupt().code, Some(0));
+    assert!(said.ends_with("no call was missed"), "{said}");
+    called(&new, 1);
+    docker(&["restart", "--time", "0", web.name()]);
+    ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+    called(&web, 2);
+    let output = ctp.interrupt();
+    let (web, new) = (format!("\"{}\"", web.name()), format!("\"{}\"", new.name()));
+    assert_eq!(output.lines(), [format!("one[{web}] = 10"), format!("all[{new}] = 40"), format!("all[{web}] = 10")]);
 }
 
 /// After `chmod` of the running program its path leads to a copy, and what runs is the image's file still.

@@ -210,6 +210,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             started,
             duration: run.duration,
             events: run.events,
+            depth: run.depth,
             follow: !run.no_follow,
             strlen: run.strlen,
             map_size: run.map_size,

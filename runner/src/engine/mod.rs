@@ -184,6 +184,27 @@ pub trait Engine {
     /// The output statement of a number in [`Printed`].
     fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print>;
 
+    /// Takes in a build that the program was not checked with at first: the program, checked with it, its sites in
+    /// that build only. Nothing is attached; which build it is, [`Engine::build`] takes. `file` gives the descriptors
+    /// of the new program's files.
+    ///
+    /// # Errors
+    /// [`Failure`] where the handlers cannot run beside those that were there before, or the kernel refuses.
+    fn take_build<'a>(
+        &mut self,
+        program: &ctp_lang::ir::Program,
+        file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>,
+    ) -> Outcome<usize>;
+
+    /// What attaches in a build that was taken in: files are those of its program, containers the run's.
+    fn build(&mut self, build: usize) -> Option<&mut dyn Engine>;
+
+    /// Whether a container's tasks count somewhere.
+    fn counts(&self, index: ContainerIndex) -> bool;
+
+    /// Makes a container count at the places of these probes, once it is added ([`Engine::add_container`]).
+    fn join(&mut self, index: ContainerIndex, probes: &[ProbeIndex]);
+
     /// Tasks of this cgroup too count as the container's from now on (it restarted).
     ///
     /// # Errors

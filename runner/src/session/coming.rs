@@ -214,12 +214,14 @@ impl Targets<'_> {
     }
 
     /// Looks at the files of a container that came, once it has them.
+    #[expect(clippy::too_many_arguments, reason = "what a look has at hand")]
     pub(super) fn verify(
         &mut self,
         position: usize,
         start: Start,
         engine: &mut dyn Engine,
         files: &mut Files,
+        world: &LiveWorld,
         now: &mut Now,
         said: &mut Said,
     ) -> Outcome<()> {
@@ -227,20 +229,36 @@ impl Targets<'_> {
         let Some(watched) = self.watched.get(position) else { return Ok(()) };
         let cgroup = watched.found.container.cgroup.as_ref().map(|cgroup| cgroup.id);
         let Some(back) = watch::successor_in(listed, &watched.found)
-            .filter(|back| back.container.cgroup.as_ref().map(|cgroup| cgroup.id) == cgroup)
+            .filter(|back| cgroup.is_some() && back.container.cgroup.as_ref().map(|cgroup| cgroup.id) == cgroup)
         else {
             if watched.found.container.cgroup.as_ref().is_some_and(|cgroup| !is_there(cgroup)) {
                 // It has come and gone: its calls were seen, as far as its files are those that are probed.
                 let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
-                self.attached(position, start, missed, None, said);
+                self.attached(position, start, missed, (None, None), said);
             }
             return Ok(());
         };
         let index = watched.index;
         let (mut problem, mut late) = (None, !start.probed);
+        // What of another build was attached to; why it was not.
+        let (mut other, mut unchecked) = (None, None);
         for (place, among) in self.places(position) {
             let seen = match files.look(self.program, &place, &among, &back) {
                 Ok(seen) => seen,
+                // Its first process executes the engine's own program until that executes the container's.
+                Err(Refused::OtherBuild) if !self.by_process && (place != Place::Exe || start.tries >= SETTLING) => {
+                    let (build, seen) = match self.other_build(position, &place, engine, &back, world) {
+                        Ok(found) => found,
+                        Err(why) => {
+                            unchecked = Some(why);
+                            problem = problem.or(Some((Refused::OtherBuild, place)));
+                            continue;
+                        }
+                    };
+                    other = other.or(Some(seen.path.clone()));
+                    late |= self.probe_build(position, build, seen, engine, &back)?;
+                    continue;
+                }
                 // Its engine may not have set its root up yet.
                 Err(Refused::Unreadable) if start.tries < TRIES => {
                     if let Some(watched) = self.watched.get_mut(position) {
@@ -272,7 +290,6 @@ impl Targets<'_> {
         }
         let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
         let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
-        let level = watched.found.container.pid_level;
         watched.found = back;
         if let Some((refused, place)) = problem {
             let what = match &place {
@@ -280,7 +297,10 @@ impl Targets<'_> {
                 Place::Exe => "its executable",
             };
             let reason = match refused {
-                Refused::OtherBuild => format!("with another build of {what}; run ctp again to check it"),
+                Refused::OtherBuild => match unchecked {
+                    Some(why) => format!("with another build of {what}, {why}"),
+                    None => format!("with another build of {what}; run ctp again to check it"),
+                },
                 Refused::NotThere => format!("without {what}"),
                 Refused::Unreadable => format!("and {what} cannot be read in it"),
             };
@@ -297,24 +317,56 @@ impl Targets<'_> {
             self.release(engine, files);
             return Ok(());
         }
-        if late || level != watched.found.container.pid_level {
-            engine.add_container(index, &watched.found.container)?;
-        }
+        // What the kernel put into the filter is looked up at each hit; what is put there from here is not.
+        engine.add_container(index, &watched.found.container)?;
         if let Some(path) = &watched.path {
             watched.wanted = engine.want(path, index, watched.found.container.pid_level)?;
         }
         let since = (late || self.by_process).then(|| watched.found.init.age()).flatten();
-        self.attached(position, start, missed, since, said);
+        self.attached(position, start, missed, (since, other.as_deref()), said);
         Ok(())
     }
 
+    /// Probes a file of a build that was met later, for a container; whether some calls of its may have been missed.
+    fn probe_build(
+        &mut self,
+        position: usize,
+        build: usize,
+        seen: Seen,
+        engine: &mut dyn Engine,
+        back: &Found,
+    ) -> Outcome<bool> {
+        let (Some(watched), Some(part)) = (self.watched.get(position), engine.build(build)) else { return Ok(true) };
+        let index = watched.index;
+        let counted = part.counts(index);
+        part.join(index, &watched.probes);
+        if part.is_probed(seen.file, seen.handle.as_fd()) == Some(true) {
+            return Ok(!counted);
+        }
+        let (seen, stays) = in_layer(seen, back, part);
+        part.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
+        Ok(true)
+    }
+
     /// Says that a container is traced.
-    fn attached(&mut self, position: usize, start: Start, missed: u64, late: Option<Duration>, said: &mut Said) {
+    fn attached(
+        &mut self,
+        position: usize,
+        start: Start,
+        missed: u64,
+        (late, other): (Option<Duration>, Option<&str>),
+        said: &mut Said,
+    ) {
         let Some(watched) = self.watched.get_mut(position) else { return };
         watched.state = Life::Runs;
         let container = &watched.found.container;
         let name = container.display_name().to_owned();
-        let what = if start.again { "restarted, attached again" } else { "started, attached" };
+        let what = match (other, start.again) {
+            (None, true) => "restarted, attached again".to_owned(),
+            (None, false) => "started, attached".to_owned(),
+            (Some(path), true) => format!("restarted with another build of {path}, attached again"),
+            (Some(path), false) => format!("started with another build of {path}, attached"),
+        };
         let text = match (late, missed) {
             (Some(late), _) => {
                 format!(

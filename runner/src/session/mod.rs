@@ -1,6 +1,7 @@
 //! Owns one run: handlers of `begin`, `every` and `end`, events printed, containers watched, the summary. Knows no
 //! engine's insides.
 
+mod builds;
 mod coming;
 mod files;
 mod machine;
@@ -61,6 +62,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// After how many events to end.
     pub events: Option<u64>,
+    /// Levels of nested values that are shown of a value printed whole.
+    pub depth: u32,
     /// Whether to wait for containers that stopped.
     pub follow: bool,
     /// The string limit.
@@ -140,7 +143,7 @@ impl Session<'_> {
             output,
             session: &self,
             processes: Processes::default(),
-            targets: Targets::new(self.program, self.files, self.world, self.options.follow),
+            targets: Targets::new(&self),
             files,
             written: 0,
             ended: false,
@@ -447,7 +450,8 @@ impl Running<'_> {
         };
         for printed in event.prints {
             let Some(print) = self.engine.print(printed.print).cloned() else { continue };
-            self.print(&print, printed.values, origin);
+            let other = self.targets.program_of(printed.print);
+            self.print(&print, printed.values, origin, other.as_deref().unwrap_or(program));
         }
         self.written += 1;
         let flushes = self.output.flushes();
@@ -489,8 +493,7 @@ impl Running<'_> {
     }
 
     /// Writes one output statement; what `error()` says goes to standard error too, and makes the run one that failed.
-    fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>) {
-        let program = self.session.program;
+    fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>, program: &Program) {
         let done = match print.kind {
             // Changes of maps do not leave the engine.
             PrintKind::Keep(_) => Ok(()),
@@ -555,7 +558,7 @@ impl Running<'_> {
             Ok(run) => {
                 let origin = Origin { time: machine::clock(ClockId::CLOCK_REALTIME), probe: &probe.point, task: None };
                 for (print, values) in run.prints {
-                    self.print(print, values, origin);
+                    self.print(print, values, origin, program);
                 }
                 Ok(if run.exit { Next::End } else { Next::On })
             }

@@ -5,9 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ctp_lang::ir::{ContainerIndex, FileIndex, ProbeIndex, Program};
+use ctp_lang::source::Sources;
 use ctp_lang::syntax::ast::{self, ExprKind, Point, PointKind, WhoKind};
 use ctp_lang::world::{Container, Runtime, TargetKind};
 
+use super::Session;
+use super::builds::Build;
 use super::files::Files;
 use super::summary::counted;
 use crate::container::watch::{self, State};
@@ -23,6 +26,13 @@ const SELDOM: u32 = 10;
 /// The containers of a run.
 pub(super) struct Targets<'a> {
     pub(super) program: &'a Program,
+    /// Its texts and trees: it is checked again for a build that is first met later.
+    pub(super) sources: &'a Sources,
+    pub(super) files: &'a [ast::File],
+    /// How deep whole values are shown.
+    pub(super) depth: u32,
+    /// The builds that were met later, by the engine's number.
+    pub(super) builds: Vec<Build>,
     /// The point of each probe; `None` where it has none in the source.
     pub(super) points: Vec<Option<&'a Point>>,
     pub(super) settings: Settings,
@@ -121,7 +131,9 @@ pub(super) enum Kind {
 }
 
 impl<'a> Targets<'a> {
-    pub(super) fn new(program: &'a Program, files: &'a [ast::File], world: &LiveWorld, follow: bool) -> Targets<'a> {
+    pub(super) fn new(session: &Session<'a>) -> Targets<'a> {
+        let (program, files, world) = (session.program, session.files, session.world);
+        let follow = session.options.follow;
         let watched = (0u32..)
             .map(ContainerIndex)
             .zip(&program.containers)
@@ -136,6 +148,10 @@ impl<'a> Targets<'a> {
         let point = |span| all.iter().copied().find(|point| point.span == span);
         Targets {
             program,
+            sources: session.sources,
+            files,
+            depth: session.options.depth,
+            builds: Vec::new(),
             points: program.probes.iter().map(|probe| point(probe.span)).collect(),
             settings: Settings::from_env(),
             watched,
@@ -236,7 +252,7 @@ impl<'a> Targets<'a> {
             let Some(watched) = self.watched.get_mut(position) else { continue };
             match watched.state {
                 Life::Gone => {}
-                Life::Starts(start) => self.verify(position, start, engine, files, &mut now, &mut said)?,
+                Life::Starts(start) => self.verify(position, start, engine, files, world, &mut now, &mut said)?,
                 Life::Runs => match watch::state(&watched.found) {
                     State::Running | State::Frozen => {}
                     State::Ended => self.end(position, engine, files, world, &mut said)?,
@@ -246,7 +262,7 @@ impl<'a> Targets<'a> {
                     watched.waited = waited.wrapping_add(1);
                     // Soon after its end it is searched for at every look, later less often: listing all costs time.
                     if waited < SOON || waited.is_multiple_of(SELDOM) {
-                        self.look_for(position, engine, files, &mut now, &mut said)?;
+                        self.look_for(position, engine, files, world, &mut now, &mut said)?;
                     }
                 }
             }
@@ -296,6 +312,7 @@ impl<'a> Targets<'a> {
         position: usize,
         engine: &mut dyn Engine,
         files: &mut Files,
+        world: &LiveWorld,
         now: &mut Now,
         said: &mut Said,
     ) -> Outcome<()> {
@@ -304,6 +321,8 @@ impl<'a> Targets<'a> {
         // One that was renamed still has its id: who has its name by now is another.
         let old = &watched.found.container;
         let back = back.filter(|back| back.container.id == old.id || !now.still_known(&self.settings, old));
+        // One that was listed while it ended has no cgroup any more, where it had one before: it is looked for again.
+        let back = back.filter(|back| back.container.cgroup.is_some() || old.cgroup.is_none());
         if let Some(back) = back {
             engine.add_container(watched.index, &back.container)?;
             // That it was not seen coming (very many cgroups were made) does not mean that the kernel did not let it in.
@@ -313,7 +332,7 @@ impl<'a> Targets<'a> {
             watched.found = back;
             let start = Start { again: true, probed, tries: 0 };
             watched.state = Life::Starts(start);
-            return self.verify(position, start, engine, files, now, said);
+            return self.verify(position, start, engine, files, world, now, said);
         }
         let container = &watched.found.container;
         if container.kind == TargetKind::Container && !now.may_come_back(&self.settings, container) {

@@ -166,7 +166,8 @@ impl Gen<'_> {
         self.asm.mov(R2, index);
         self.asm.jump_if_imm(Jump::Ge, R2, count, self.lost);
         self.asm.alu_imm(Alu::Mul, R2, entry);
-        self.asm.map_value(R1, self.env.constants, offset);
+        let map = if table.is_of_containers() { self.env.names } else { self.env.constants };
+        self.asm.map_value(R1, map, offset);
         self.asm.alu(Alu::Add, R1, R2);
         Ok(())
     }

@@ -33,6 +33,8 @@ pub(super) struct Env<'a> {
     pub(super) scratch: MapId,
     /// The map of [`Rodata`].
     pub(super) constants: MapId,
+    /// The map of its tables of containers, which grow while it runs: what may be written is no place for a format.
+    pub(super) names: MapId,
     /// For how many containers tables of containers have room.
     pub(super) container_room: usize,
 }
@@ -84,6 +86,11 @@ pub(super) enum Table {
 }
 
 impl Table {
+    /// Whether it has an entry for each container.
+    pub(super) fn is_of_containers(self) -> bool {
+        self.of_container(&ContainerNames::default()).is_some()
+    }
+
     /// What a table of containers says of one; `None` for any other table.
     pub(super) fn of_container(self, names: &ContainerNames) -> Option<&str> {
         match self {
@@ -106,6 +113,8 @@ const SIGNALS: i64 = 64;
 #[derive(Default)]
 pub(super) struct Rodata {
     pub(super) bytes: Vec<u8>,
+    /// The tables of containers.
+    pub(super) names: Vec<u8>,
     tables: Vec<(Table, u32)>,
     constants: Vec<(Vec<u8>, u32)>,
 }
@@ -126,12 +135,13 @@ impl Rodata {
         if let Some((_, offset)) = self.tables.iter().find(|(made, _)| *made == table) {
             return (*offset, entry, count);
         }
-        let offset = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        let bytes = if table.is_of_containers() { &self.names } else { &self.bytes };
+        let offset = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.tables.push((table, offset));
         let mut texts = |name: fn(ContainerNames) -> String| {
             let names = env.program.containers.iter().map(|one| name(ContainerNames::of(one)));
-            self.bytes.extend(names.flat_map(|name| text.to_bytes(name.as_bytes(), false)));
-            self.bytes.resize(offset as usize + count * text.slot() as usize, 0);
+            self.names.extend(names.flat_map(|name| text.to_bytes(name.as_bytes(), false)));
+            self.names.resize(offset as usize + count * text.slot() as usize, 0);
         };
         match table {
             Table::ContainerNames => texts(|one| one.name),
@@ -152,11 +162,7 @@ impl Rodata {
 
     /// The tables of containers that were made, each with its byte offset.
     pub(super) fn container_tables(&self) -> Vec<(Table, u32)> {
-        self.tables
-            .iter()
-            .filter(|(table, _)| table.of_container(&ContainerNames::default()).is_some())
-            .copied()
-            .collect()
+        self.tables.iter().filter(|(table, _)| table.is_of_containers()).copied().collect()
     }
 
     fn numbers(&mut self, function: Library, most: i64, text: TextLayout) {

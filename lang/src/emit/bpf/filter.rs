@@ -5,7 +5,7 @@ use super::LineageOffsets;
 use super::asm::{Asm, Label};
 use super::frame::Slot;
 use super::insn::*;
-use super::map::{FILTER, MapId, NOT_THE_HOSTS, UNDECIDED};
+use super::map::{FILTER, MapId, NEAR, NOT_THE_HOSTS, Near, UNDECIDED};
 use super::{Diagnostic, KernelFacts, Options, Program};
 use crate::codes::Code;
 use crate::world::{Container, TargetKind};
@@ -27,6 +27,8 @@ pub(super) struct Tasks {
     pub(super) host: bool,
     /// Whether hits in cgroups that nobody has decided about are counted.
     pub(super) follow: bool,
+    /// Whether the program has one site: then all its cookies are 0, and nobody asks for them.
+    pub(super) lone: bool,
 }
 
 /// Memory of the filter.
@@ -88,16 +90,22 @@ fn without_cgroup(container: &Container, span: crate::source::Span) -> Diagnosti
 /// the same file does not count, whichever link its hit came by. `None` where an offset is too large.
 pub(super) fn write(asm: &mut Asm, tasks: &Tasks, lineage: Option<LineageOffsets>, slots: &Slots) -> Option<()> {
     let (key, pid_level) = (slots.key, slots.pid_level);
-    let matched = asm.label();
+    let (matched, known) = (asm.label(), asm.label());
     asm.mov(CTX, R1);
-    asm.call(Helper::GetAttachCookie);
-    asm.mov(SITE, R0);
-    asm.low32(SITE);
-    asm.alu_imm(Alu::Rsh, R0, 32);
-    // The upper half of these 8 bytes, a process' number, becomes 0.
-    asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
+    if tasks.lone {
+        asm.imm(SITE, 0);
+        asm.store_imm(Width::D, key.base, key.off.saturating_add(8), 0);
+    } else {
+        asm.call(Helper::GetAttachCookie);
+        asm.mov(SITE, R0);
+        asm.low32(SITE);
+        asm.alu_imm(Alu::Rsh, R0, 32);
+        // The upper half of these 8 bytes, a process' number, becomes 0.
+        asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
+    }
     for level in &tasks.levels {
         ancestor(asm, i64::from(*level), key);
+        near(asm, tasks.lone, slots, known);
         look_up(asm, FILTER, key);
         asm.jump_if_imm(Jump::Ne, R0, 0, matched);
     }
@@ -123,7 +131,43 @@ pub(super) fn write(asm: &mut Asm, tasks: &Tasks, lineage: Option<LineageOffsets
     asm.load(Width::W, CONTAINER, R0, 0);
     asm.load(Width::W, R1, R0, 4);
     asm.store(Width::D, pid_level.base, pid_level.off, R1);
+    asm.place(known);
     Some(())
+}
+
+/// Leaves the container and its pid level where they belong and goes to `known`, where the slot of the cgroup in r0 holds
+/// it for the group of the key.
+fn near(asm: &mut Asm, lone: bool, slots: &Slots, known: Label) {
+    let far = asm.label();
+    let group = slots.key.plus(8);
+    let offset = |bytes: u32| i16::try_from(bytes).unwrap_or(i16::MAX);
+    let shift = |bits: u32| bits.cast_signed();
+    asm.mov(R1, R0);
+    if !lone {
+        asm.load(Width::D, R2, group.base, group.off);
+        asm.alu_imm(Alu::Lsh, R2, shift(Near::GROUP_SHIFT));
+        asm.alu(Alu::Xor, R1, R2);
+    }
+    asm.imm(R2, Near::SPREAD.cast_signed());
+    asm.alu(Alu::Mul, R1, R2);
+    asm.alu_imm(Alu::Rsh, R1, shift(64 - Near::BITS));
+    asm.alu_imm(Alu::Mul, R1, Near::SIZE.cast_signed());
+    asm.map_value(R2, NEAR, 0);
+    asm.alu(Alu::Add, R2, R1);
+    asm.load(Width::D, R1, R2, 0);
+    asm.jump_if(Jump::Ne, R1, R0, far);
+    if !lone {
+        asm.load(Width::D, R1, R2, offset(Near::GROUP));
+        asm.load(Width::D, R3, group.base, group.off);
+        asm.jump_if(Jump::Ne, R1, R3, far);
+    }
+    asm.load(Width::D, CONTAINER, R2, offset(Near::VALUE));
+    asm.mov(R1, CONTAINER);
+    asm.low32(CONTAINER);
+    asm.alu_imm(Alu::Rsh, R1, 32);
+    asm.store(Width::D, slots.pid_level.base, slots.pid_level.off, R1);
+    asm.jump(known);
+    asm.place(far);
 }
 
 /// The id of the task's cgroup at a level into the key; 0 where the task's cgroup is less deep.

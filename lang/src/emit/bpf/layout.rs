@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::map::{
-    FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, SCALARS, StatsLayout, TextLayout,
+    FilterKey, FilterValue, GlobalLayout, KeyPart, MapId, MapKind, MapSpec, Near, SCALARS, StatsLayout, TextLayout,
 };
 use super::{Category, Options, cgroups, follow, globals, handlers, reached, saved, visit_handler};
 use crate::codes::Code;
@@ -47,6 +47,10 @@ pub(super) fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec
         map("ctp_counters", MapKind::PerCpuArray, 4, counters, count(program.probes.len())),
         map("ctp_scalars", MapKind::SharedArray, 4, 8 + 8 * u32::try_from(numbers).unwrap_or(0), 1),
         map("ctp_undecided", MapKind::Recent, 8, 8, undecided),
+        MapSpec {
+            initial: vec![vec![0xff; (Near::SIZE * Near::SLOTS) as usize]],
+            ..map("ctp_near", MapKind::SharedArray, 4, Near::SIZE * Near::SLOTS, 1)
+        },
     ]
 }
 

@@ -20,6 +20,10 @@ pub const SCALARS: MapId = MapId(3);
 /// Cgroups that nobody has decided about: id of the cgroup, 8 bytes each; how many hits were theirs, as a `u64`.
 pub const UNDECIDED: MapId = MapId(4);
 
+/// What [`FILTER`] says of the cgroups that the runner put there, once more where programs find it without a look-up: one
+/// element of [`Near::SLOTS`] slots. What is not there is looked up.
+pub const NEAR: MapId = MapId(5);
+
 /// Kinds of maps (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
@@ -135,6 +139,36 @@ impl FilterValue {
         bytes[..4].copy_from_slice(&self.container.to_le_bytes());
         bytes[4..].copy_from_slice(&self.pid_level.to_le_bytes());
         bytes
+    }
+}
+
+/// A slot of [`NEAR`]: id of the cgroup, 8 bytes, all bits where there is none; the group, 8 bytes; the value, as 8 bytes.
+/// Programs read the id first and writers write it last, and a slot that was emptied is never another's: whoever
+/// finds its id there finds its own value behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Near;
+
+impl Near {
+    /// Bytes of a slot.
+    pub const SIZE: u32 = 32;
+    /// How many there are: 2 to the power of [`Near::BITS`].
+    pub const SLOTS: u32 = 1 << Near::BITS;
+    pub(super) const BITS: u32 = 10;
+    /// The id, and the group, in a slot that is nobody's.
+    pub const NOBODY: u64 = u64::MAX;
+    /// Byte offset of the group in a slot.
+    pub const GROUP: u32 = 8;
+    /// Byte offset of the value in a slot.
+    pub const VALUE: u32 = 16;
+    /// What ids are multiplied by: 2 to the power of 64, divided by the golden ratio. Ids of cgroups lie at regular
+    /// distances, which this spreads (Knuth, The Art of Computer Programming, 6.4).
+    pub(super) const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    pub(super) const GROUP_SHIFT: u32 = 48;
+
+    /// Byte offset of the only slot in which a cgroup may be for a group.
+    pub fn offset(id: u64, group: u32) -> u32 {
+        let spread = (id ^ (u64::from(group) << Near::GROUP_SHIFT)).wrapping_mul(Near::SPREAD);
+        u32::try_from(spread >> (64 - Near::BITS)).unwrap_or(0) * Near::SIZE
     }
 }
 

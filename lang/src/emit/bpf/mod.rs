@@ -52,6 +52,7 @@ use crate::ir::{
 use crate::source::Span;
 use crate::world::{Container, TargetKind};
 use env::{Env, Rodata, Table};
+use filter::Tasks;
 pub use insn::Insn;
 use layout::{lay_out_globals, standard_maps};
 use map::{GlobalLayout, MapId, MapKind, MapSpec, TextLayout};
@@ -276,6 +277,11 @@ impl Category {
 pub struct Compiled {
     /// Maps to create; [`MapId`] is the index.
     pub maps: Vec<MapSpec>,
+    /// How many of them, from the first on, hold what is the whole run's: who counts, the counters, the globals. (The ring
+    /// of records is among them, and is the program's own.)
+    pub shared: usize,
+    /// The map of [`Options::max_rate`], which is the whole run's too.
+    pub rate: Option<MapId>,
     /// Programs to load; none where no probe has a site.
     pub programs: Vec<BpfProgram>,
     /// Addresses to probe, by [`SiteId`].
@@ -292,9 +298,9 @@ pub struct Compiled {
     pub watches_cgroups: Option<MapId>,
     /// The maps of the program that sees containers coming, where they are looked out for.
     pub follows: Option<follow::Maps>,
-    /// The map of constants, with the tables of containers in it.
-    constants: MapId,
-    /// Tables of containers, each with its byte offset in the constants.
+    /// The map of the tables of containers.
+    names: MapId,
+    /// Tables of containers, each with its byte offset there.
     container_tables: Vec<(Table, u32)>,
     /// For how many containers those have room.
     container_room: usize,
@@ -306,7 +312,7 @@ pub struct Compiled {
     shown: Program,
 }
 
-/// Bytes to be written into the only element of a map of constants.
+/// Bytes to be written into the only element of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constants {
     /// The map.
@@ -328,12 +334,18 @@ pub(super) struct ContainerNames {
 }
 
 impl Compiled {
+    /// Whether a program that was compiled later can run beside this one: it has the same probes, and its globals lie in
+    /// memory as these do.
+    pub fn goes_with(&self, later: &Compiled) -> bool {
+        self.points == later.points && self.globals == later.globals && self.text == later.text
+    }
+
     /// The site of an id.
     pub fn site(&self, id: SiteId) -> Option<&CompiledSite> {
         self.sites.get(id.0 as usize)
     }
 
-    /// Takes in a container that came later: its index, and what is to be written into the map of constants before its
+    /// Takes in a container that came later: its index, and what is to be written into the map of names before its
     /// tasks count. `None` where there is no room for it.
     pub fn add_container(&mut self, container: &Container) -> Option<(ContainerIndex, Vec<Constants>)> {
         let index = self.containers.len();
@@ -347,11 +359,16 @@ impl Compiled {
             .container_tables
             .iter()
             .filter_map(|(table, offset)| {
-                Some(Constants { map: self.constants, offset: *offset as usize + index * slot, bytes: text(*table)? })
+                Some(Constants { map: self.names, offset: *offset as usize + index * slot, bytes: text(*table)? })
             })
             .collect();
         self.containers.push(names);
         Some((ContainerIndex(u32::try_from(index).ok()?), writes))
+    }
+
+    /// The point of a probe as written.
+    pub fn point(&self, probe: ProbeIndex) -> &str {
+        self.points.get(probe.0 as usize).map_or("", String::as_str)
     }
 
     fn container(&self, index: ContainerIndex) -> Option<&ContainerNames> {
@@ -470,6 +487,24 @@ pub fn needs(program: &Program, options: &Options) -> Needs {
 /// # Errors
 /// What this engine cannot do, each with its place.
 pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_with(program, options, kernel, false)
+}
+
+/// The same for a program that runs beside one that was compiled before, over the first [`Compiled::shared`] of its maps:
+/// its links count for groups of their own.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_beside(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Compiled, Vec<Diagnostic>> {
+    compile_with(program, options, kernel, true)
+}
+
+fn compile_with(
+    program: &Program,
+    options: &Options,
+    kernel: &KernelFacts,
+    beside: bool,
+) -> Result<Compiled, Vec<Diagnostic>> {
     // Functions, and what returns keep, are looked at as handlers of their own: only those that run in the kernel matter.
     let functions: Vec<Handler> = reached(program)
         .into_iter()
@@ -489,6 +524,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps)?;
+    let shared = maps.len();
     let generations: Vec<MapId> =
         (0u32..).map(MapId).zip(&maps).filter(|(_, spec)| spec.generations).map(|(id, _)| id).collect();
     let (calls, first_calls) = (returns::maps(program, text), maps.len());
@@ -499,9 +535,9 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     };
     let sites = number_sites(program);
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
-    let (scratch, constants) = (MapId(next), MapId(next.saturating_add(1)));
-    let rate = (options.max_rate > 0).then(|| Rate { map: MapId(next.saturating_add(2)), most: options.max_rate });
-    let tasks = filter::tasks(program, options, kernel)?;
+    let [scratch, constants, names, rates] = [0, 1, 2, 3].map(|further| MapId(next.saturating_add(further)));
+    let rate = (options.max_rate > 0).then_some(Rate { map: rates, most: options.max_rate });
+    let tasks = Tasks { lone: sites.len() == 1 && !beside, ..filter::tasks(program, options, kernel)? };
     let container_room = program.containers.len() + if tasks.follow { NEWCOMERS } else { 0 };
     let (prints, print_numbers) = number_prints(program);
     let env = Env {
@@ -518,6 +554,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         generations: &generations,
         scratch,
         constants,
+        names,
         container_room,
     };
 
@@ -557,15 +594,20 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     });
     let container_tables = rodata.container_tables();
     let grows = tasks.follow && !container_tables.is_empty();
-    maps.push(MapSpec {
-        name: "ctp_constants".to_owned(),
-        kind: if grows { MapKind::Table } else { MapKind::Constant },
-        key_size: 4,
-        value_size: u32::try_from(rodata.bytes.len()).unwrap_or(u32::MAX),
-        max_entries: 1,
-        initial: vec![rodata.bytes],
-        generations: false,
-    });
+    for (name, kind, bytes) in [
+        ("ctp_constants", MapKind::Constant, rodata.bytes),
+        ("ctp_names", if grows { MapKind::Table } else { MapKind::Constant }, rodata.names),
+    ] {
+        maps.push(MapSpec {
+            name: name.to_owned(),
+            kind,
+            key_size: 4,
+            value_size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            max_entries: 1,
+            initial: vec![bytes],
+            generations: false,
+        });
+    }
     if rate.is_some() {
         maps.push(rate::map(program));
     }
@@ -576,6 +618,8 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
     let follows = tasks.follow.then(|| follow::maps(&mut maps));
     Ok(Compiled {
         maps,
+        shared,
+        rate: rate.map(|rate| rate.map),
         programs,
         sites,
         prints,
@@ -584,7 +628,7 @@ pub fn compile(program: &Program, options: &Options, kernel: &KernelFacts) -> Re
         levels: tasks.levels,
         watches_cgroups,
         follows,
-        constants,
+        names,
         container_tables,
         container_room,
         containers: program.containers.iter().map(ContainerNames::of).collect(),

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use ctp_lang::codes::Code;
-use ctp_lang::emit::bpf::map::{FilterKey, FilterValue};
+use ctp_lang::emit::bpf::map::{FilterKey, FilterValue, Near};
 use ctp_lang::emit::bpf::{BpfProgram, Compiled, CompiledSite, SiteId};
 use ctp_lang::ir::{ContainerIndex, FileIndex};
 use ctp_lang::world::{Container, TargetKind};
@@ -15,33 +16,99 @@ use super::abi::ANY;
 use super::inode::Inode;
 use super::load::failure;
 use super::perf::Uprobes;
-use super::sys::Map;
+use super::sys::{Map, Shared};
 use super::tasks;
 use crate::engine::{Failure, Outcome};
 
-/// Sets of containers for which links count; the index is the group's number.
+/// Sets of containers for which links count, each with the selector that means them: who comes later is meant by one
+/// selector and not by another, though both mean the same containers now.
 #[derive(Debug, Default)]
-pub(super) struct Groups(Vec<Vec<ContainerIndex>>);
+pub(super) struct Groups {
+    /// The number of the first; the others follow.
+    first: u32,
+    sets: Vec<(Vec<ContainerIndex>, String)>,
+}
+
+/// Where programs find who counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who<'a> {
+    /// Everybody.
+    pub(super) filter: &'a Map,
+    /// Cgroups once more, as far as there is room.
+    pub(super) near: &'a Shared,
+}
+
+impl Who<'_> {
+    fn add(self, key: FilterKey, value: FilterValue) -> Outcome<()> {
+        self.filter
+            .set(&key.to_bytes(), &value.to_bytes(), ANY)
+            .map_err(|error| failure(Code::E0404, "cannot add a container to the filter", &error))?;
+        if key.process == 0
+            && let Some([id, group, place]) = self.slot(key)
+        {
+            let (own, nobody) = ((key.id, u64::from(key.group)), (Near::NOBODY, Near::NOBODY));
+            let there = (read(id), read(group));
+            if there == own || there == nobody {
+                place.store(i64::from_le_bytes(value.to_bytes()), Ordering::Relaxed);
+                group.store(own.1.cast_signed(), Ordering::Relaxed);
+                id.store(own.0.cast_signed(), Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(self, key: FilterKey) -> Outcome<()> {
+        if let Some([id, group, _]) = self.slot(key)
+            && (read(id), read(group)) == (key.id, u64::from(key.group))
+        {
+            // Its group stays there: the slot is never another's.
+            id.store(Near::NOBODY.cast_signed(), Ordering::Release);
+        }
+        let removed = self.filter.remove(&key.to_bytes());
+        removed.map(drop).map_err(|error| failure(Code::E0404, "cannot remove a container from the filter", &error))
+    }
+
+    /// The id, the group and the value of the only slot where a cgroup may be.
+    fn slot(&self, key: FilterKey) -> Option<[&AtomicI64; 3]> {
+        let at = |offset: u32| self.near.number((Near::offset(key.id, key.group) + offset) as usize);
+        Some([at(0)?, at(Near::GROUP)?, at(Near::VALUE)?])
+    }
+}
+
+fn read(number: &AtomicI64) -> u64 {
+    number.load(Ordering::Relaxed).cast_unsigned()
+}
 
 impl Groups {
-    fn number(&mut self, mut containers: Vec<ContainerIndex>) -> u32 {
+    fn number(&mut self, mut containers: Vec<ContainerIndex>, selector: &str) -> u32 {
         containers.sort_unstable();
         containers.dedup();
-        let index = self.0.iter().position(|known| *known == containers).unwrap_or_else(|| {
-            self.0.push(containers);
-            self.0.len() - 1
+        let index = self.sets.iter().position(|(known, of)| *known == containers && of == selector);
+        let index = index.unwrap_or_else(|| {
+            self.sets.push((containers, selector.to_owned()));
+            self.sets.len() - 1
         });
-        u32::try_from(index).unwrap_or(u32::MAX)
+        u32::try_from(index).unwrap_or(u32::MAX).saturating_add(self.first)
+    }
+
+    /// All numbers that are taken, with those before the first: the number that is free.
+    pub(super) fn next(&self) -> u32 {
+        self.first.saturating_add(u32::try_from(self.sets.len()).unwrap_or(u32::MAX))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (u32, &Vec<ContainerIndex>)> {
+        (self.first..).zip(self.sets.iter().map(|(members, _)| members))
     }
 
     /// The groups that a container is in.
     pub(super) fn of(&self, index: ContainerIndex) -> Vec<u32> {
-        (0u32..).zip(&self.0).filter(|(_, members)| members.contains(&index)).map(|(group, _)| group).collect()
+        self.all().filter(|(_, members)| members.contains(&index)).map(|(group, _)| group).collect()
     }
 
     /// Takes a container into a group.
     pub(super) fn join(&mut self, index: ContainerIndex, group: u32) {
-        if let Some(members) = self.0.get_mut(group as usize)
+        let at = group.checked_sub(self.first).and_then(|at| self.sets.get_mut(at as usize));
+        if let Some((members, _)) = at
             && !members.contains(&index)
         {
             members.push(index);
@@ -49,7 +116,7 @@ impl Groups {
     }
 
     /// Makes the tasks of a target count in all groups it is in.
-    pub(super) fn add(&self, filter: &Map, index: ContainerIndex, container: &Container) -> Outcome<()> {
+    pub(super) fn add(&self, who: Who<'_>, index: ContainerIndex, container: &Container) -> Outcome<()> {
         let (key, pid_level) = match container.kind {
             TargetKind::Container => (cgroup_key(container)?, container.pid_level),
             // Tasks of many namespaces: each has its number of its own.
@@ -64,24 +131,19 @@ impl Groups {
                 (FilterKey::process(task.start, task.process, 0), task.pid_level)
             }
         };
-        let value = FilterValue { container: index.0, pid_level }.to_bytes();
-        for (group, members) in (0u32..).zip(&self.0) {
+        let value = FilterValue { container: index.0, pid_level };
+        for (group, members) in self.all() {
             if members.contains(&index) {
-                let key = FilterKey { group, ..key }.to_bytes();
-                filter
-                    .set(&key, &value, ANY)
-                    .map_err(|error| failure(Code::E0404, "cannot add a container to the filter", &error))?;
+                who.add(FilterKey { group, ..key }, value)?;
             }
         }
         Ok(())
     }
 
     /// Makes the tasks of a cgroup count no more.
-    pub(super) fn remove(&self, filter: &Map, cgroup: u64) -> Outcome<()> {
-        for (group, _) in (0u32..).zip(&self.0) {
-            filter
-                .remove(&FilterKey::cgroup(cgroup, group).to_bytes())
-                .map_err(|error| failure(Code::E0404, "cannot remove a container from the filter", &error))?;
+    pub(super) fn remove(&self, who: Who<'_>, cgroup: u64) -> Outcome<()> {
+        for (group, _) in self.all() {
+            who.remove(FilterKey::cgroup(cgroup, group))?;
         }
         Ok(())
     }
@@ -128,8 +190,9 @@ pub(super) fn plan(
     compiled: &Compiled,
     same: &dyn Fn(FileIndex) -> FileIndex,
     inode: &dyn Fn(FileIndex) -> Option<Inode>,
+    first_group: u32,
 ) -> (Vec<Plan>, Groups) {
-    let mut groups = Groups::default();
+    let mut groups = Groups { first: first_group, sets: Vec::new() };
     let program_of = |site: &CompiledSite| {
         let serves =
             |program: &BpfProgram| program.files.contains(&site.file) && program.variants.contains(&site.variant);
@@ -156,7 +219,8 @@ pub(super) fn plan(
     // The last first: the kernel runs first what was attached last (`consumer_add` in kernel/events/uprobes.c), and probes
     // that stand at one place run in the order of the program.
     for ((program, file, offset, _), (site, containers)) in merged.into_iter().rev() {
-        let cookie = (u64::from(groups.number(containers)) << 32) | u64::from(site.0);
+        let selector = compiled.site(site).map_or("", |site| selector(compiled.point(site.probe)));
+        let cookie = (u64::from(groups.number(containers, selector)) << 32) | u64::from(site.0);
         let semaphore = semaphores.get(&(file, offset)).copied().unwrap_or(0);
         match plans.last_mut() {
             Some(plan) if plan.program == program && plan.file == file => {
@@ -182,6 +246,22 @@ pub(super) fn plan(
         }
     }
     (plans, groups)
+}
+
+/// Whom a point means, as it is written: `container("web-*")` of `container("web-*"):/app/x.fn("f")`.
+fn selector(point: &str) -> &str {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in point.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b')' if !quoted => return point.get(..=at).unwrap_or(point),
+            b':' | b'.' if !quoted => return point.get(..at).unwrap_or(point),
+            _ => {}
+        }
+    }
+    point
 }
 
 /// What the kernel says of an instruction that it can neither emulate nor step over elsewhere (`ENOTSUPP` of
@@ -337,4 +417,35 @@ pub(super) fn detach(links: Vec<OwnedFd>) {
             scope.spawn(move || drop(part));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_ends_where_its_place_begins() {
+        assert_eq!(selector(r#"container("web-*"):/app/x.fn("f")"#), r#"container("web-*")"#);
+        assert_eq!(
+            selector(r#"container(name="a:\"b", label="c=d"):exe.fn("f")"#),
+            r#"container(name="a:\"b", label="c=d")"#
+        );
+        assert_eq!(selector(r#"container("web").fn("f")"#), r#"container("web")"#);
+        assert_eq!(selector("host:/usr/bin/x.fn(\"f\")"), "host");
+    }
+
+    /// One set of containers that two selectors mean is two groups; a number is never another engine part's.
+    #[test]
+    fn groups_are_of_a_set_and_a_selector() {
+        let mut groups = Groups { first: 7, sets: Vec::new() };
+        let web = vec![ContainerIndex(0)];
+        let numbers = ["container(\"web-*\")", "container(\"web-1\")", "container(\"web-*\")"]
+            .map(|selector| groups.number(web.clone(), selector));
+        assert_eq!(numbers, [7, 8, 7]);
+        groups.join(ContainerIndex(1), 7);
+        assert_eq!(
+            (groups.of(ContainerIndex(0)), groups.of(ContainerIndex(1)), groups.next()),
+            (vec![7, 8], vec![7], 9)
+        );
+    }
 }

@@ -4,6 +4,7 @@
 
 mod abi;
 mod attach;
+mod beside;
 mod btf;
 mod cgroups;
 mod facts;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
-use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, RING, SCALARS};
+use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, NEAR, RING, SCALARS};
 use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex, Program};
 use ctp_lang::stats::Stats;
@@ -38,7 +39,8 @@ use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Container, FileId};
 
 use super::{Counters, Engine, Event, Failure, HostView, Made, Outcome};
-use attach::{Groups, Plan};
+use attach::{Groups, Plan, Who};
+pub use beside::build_of;
 use ctp_lang::stack::{Stack, Taken, Unwinder};
 pub use facts::kernel_version;
 pub use identity::Warning;
@@ -84,6 +86,8 @@ pub struct BpfEngine {
     closed: HashMap<emit::map::MapId, Map>,
     /// The numbers among the globals; before them, whether `exit()` ran.
     scalars: Shared,
+    /// The containers whose cgroups programs find without a look-up.
+    near: Shared,
     ring: Ring,
     groups: Groups,
     /// Watches new cgroups, where tasks of the host count.
@@ -114,6 +118,9 @@ pub struct BpfEngine {
     malformed: u64,
     /// Functions that the kernel cannot probe, since they were last asked for.
     left_out: Vec<String>,
+    options: Options,
+    /// Programs for builds that were first met while it ran.
+    beside: Vec<BpfEngine>,
 }
 
 /// Stands for what unwinds where nothing was given.
@@ -180,18 +187,23 @@ impl BpfEngine {
         let scalars_size = size(SCALARS).map_or(0, |spec| spec.value_size as usize);
         let ring = Ring::new(map(RING)?, ring_size).map_err(unshared)?;
         let scalars = map(SCALARS)?.share(scalars_size, 0, true).map_err(unshared)?;
+        let near_size = size(NEAR).map_or(0, |spec| spec.value_size as usize);
+        let near = map(NEAR)?.share(near_size, 0, true).map_err(unshared)?;
         let outer = generations::outer(&compiled.maps, &maps)?;
         let load = |program| load::load(program, &maps, &outer, uprobes.kind());
         let programs = compiled.programs.iter().map(load).collect::<Outcome<Vec<_>>>()?;
-        let (plans, groups) = attach::plan(&compiled, &|file| same.get(&file).copied().unwrap_or(file), &|file| {
-            known.get(&file).copied()
-        });
+        let (plans, groups) = attach::plan(
+            &compiled,
+            &|file| same.get(&file).copied().unwrap_or(file),
+            &|file| known.get(&file).copied(),
+            0,
+        );
         let cgroups = match compiled.watches_cgroups {
             Some(counts) => Some(cgroups::Watch::start(&maps, counts)?),
             None => None,
         };
         for (index, container) in (0u32..).map(ContainerIndex).zip(&program.containers) {
-            groups.add(map(FILTER)?, index, container)?;
+            groups.add(Who { filter: map(FILTER)?, near: &near }, index, container)?;
         }
         let follower = follow::Follower::start(&compiled, &maps, &found)?;
         Ok(BpfEngine {
@@ -199,6 +211,7 @@ impl BpfEngine {
             outer,
             closed: HashMap::new(),
             scalars,
+            near,
             ring,
             groups,
             cgroups,
@@ -217,6 +230,8 @@ impl BpfEngine {
             ended: false,
             malformed: 0,
             left_out: Vec::new(),
+            options: *options,
+            beside: Vec::new(),
             compiled,
         })
     }
@@ -270,11 +285,22 @@ impl BpfEngine {
 
     /// Records that could not be read: always 0, unless there is a bug.
     pub fn malformed(&self) -> u64 {
-        self.malformed
+        self.beside.iter().fold(self.malformed, |sum, beside| sum + beside.malformed)
     }
 
-    /// Hands over what is in the ring; returns how many records there were.
+    /// Hands over what is in the rings; returns how many records there were.
     fn drain(&mut self, event: &mut dyn FnMut(Event)) -> Outcome<usize> {
+        let mut records = self.drain_own(event)?;
+        for (build, beside) in self.beside.iter_mut().enumerate() {
+            records += beside.drain_own(&mut |mut one| {
+                one.prints.iter_mut().for_each(|printed| printed.print = beside::number(build, printed.print));
+                event(one);
+            })?;
+        }
+        Ok(records)
+    }
+
+    fn drain_own(&mut self, event: &mut dyn FnMut(Event)) -> Outcome<usize> {
         let (compiled, malformed, parts) = (&self.compiled, &mut self.malformed, &mut self.parts);
         let (kept, unwinder) = (&mut self.kept, self.unwinder.as_mut());
         self.ring
@@ -291,6 +317,10 @@ impl BpfEngine {
 
     fn exited(&self) -> bool {
         self.scalars.number(0).is_some_and(|exited| exited.load(Ordering::Acquire) != 0)
+    }
+
+    fn who(&self) -> Outcome<Who<'_>> {
+        Ok(Who { filter: self.map(FILTER)?, near: &self.near })
     }
 
     fn map(&self, id: emit::map::MapId) -> Outcome<&Map> {
@@ -410,7 +440,7 @@ impl Engine for BpfEngine {
         self.release(&|_| false);
         let processes = self.processes.iter_mut().flat_map(|processes| processes.drain());
         attach::detach(processes.flat_map(|(_, links)| links).collect());
-        Ok(())
+        self.beside.iter_mut().try_for_each(Engine::stop)
     }
 
     fn counters(&self) -> Outcome<Vec<Counters>> {
@@ -427,7 +457,8 @@ impl Engine for BpfEngine {
                         .filter_map(|cpu| Some(u64::from_le_bytes(cpu.get(at..at + 8)?.try_into().ok()?)))
                         .sum()
                 };
-                let dropped = self.parts.dropped(ProbeIndex(probe));
+                let parts = [&self.parts].into_iter().chain(self.beside.iter().map(|beside| &beside.parts));
+                let dropped: u64 = parts.map(|parts| parts.dropped(ProbeIndex(probe))).sum();
                 // Runs that did no more than change maps which are held here.
                 let kept = self.kept.counted(ProbeIndex(probe));
                 Ok(Counters {
@@ -447,7 +478,39 @@ impl Engine for BpfEngine {
     }
 
     fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print> {
-        self.compiled.prints.get(print).map(|layout| &layout.print)
+        let (build, own) = beside::split(print);
+        let compiled = match build {
+            None => &self.compiled,
+            Some(build) => &self.beside.get(build)?.compiled,
+        };
+        compiled.prints.get(own).map(|layout| &layout.print)
+    }
+
+    fn take_build<'a>(
+        &mut self,
+        program: &Program,
+        file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>,
+    ) -> Outcome<usize> {
+        let beside = self.load_beside(program, file)?;
+        self.beside.push(beside);
+        Ok(self.beside.len() - 1)
+    }
+
+    fn build(&mut self, build: usize) -> Option<&mut dyn Engine> {
+        self.beside.get_mut(build).map(|beside| beside as &mut dyn Engine)
+    }
+
+    fn counts(&self, index: ContainerIndex) -> bool {
+        !self.groups.of(index).is_empty()
+    }
+
+    fn join(&mut self, index: ContainerIndex, probes: &[ProbeIndex]) {
+        let sites = &self.compiled.sites;
+        for cookie in self.plans.iter().flat_map(|(plan, _)| &plan.cookies) {
+            if attach::site_of(*cookie, sites).is_some_and(|site| probes.contains(&site.probe)) {
+                self.groups.join(index, attach::group_of(*cookie));
+            }
+        }
     }
 
     fn add_container(&mut self, index: ContainerIndex, container: &Container) -> Outcome<()> {
@@ -460,7 +523,9 @@ impl Engine for BpfEngine {
                 format!("the cgroup of `{}` lies at another depth than before", container.display_name()),
             )));
         }
-        self.groups.add(self.map(FILTER)?, index, container)
+        self.groups.add(self.who()?, index, container)?;
+        let mut beside = self.beside.iter_mut().filter(|beside| beside.counts(index));
+        beside.try_for_each(|beside| beside.add_container(index, container))
     }
 
     fn newcomer(&mut self, container: &Container, probes: &[ProbeIndex]) -> Outcome<Option<ContainerIndex>> {
@@ -474,18 +539,18 @@ impl Engine for BpfEngine {
                 map.set(&0u32.to_le_bytes(), &bytes, abi::ANY).map_err(broken)?;
             }
         }
-        let sites = &self.compiled.sites;
-        for cookie in self.plans.iter().flat_map(|(plan, _)| &plan.cookies) {
-            if attach::site_of(*cookie, sites).is_some_and(|site| probes.contains(&site.probe)) {
-                self.groups.join(index, attach::group_of(*cookie));
-            }
+        for beside in &mut self.beside {
+            // The same index: all know the same containers.
+            beside.newcomer(container, &[])?;
         }
+        self.join(index, probes);
         Ok(Some(index))
     }
 
     fn want(&mut self, path: &str, index: ContainerIndex, pid_level: u32) -> Outcome<bool> {
         let Some(follower) = &self.follower else { return Ok(false) };
-        let groups = self.groups.of(index);
+        let beside = self.beside.iter().flat_map(|beside| beside.groups.of(index));
+        let groups: Vec<u32> = self.groups.of(index).into_iter().chain(beside).collect();
         let level = u32::try_from(path.split('/').filter(|part| !part.is_empty()).count()).unwrap_or(u32::MAX);
         if groups.is_empty() || groups.len() > emit::follow::GROUPS || !self.compiled.levels.contains(&level) {
             return Ok(false);
@@ -594,6 +659,7 @@ impl Engine for BpfEngine {
             self.plans.iter_mut().filter(|(plan, _)| own(plan)).flat_map(|(_, links)| std::mem::take(links)).collect(),
         );
         self.plans.retain(|(plan, _)| !own(plan));
+        self.beside.iter_mut().for_each(|beside| beside.detach_own(index, gone));
     }
 
     fn new_cgroups(&self) -> bool {
@@ -609,7 +675,8 @@ impl Engine for BpfEngine {
     }
 
     fn remove_cgroup(&mut self, cgroup: u64) -> Outcome<()> {
-        self.groups.remove(self.map(FILTER)?, cgroup)
+        let mut groups = [&self.groups].into_iter().chain(self.beside.iter().map(|beside| &beside.groups));
+        groups.try_for_each(|groups| groups.remove(self.who()?, cgroup))
     }
 
     fn get(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Value> {

@@ -89,6 +89,11 @@ impl Map {
         Ok(Map { fd, key_size, value_size })
     }
 
+    /// The same map by another descriptor.
+    pub(super) fn try_clone(&self) -> io::Result<Map> {
+        Ok(Map { fd: self.fd.try_clone()?, key_size: self.key_size, value_size: self.value_size })
+    }
+
     /// Bytes of a value as user space sees it.
     pub(super) fn value_size(&self) -> usize {
         self.value_size
