@@ -18,8 +18,50 @@ pub(super) struct Row {
     pub(super) line: (u64, Option<u64>),
 }
 
-/// The rows of the unit's line table with addresses in `low..high`, in the order of the table.
+/// The most rows of a table that are kept while a question is answered: two and a half megabytes.
+const MOST_KEPT: usize = 1 << 16;
+
+/// A unit's line table.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// The rows, in the order of the table.
+    rows: Vec<Row>,
+    /// Their indices, by address.
+    by_address: Vec<usize>,
+}
+
+impl Table {
+    fn between(&self, low: u64, high: u64) -> Vec<Row> {
+        let address = |index: &usize| self.rows.get(*index).map_or(u64::MAX, |row| row.address);
+        let from = self.by_address.partition_point(|index| address(index) < low);
+        let to = self.by_address.partition_point(|index| address(index) < high);
+        let mut found: Vec<usize> = self.by_address.get(from..to).unwrap_or_default().to_vec();
+        found.sort_unstable();
+        found.iter().filter_map(|index| self.rows.get(*index).copied()).collect()
+    }
+}
+
+/// The rows of the unit's line table with addresses in `low..high`, in the order of the table. It is read once for all the
+/// functions of a unit, unless it is very large.
 pub(super) fn rows(unit: &Unit<'_>, low: u64, high: u64) -> Result<Vec<Row>, DebugError> {
+    if unit.lines.get().is_none() {
+        let rows = read(unit, 0, u64::MAX, MOST_KEPT + 1)?;
+        let kept = (rows.len() <= MOST_KEPT).then(|| {
+            let mut by_address: Vec<usize> = (0..rows.len()).collect();
+            by_address.sort_by_key(|index| rows.get(*index).map(|row| row.address));
+            Table { rows, by_address }
+        });
+        // It was empty just now, and nobody else has the unit.
+        let _ = unit.lines.set(kept);
+    }
+    match unit.lines.get() {
+        Some(Some(table)) => Ok(table.between(low, high)),
+        Some(None) | None => read(unit, low, high, usize::MAX),
+    }
+}
+
+/// At most so many rows with addresses in `low..high`, as the table has them.
+fn read(unit: &Unit<'_>, low: u64, high: u64, most: usize) -> Result<Vec<Row>, DebugError> {
     let Some(program) = unit.unit.line_program.clone() else { return Ok(Vec::new()) };
     let mut all = program.rows();
     let (mut rows, mut seen) = (Vec::new(), 0);
@@ -31,6 +73,9 @@ pub(super) fn rows(unit: &Unit<'_>, low: u64, high: u64) -> Result<Vec<Row>, Deb
         if !row.end_sequence() && (low..high).contains(&row.address()) {
             let line = (row.file_index(), row.line().map(u64::from));
             rows.push(Row { address: row.address(), prologue_end: row.prologue_end(), is_stmt: row.is_stmt(), line });
+            if rows.len() >= most {
+                break;
+            }
         }
     }
     Ok(rows)

@@ -1,7 +1,7 @@
 //! Owns access to the DWARF of a module: its units, its DIEs by position, references between them, and attributes
 //! that a DIE inherits through `DW_AT_abstract_origin` and `DW_AT_specification`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ use super::dwarf::{self, Dwarf, Pages, Role};
 use super::facts::DebugError;
 use super::indexed;
 use super::limits::{self, over};
+use super::lines::Table;
 pub(super) use super::reader::Slice;
 
 /// Bytes in memory, to be read as gimli reads.
@@ -39,6 +40,8 @@ pub(super) struct Unit<'a> {
     pub(super) dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
     /// Position of its header: what unit-relative offsets are added to.
     pub(super) start: DieId,
+    /// Its line table, once that was read; `None` where it is too large to be kept.
+    pub(super) lines: OnceCell<Option<Table>>,
 }
 
 impl Unit<'_> {
@@ -234,7 +237,7 @@ impl<'a> Debug<'a> {
                 unit.comp_dir = unit.comp_dir.or(skeleton.unit.comp_dir);
             }
         }
-        let unit = Rc::new(Unit { unit, dwarf: sections, start: span.start });
+        let unit = Rc::new(Unit { unit, dwarf: sections, start: span.start, lines: OnceCell::new() });
         let mut cache = self.cache.borrow_mut();
         if cache.len() >= limits::MAX_CACHED_UNITS {
             cache.clear();
