@@ -49,6 +49,8 @@ struct Process {
     whole: bool,
     /// When it was last asked about, by a count.
     asked: u64,
+    /// When it ended, as far as is known.
+    ended: Option<u64>,
 }
 
 /// What processes have mapped.
@@ -65,11 +67,15 @@ impl History {
         let Happened { time, pid, what } = happened;
         self.count += 1;
         let count = self.count;
+        if let Some(known) = self.processes.get_mut(&pid) {
+            known.ended = (what == What::Ended).then_some(time);
+        }
         match what {
+            What::Ended => {}
             What::Forked(parent) => {
                 // Whoever had the number before is no more.
                 let process = self.processes.get(&parent).cloned().unwrap_or_default();
-                self.processes.insert(pid, Process { asked: count, ..process });
+                self.processes.insert(pid, Process { asked: count, ended: None, ..process });
             }
             What::Executed => {
                 let process = self.processes.entry(pid).or_default();
@@ -99,6 +105,12 @@ impl History {
             let middle = asked.get(asked.len() / 2).copied().unwrap_or(0);
             self.processes.retain(|_, process| process.asked > middle);
         }
+    }
+
+    /// Forgets processes that ended before this moment, and paths that nobody maps.
+    pub(super) fn forget_ended(&mut self, before: u64) {
+        self.processes.retain(|_, process| process.ended.is_none_or(|ended| ended >= before));
+        self.paths.retain(|_, path| Arc::strong_count(path) > 1);
     }
 
     /// Forgets all: some of what happened was lost.
@@ -213,6 +225,19 @@ mod tests {
         assert_eq!(at(7, 0x5000, 25), None);
         assert_eq!(at(8, 0x1000, 40).as_deref(), Some("/new"));
         assert_eq!(at(9, 0x1000, 40), None);
+    }
+
+    #[test]
+    fn who_has_ended_is_forgotten_after_a_while() {
+        let mut history = History::default();
+        history.add(Happened { time: 10, pid: 7, what: mapped(0x1000, "/gone") });
+        history.add(Happened { time: 10, pid: 8, what: mapped(0x1000, "/stays") });
+        history.add(Happened { time: 40, pid: 7, what: What::Ended });
+        history.forget_ended(40);
+        assert_eq!(path(&history, 7, 0x1000, 39).as_deref(), Some("/gone"));
+        history.forget_ended(41);
+        assert_eq!((history.processes.len(), history.paths.len()), (1, 1));
+        assert_eq!(path(&history, 8, 0x1000, 50).as_deref(), Some("/stays"));
     }
 
     #[test]

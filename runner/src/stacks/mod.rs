@@ -23,6 +23,11 @@ use history::History;
 /// The most named places that are remembered.
 const MOST_PLACES: usize = 1 << 16;
 
+/// For how long before a hit a process may have ended that is still remembered, in ns: records come nearly in order.
+const KEPT: u64 = 5_000_000_000;
+/// How often those that ended earlier are forgotten, in ns.
+const SWEPT: u64 = 1_000_000_000;
+
 /// Unwinds and names stacks.
 #[derive(Debug)]
 pub struct Stacks {
@@ -32,6 +37,8 @@ pub struct Stacks {
     /// What stands at a link-time address of a file, by the file's place in memory, which it keeps.
     places: HashMap<(usize, u64), Known>,
     numbers: Numbers,
+    /// The time of the hit at which that was last done.
+    swept: u64,
 }
 
 /// What stands at an address of a file.
@@ -66,6 +73,7 @@ impl Stacks {
             files: Files::new(containers, places),
             places: HashMap::new(),
             numbers: Numbers::default(),
+            swept: 0,
         };
         for (container, pid) in stacks.files.processes() {
             stacks.look(pid);
@@ -103,6 +111,10 @@ impl Unwinder for Stacks {
 
     fn stack(&mut self, taken: &Taken<'_>) -> Stack {
         self.catch_up();
+        if taken.time.saturating_sub(self.swept) > SWEPT {
+            self.swept = taken.time;
+            self.history.forget_ended(taken.time.saturating_sub(KEPT));
+        }
         let stopped = |why: &str| Stack { frames: Vec::new(), stopped: Some(why.to_owned()) };
         let Some(pid) = self.numbers.own(taken.pid) else {
             return stopped("the process is not seen from here");

@@ -17,6 +17,7 @@ const PAGES: usize = 32;
 /// The kinds of records (`enum perf_event_type`).
 const LOST: u32 = 2;
 const COMM: u32 = 3;
+const EXIT: u32 = 4;
 const FORK: u32 = 7;
 const MMAP2: u32 = 10;
 /// `PERF_RECORD_MISC_COMM_EXEC`, `PERF_RECORD_MISC_MMAP_BUILD_ID`.
@@ -47,6 +48,8 @@ pub enum What {
     Executed,
     /// It mapped code.
     Mapped(Mapped),
+    /// Its first thread ended, which others may outlive.
+    Ended,
 }
 
 /// Code that was mapped.
@@ -168,6 +171,7 @@ fn parse(record: &[u8]) -> Parsed {
         LOST => return Parsed::Lost,
         // A thread is forked by its own process.
         FORK => word(record, 12).filter(|parent| Some(*parent) != word(record, 8)).map(What::Forked),
+        EXIT => word(record, 16).filter(|thread| Some(*thread) == word(record, 8)).map(|_| What::Ended),
         COMM if misc & MISC_EXEC != 0 => Some(What::Executed),
         MMAP2 => mapped(record, misc).map(What::Mapped),
         _ => None,
@@ -231,5 +235,6 @@ mod tests {
             matches!(&one.what, What::Mapped(mapped) if mapped.path == program.to_str().unwrap() && mapped.start < mapped.end)
         });
         assert!(mapped.unwrap() > executed);
+        assert_eq!(own.last().map(|one| &one.what), Some(&What::Ended));
     }
 }
