@@ -10,11 +10,12 @@ use ctp_tests::process::{attempt, run};
 
 use crate::shell::commands;
 
-const SCRIPTS: [&str; 10] = [
+const SCRIPTS: [&str; 11] = [
     ".ci/run",
     "examples/demo",
     "tests/bench/attach",
     "tests/bench/containers",
+    "tests/bench/crowd",
     "tests/bench/engine",
     "tests/bench/find-function",
     "tests/run",
