@@ -234,6 +234,31 @@ fn structs_returned_by_value_are_what_the_program_printed() {
 }
 
 #[test]
+fn classes_returned_by_value_are_what_the_program_printed() {
+    // gcc's debug info does not tell which classes are trivial: those of more than 16 bytes are in memory either way.
+    let clang = [Compiler::Clang; 2].into_iter().zip(["-O0", "-O2"]);
+    for (compiler, level) in clang.chain([Compiler::Gxx; 2].into_iter().zip(["-O0", "-O2"])) {
+        let probes = [
+            r#"BIN.fn("make_string").return { printf("string %s\n", $return) }"#,
+            r#"BIN.fn("make_derived").return {
+                printf("derived %d %d %d %d\n", $return.id, $return.kind, $return.on, $return.value)
+            }"#,
+            r#"BIN.fn("make_secret").return { printf("secret %d %d\n", $return.a, $return.b) }"#,
+            r#"BIN.fn("make_counted").return { printf("counted %d %d\n", $return.n, $return.m) }"#,
+            r#"BIN.fn("make_virtuals").return { printf("virtuals %d\n", $return.n) }"#,
+        ];
+        let (flags, probes): (&[&str], &[&str]) = match compiler {
+            Compiler::Clang => (&["-g", level, "--driver-mode=g++", "-fstandalone-debug"], &probes),
+            Compiler::Gcc | Compiler::Gxx | Compiler::Go => (&["-g", level], &probes[..1]),
+        };
+        let run = traced("classes.cpp", compiler, flags, probes, 4);
+        let expected = if probes.len() == 1 { run.of("string") } else { run.printed.clone() };
+        assert_eq!(run.traced, expected, "{compiler:?} {level}: {}", run.said);
+        assert_eq!(run.traced.len(), 4 * probes.len());
+    }
+}
+
+#[test]
 fn what_a_vector_register_returns_is_said_to_be_unavailable() {
     let probes = [
         r#"BIN.fn("mixed").return { print($return) }"#,

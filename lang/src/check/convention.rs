@@ -1,5 +1,5 @@
-//! Owns where C functions return structs and unions by value: the classes of the System V psABI (3.2.3). Refuses what
-//! debug info does not tell for certain.
+//! Owns where C and C++ functions return structs, unions and classes by value: the classes of the System V psABI (3.2.3),
+//! and the Itanium C++ ABI (3.1.3) for what is not trivial to copy. Refuses what debug info does not tell for certain.
 
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::{
@@ -30,9 +30,22 @@ enum Elsewhere {
 
 /// Where a value of an aggregate type is when its function has returned.
 pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
-    if module.language(id) != Language::C {
-        let why = "only C's convention for structs is known".to_owned();
-        return Location::Unavailable(Unavailable::Unsupported(why));
+    let unknown = |why: &str| Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
+    match module.language(id) {
+        Language::C => {}
+        Language::Cpp => match aggregate(module, id).and_then(|id| module.by_reference(id)) {
+            Some(true) => return Location::Memory(Compute::Returned(INTEGERS[0])),
+            Some(false) => {}
+            // What is trivial goes to memory too where it is so large; vectors, which do not, are told below.
+            None if size > 16 => {}
+            None => {
+                return unknown("debug info (gcc's) does not tell whether so small a class is returned in registers");
+            }
+        },
+        // Rust's own convention is not laid down, and its debug info does not tell it.
+        Language::Rust | Language::Go | Language::Other => {
+            return unknown("only the conventions of C and C++ for structs are known");
+        }
     }
     let mut classes = [Class::Nothing; 2];
     let mut left = MOST;
@@ -56,6 +69,24 @@ pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
             Location::Pieces(classes.into_iter().map(&mut piece).collect())
         }
     }
+}
+
+/// The struct or class behind typedefs and qualifiers.
+fn aggregate(module: &Module, id: TypeId) -> Option<TypeId> {
+    let mut id = id;
+    for _ in 0..DEEPEST {
+        match module.ty(id).ok()? {
+            Type::Typedef { target, .. } | Type::Qualified { target, .. } => id = target?,
+            Type::Aggregate { .. } => return Some(id),
+            Type::Base { .. }
+            | Type::Pointer { .. }
+            | Type::Enum { .. }
+            | Type::Array { .. }
+            | Type::Function
+            | Type::Unknown(_) => return None,
+        }
+    }
+    None
 }
 
 fn vector() -> Location {
@@ -108,7 +139,9 @@ fn classify(
             }
             Ok(())
         }
-        Type::Aggregate { kind: AggregateKind::Struct | AggregateKind::Union, members, .. } => {
+        Type::Aggregate {
+            kind: AggregateKind::Struct | AggregateKind::Class | AggregateKind::Union, members, ..
+        } => {
             for member in members {
                 match member.bits {
                     None => classify(module, member.ty, offset.saturating_add(member.offset), classes, depth, left)?,
@@ -121,7 +154,7 @@ fn classify(
             }
             Ok(())
         }
-        Type::Aggregate { .. } | Type::Function | Type::Unknown(_) => Err(unknown("something of that kind")),
+        Type::Function | Type::Unknown(_) => Err(unknown("something of that kind")),
     }
 }
 

@@ -244,6 +244,11 @@ impl Module {
         self.with_debug(|debug| types::is_vector(debug, id)).is_ok_and(|found| found.unwrap_or(false))
     }
 
+    /// Whether values of a class are returned by their address; `None` where debug info does not tell.
+    pub fn by_reference(&self, id: TypeId) -> Option<bool> {
+        self.with_debug(|debug| types::by_reference(debug, id)).ok().flatten().flatten()
+    }
+
     /// The language a type was written in.
     pub fn language(&self, id: TypeId) -> Language {
         self.with_debug(|debug| types::language(debug, id)).ok().flatten().unwrap_or(Language::Other)

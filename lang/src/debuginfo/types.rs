@@ -251,7 +251,18 @@ fn discriminants(list: Slice<'_>, signed: bool) -> Result<Vec<(i128, i128)>, Deb
     Ok(values)
 }
 
-/// The language of the unit a type is in.
+/// Whether values of a class are passed and returned by their address (DWARF 5's `DW_AT_calling_convention`), for they are
+/// not trivial to copy; `None` where debug info does not tell.
+pub(super) fn by_reference(debug: &Debug<'_>, id: TypeId) -> Result<Option<bool>, DebugError> {
+    let (_, die) = debug.die(id.0)?;
+    Ok(match die.attr_value(gimli::DW_AT_calling_convention) {
+        Some(Value::CallingConvention(gimli::DW_CC_pass_by_reference)) => Some(true),
+        Some(Value::CallingConvention(gimli::DW_CC_pass_by_value)) => Some(false),
+        _ => None,
+    })
+}
+
+/// Whether an array is a vector.
 pub(super) fn is_vector(debug: &Debug<'_>, id: TypeId) -> Result<bool, DebugError> {
     let (_, die) = debug.die(id.0)?;
     Ok(matches!(die.attr_value(gimli::DW_AT_GNU_vector), Some(Value::Flag(true))))
