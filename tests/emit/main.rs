@@ -6,8 +6,9 @@ mod stap;
 mod world;
 
 mod examples;
+mod golden;
 mod hostile;
 mod points;
 mod reference;
-mod suite;
+
 mod values;
