@@ -156,6 +156,7 @@ impl<'a> Case<'a> {
             price: ctp_lang::debuginfo::facts::Price::Stepped,
             repeats: false,
             semaphore: None,
+            mark: None,
             exits: None,
         }
     }

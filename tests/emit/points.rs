@@ -7,6 +7,7 @@ use ctp_lang::ir::{FileIndex, Program, Show, Variant};
 use crate::programs::{handler, in_memory, in_register, print, probe, program, shown, site, sources, variants, words};
 use crate::sample::Sample;
 use crate::stap::{Answer, Root};
+use crate::world::{Samples, checked};
 
 const HELLO: &str = "probe container(\"web\"):/app/test_app.fn(\"my_function\") {\n    printf(\"Entered my_function with argument: %d\\n\", $arg)\n}\n";
 
@@ -126,4 +127,47 @@ fn a_program_without_debug_info_is_probed_by_symbol() {
     let pc = sample.symbol("my_function");
     let sites = vec![site("my_function", pc, SiteKind::Symbol, AddressRule::Symbol)];
     translated(&program(vec![probe(sites, vec![print(vec![words("called\n")])])]), &Options::default(), &sample);
+}
+
+/// The addresses of a mark, as readelf prints the notes.
+fn marks(sample: &Sample, name: &str) -> Vec<u64> {
+    let output = std::process::Command::new("readelf").args(["-W", "-n"]).arg(&sample.path).output();
+    let text = String::from_utf8_lossy(&output.expect("readelf starts").stdout).into_owned();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let named = lines.windows(2).filter(|pair| pair[0] == format!("Name: {name}"));
+    let mut found: Vec<u64> = named
+        .map(|pair| {
+            let place = pair[1].strip_prefix("Location: 0x").and_then(|rest| rest.split(',').next());
+            u64::from_str_radix(place.expect("a location"), 16).expect("an address")
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn marks_that_begin_no_statement_are_probed_by_their_names() {
+    let sample = Sample::of("marks.c", "gcc", &["-O2"]);
+    let world = Samples(vec![("/app/bin", sample.path.clone())]);
+    let at = [marks(&sample, "priced"), marks(&sample, "summed")];
+    assert_eq!([at[0].len(), at[1].len()], [1, 2]);
+    let by_address = format!("probe process(\"/run/ctp/t0\").statement({:#x}) {{ println(1) }}", at[0][0]);
+    let refused = Root::with(&[&sample.path]).stap(&by_address, &["-p2"]);
+    assert!(refused.err.contains("does not match the beginning of a statement"), "{}", refused.err);
+    for (name, meant) in ["priced", "summed"].iter().zip(&at) {
+        let text = format!("probe container(\"web\").mark(\"shop\", \"{name}\") {{ println(arg(1), arg(2)) }}");
+        let (sources, program) = checked("marks.ctp", &text, &world);
+        let script = emit(&program, &sources, &Options::default()).expect("a script");
+        let answer = Root::with(&[&sample.path]).stap(&script.text, &["-p2", "-v"]).accepted(&script.text);
+        let mut found = answer.addresses("/run/ctp/t0");
+        found.dedup();
+        assert_eq!((&found, script.points.len()), (meant, meant.len()), "{}", script.text);
+        let points = script.text.matches(&format!(".provider(\"shop\").mark(\"{name}\") {{")).count();
+        assert_eq!(points, meant.len(), "{}", script.text);
+        // What stands at one of several places runs at that one only.
+        for address in meant.iter().filter(|_| meant.len() > 1) {
+            let own = format!("if ((uaddr() & 0xfff) != {:#x}) next", address & 0xfff);
+            assert_eq!(script.text.matches(&own).count(), 1, "{own} in\n{}", script.text);
+        }
+    }
 }

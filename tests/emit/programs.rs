@@ -64,6 +64,7 @@ pub(crate) fn site(function: &str, address: u64, kind: SiteKind, rule: AddressRu
         price: ctp_lang::debuginfo::facts::Price::Stepped,
         repeats: false,
         semaphore: None,
+        mark: None,
         exits: None,
     }
 }

@@ -12,7 +12,7 @@ use crate::stap::Root;
 use crate::world::{Samples, checked};
 
 /// What SystemTap cannot express, by words of the message.
-const REFUSED: [&str; 5] = ["floating-point", "whole values", "`exe()`", "`ustack()`", "`caller()`"];
+const REFUSED: [&str; 4] = ["floating-point", "whole values", "`ustack()`", "`caller()`"];
 
 #[test]
 fn every_example_of_the_reference_is_accepted_or_refused_by_name() {

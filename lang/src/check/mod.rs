@@ -440,6 +440,7 @@ impl<'a> Checker<'a> {
                     price: found.module.price(site.file_offset),
                     repeats: site.repeats,
                     semaphore: site.semaphore,
+                    mark: site.mark.clone(),
                     exits,
                 };
                 if site.partial {

@@ -188,6 +188,7 @@ fn at_a_site(program: &Program) -> Program {
                 price: crate::debuginfo::facts::Price::Stepped,
                 repeats: false,
                 semaphore: None,
+                mark: None,
                 exits: None,
             };
             let variant =

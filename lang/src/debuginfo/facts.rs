@@ -434,10 +434,21 @@ pub struct Site {
     pub ranges: Vec<(u64, u64)>,
     /// For a mark: the file offset of its semaphore, where it has one.
     pub semaphore: Option<u64>,
+    /// For a mark: its name.
+    pub mark: Option<MarkName>,
     /// For a mark: its arguments.
     pub arguments: Vec<Argument>,
     /// Parameters in order, then the locals in scope at `address`.
     pub variables: Vec<Variable>,
+}
+
+/// What a mark (USDT) is called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MarkName {
+    /// Who defined it.
+    pub provider: String,
+    /// Its name. Several places of a file may bear it.
+    pub name: String,
 }
 
 /// A function of the module with all its sites.

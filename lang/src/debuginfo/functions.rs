@@ -400,6 +400,7 @@ impl<'a> Builder<'_, 'a> {
             partial: false,
             ranges: Vec::new(),
             semaphore: None,
+            mark: None,
             arguments: Vec::new(),
             variables,
         })
@@ -455,6 +456,7 @@ pub(super) fn from_symbols<'s>(
             partial: false,
             ranges: Vec::new(),
             semaphore: None,
+            mark: None,
             arguments: Vec::new(),
             variables: Vec::new(),
         });
@@ -518,6 +520,7 @@ pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
         partial: false,
         ranges: Vec::new(),
         semaphore: None,
+        mark: None,
         arguments: Vec::new(),
         variables: Vec::new(),
     };

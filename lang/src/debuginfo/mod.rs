@@ -48,7 +48,8 @@ use cfi::Frames;
 use dwarf::{Dwarf, ElfFile, Pages};
 use elf::{Elf, Kind, Machine};
 use facts::{
-    AddressRule, BuildId, DebugError, Exits, Function, Global, Language, Mark, NoExits, Site, SourceLine, Type, TypeId,
+    AddressRule, BuildId, DebugError, Exits, Function, Global, Language, Mark, MarkName, NoExits, Site, SourceLine,
+    Type, TypeId,
 };
 use functions::Builder;
 pub use lines::LineQuery;
@@ -339,6 +340,7 @@ impl Module {
         let mut function = known.unwrap_or_else(|| functions::nameless(mark.address, file_offset));
         for site in &mut function.sites {
             site.semaphore = mark.semaphore;
+            site.mark = Some(MarkName { provider: mark.provider.clone(), name: mark.name.clone() });
             site.arguments.clone_from(&mark.arguments);
         }
         Ok(function)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ContainerIndex, Expr, FileIndex, Stmt, Ty};
-use crate::debuginfo::facts::{AddressRule, Price, SiteKind};
+use crate::debuginfo::facts::{AddressRule, MarkName, Price, SiteKind};
 use crate::source::Span;
 
 /// One probe point with its handlers.
@@ -84,6 +84,8 @@ pub struct Site {
     pub repeats: bool,
     /// File offset of the semaphore that a mark (USDT) wants raised while it is probed.
     pub semaphore: Option<u64>,
+    /// What the mark is called, where the site is one.
+    pub mark: Option<MarkName>,
     /// Where the calls that begin here end; only for return probes.
     pub exits: Option<Exits>,
 }

@@ -186,6 +186,8 @@ impl Body<'_, '_> {
             ExprKind::Str(bytes) => bytes.len(),
             // TASK_COMM_LEN is 16 with the NUL; numbers have no length.
             ExprKind::Context(Context::Comm) => 15,
+            // Cut by the function that gives it.
+            ExprKind::Context(Context::Exe) => self.emitter.options.strlen as usize + 1,
             ExprKind::Context(_) => 0,
             ExprKind::Concat(parts) => parts.iter().map(|part| self.most(part)).fold(0, usize::saturating_add),
             ExprKind::Ternary(_, then, otherwise) => self.most(then).max(self.most(otherwise)),
@@ -358,6 +360,10 @@ impl Body<'_, '_> {
             Context::NsPid => self.ns_id(Part::NsPid, "ctp_ns_pid", expr.span),
             Context::NsTid => self.ns_id(Part::NsTid, "ctp_ns_tid", expr.span),
             Context::Comm => "execname()".to_owned(),
+            Context::Exe => {
+                self.emitter.library.uses(Part::Exe);
+                "ctp_exe()".to_owned()
+            }
             Context::Container => {
                 self.which(Part::ContainerName, "ctp_container_name", expr, |c| c.display_name().to_owned())
             }
@@ -388,7 +394,7 @@ impl Body<'_, '_> {
                 None => String::new(),
             },
             // Refused before anything is written.
-            Context::Exe | Context::Stack(_) | Context::Caller => String::new(),
+            Context::Stack(_) | Context::Caller => String::new(),
             Context::ProbePoint => match self.scope {
                 Scope::Site { point, .. } | Scope::Plain { point } => self.string(point.as_bytes(), expr),
                 Scope::Function { .. } => {

@@ -33,6 +33,8 @@ pub(super) enum Part {
     NsPid,
     /// Thread id at a level of pid namespaces.
     NsTid,
+    /// The file name of what the task executes.
+    Exe,
     /// User id in the host's user namespace.
     Uid,
     /// Group id in the host's user namespace.
@@ -118,6 +120,8 @@ impl Library {
             "user_string",
             "quoted",
             "umod",
+            "exe",
+            "mm",
             "low",
             "rest",
             "code",
@@ -322,9 +326,10 @@ impl Library {
         {
             if has(part) {
                 out.push_str(&format!(
-                    "\n// The {what} id as a pid namespace at this depth below the host's sees it; 0: not at all.\n\
+                    "\n// The {what} id as a pid namespace at this depth below the host's sees it; of one that lives less deep \
+                     the deepest it has.\n\
                      function {name}:long (level:long) {{\n    try {{\n        ctp_pid = {TASK}{task}->thread_pid\n        \
-                     if ({PID}->level < level) return 0\n        return {PID}->numbers[level]->nr\n    \
+                     if ({PID}->level < level) level = {PID}->level\n        return {PID}->numbers[level]->nr\n    \
                      }} catch {{ return 0 }}\n}}\n"
                 ));
             }
@@ -360,11 +365,23 @@ impl Library {
                  return value == 0 ? \"false\" : value == 1 ? \"true\" : sprintf(\"%d\", value)\n}\n",
             );
         }
-        if has(Part::Cut) || has(Part::UserString) || has(Part::UserText) || has(Part::UserBytes) {
+        if has(Part::Cut) || has(Part::Exe) || has(Part::UserString) || has(Part::UserText) || has(Part::UserBytes) {
             out.push_str(&format!(
                 "\n// Strings hold {strlen} bytes; one byte more says that there was more.\n\
                  function ctp_cut:string (text:string) {{\n    \
                  return strlen(text) > {strlen} ? substr(text, 0, {strlen}) . \"+\" : text\n}}\n"
+            ));
+        }
+        if has(Part::Exe) {
+            let headers = "kernel<linux/sched.h><linux/mm_types.h><linux/fs.h><linux/dcache.h>";
+            out.push_str(&format!(
+                "\n// The file name of what the task executes.\n\
+                 function ctp_exe:string () {{\n    try {{\n        \
+                 ctp_mm = @cast(task_current(), \"task_struct\", \"{headers}\")->mm\n        \
+                 return ctp_cut(kernel_string_n(@cast(ctp_mm, \"mm_struct\", \"{headers}\")\n            \
+                 ->exe_file->f_path->dentry->d_name->name, {}))\n    \
+                 }} catch {{ return \"\" }}\n}}\n",
+                u64::from(strlen) + 1
             ));
         }
         if has(Part::UserString) {
@@ -555,6 +572,7 @@ fn counter(part: Part) -> &'static str {
         | Part::PidLevel
         | Part::NsPid
         | Part::NsTid
+        | Part::Exe
         | Part::Uid
         | Part::Gid
         | Part::ModUnsigned

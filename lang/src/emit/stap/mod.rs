@@ -235,7 +235,6 @@ fn can(construct: Construct) -> Result<(), &'static str> {
                  would never be hit")
         }
         Construct::Context(context) => match context {
-            Context::Exe => Err("the SystemTap script cannot give `exe()` yet"),
             Context::Stack(_) => {
                 Err("SystemTap cannot express `ustack()`: it would look for the container's files on the host")
             }
@@ -247,6 +246,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::NsPid
             | Context::NsTid
             | Context::Comm
+            | Context::Exe
             | Context::Container
             | Context::ContainerId
             | Context::Image

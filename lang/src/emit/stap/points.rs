@@ -1,11 +1,11 @@
 //! Owns which probe points stand for a program's sites: functions by name where stap finds the same addresses,
-//! addresses otherwise.
+//! addresses otherwise; marks by theirs, as they begin no statement and stap takes no other address.
 
 use std::sync::Arc;
 
 use super::body::{Body, Form, Scope};
 use super::{Emitter, Point, head, quote, returns, slot_path, write_probe};
-use crate::debuginfo::facts::{AddressRule, SiteKind};
+use crate::debuginfo::facts::{AddressRule, MarkName, SiteKind};
 use crate::ir::{ContainerIndex, FileIndex, Probe, Site, Variant};
 
 /// Sites that one probe point by name covers.
@@ -14,6 +14,7 @@ struct Group<'p> {
     function: Arc<str>,
     containers: Arc<[ContainerIndex]>,
     inlined: bool,
+    mark: Option<&'p MarkName>,
     members: Vec<(&'p Variant, &'p Site)>,
 }
 
@@ -36,6 +37,8 @@ enum Named {
     Function { file: FileIndex, function: Arc<str>, call: bool, inline: bool },
     /// An address.
     Statement { file: FileIndex, address: u64 },
+    /// A mark, wherever the file has one of that name.
+    Mark { file: FileIndex, mark: MarkName },
     /// Where the function that an address is in returns. (By its name stap would take every function of that name.)
     Return { file: FileIndex, address: u64 },
 }
@@ -54,6 +57,9 @@ impl Named {
             }
             Named::Return { file, address } => {
                 format!("process(\"{}\").function({address:#x}).return", slot_path(folder, *file))
+            }
+            Named::Mark { file, mark: MarkName { provider, name } } => {
+                format!("process(\"{}\").provider(\"{provider}\").mark(\"{name}\")", slot_path(folder, *file))
             }
             Named::Statement { file, address } => {
                 format!("process(\"{}\").statement({address:#x})", slot_path(folder, *file))
@@ -78,18 +84,16 @@ pub(super) fn emit(emitter: &mut Emitter<'_>, out: &mut String, probe: &Probe, v
         }
     }
     for group in groups(variants) {
-        let slot = |site: &Site| site.file.0 as usize;
+        for (_, site) in &group.members {
+            emitter.points.push(Point { slot: site.file.0 as usize, address: named(site) });
+        }
+        if let Some(marks) = by_mark(emitter, probe, &group) {
+            marks.into_iter().for_each(|block| add(&mut blocks, block));
+            continue;
+        }
         match by_name(emitter, probe, &group) {
-            Some(block) => {
-                for (_, site) in &group.members {
-                    emitter.points.push(Point { slot: slot(site), address: named(site) });
-                }
-                add(&mut blocks, block);
-            }
+            Some(block) => add(&mut blocks, block),
             None => {
-                for (_, site) in &group.members {
-                    emitter.points.push(Point { slot: slot(site), address: named(site) });
-                }
                 emitter.addresses = true;
                 for (variant, site) in &group.members {
                     let block = by_address(emitter, probe, variant, site);
@@ -118,10 +122,12 @@ fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
                 SiteKind::Inlined { .. } => true,
                 SiteKind::OutOfLine | SiteKind::Symbol => false,
             };
+            let mark = site.mark.as_ref();
             let same = groups.iter_mut().find(|g| {
                 g.file == site.file
-                    && g.function == site.function
-                    && g.inlined == inlined
+                    && (g.function == site.function || mark.is_some())
+                    && g.mark == mark
+                    && (g.inlined == inlined || mark.is_some())
                     && g.containers == site.containers
             });
             match same {
@@ -131,6 +137,7 @@ fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
                     function: site.function.clone(),
                     containers: site.containers.clone(),
                     inlined,
+                    mark,
                     members: vec![(variant, site)],
                 }),
             }
@@ -143,6 +150,41 @@ fn groups(variants: &[Variant]) -> Vec<Group<'_>> {
 /// at the cheaper instruction behind it. (What is passed to that changes nothing that is read.)
 pub(super) fn named(site: &Site) -> u64 {
     site.address.saturating_sub(site.passed)
+}
+
+/// The blocks that name the mark, where its name is a plain one: stap puts each of them wherever the file has a mark of
+/// that name, and where these differ in their arguments a handler takes its own by what loading does not change of its
+/// address.
+fn by_mark(emitter: &mut Emitter<'_>, probe: &Probe, group: &Group<'_>) -> Option<Vec<Block>> {
+    const PAGE: u64 = 4096;
+    let mark = group.mark?;
+    let plain = quote::is_identifier(&mark.provider) && quote::is_identifier(&mark.name);
+    let known = |site: &Site| !emitter.options.by_address.contains(&(site.file, named(site)));
+    if !plain || !group.members.iter().all(|(_, site)| known(site)) {
+        return None;
+    }
+    let mut blocks: Vec<Block> = Vec::new();
+    for (variant, site) in &group.members {
+        let mut block = by_address(emitter, probe, variant, site);
+        block.points = vec![Named::Mark { file: group.file, mark: mark.clone() }];
+        blocks.push(block);
+    }
+    let bodies = || blocks.iter().map(|block| &block.body);
+    if bodies().zip(bodies().skip(1)).any(|(one, other)| one != other) {
+        let mut places: Vec<u64> = group.members.iter().map(|(_, site)| named(site) % PAGE).collect();
+        places.sort_unstable();
+        if places.windows(2).any(|pair| pair.first() == pair.last()) {
+            emitter.refuse(
+                probe.span,
+                format!("the mark `{}`", mark.name.escape_debug()),
+                "it stands at several places, with other arguments at each, which the script cannot tell apart",
+            );
+        }
+        for (block, (_, site)) in blocks.iter_mut().zip(&group.members) {
+            block.body.insert(0, format!("if ((uaddr() & {:#x}) != {:#x}) next", PAGE - 1, named(site) % PAGE));
+        }
+    }
+    Some(blocks)
 }
 
 /// The block that names the function, where that is right: stap picks the same addresses (so the rule by which ours
@@ -233,14 +275,17 @@ fn add(blocks: &mut Vec<Block>, new: Block) {
     };
     block.comments.extend(new.comments);
     for point in new.points {
+        if block.points.contains(&point) {
+            continue;
+        }
         let both = block.points.iter_mut().find_map(|known| match (known, &point) {
             (
                 Named::Function { file, function, call, inline },
                 Named::Function { file: other_file, function: other, call: other_call, inline: other_inline },
             ) if file == other_file && function == other => Some((call, inline, *other_call, *other_inline)),
             (
-                Named::Function { .. } | Named::Statement { .. } | Named::Return { .. },
-                Named::Function { .. } | Named::Statement { .. } | Named::Return { .. },
+                Named::Function { .. } | Named::Mark { .. } | Named::Statement { .. } | Named::Return { .. },
+                Named::Function { .. } | Named::Mark { .. } | Named::Statement { .. } | Named::Return { .. },
             ) => None,
         });
         match both {
