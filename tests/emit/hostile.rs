@@ -207,7 +207,9 @@ fn hostile_names_change_nothing() {
                 .chain(["probe end(1000){".to_owned()])
                 .collect();
             if written == Written::Records {
-                wanted.insert(0, "probe timer.ms(20){".to_owned());
+                let files =
+                    (1..=5).flat_map(|n| ["cg", "level"].map(|of| format!("probe procfs(\"want_{of}{n}\").write{{")));
+                wanted.splice(0..0, ["probe timer.ms(20){".to_owned()].into_iter().chain(files));
             }
             assert_eq!(points, wanted, "{script}\n{}", answer.out);
             let literals = literals(&answer.out);

@@ -39,9 +39,7 @@ impl Machine {
         let unified = Path::new("/sys/fs/cgroup/unified");
         let hierarchy = if unified.exists() { unified } else { Path::new("/sys/fs/cgroup") };
         let cgroup = hierarchy.join(name());
-        fs::create_dir(&cgroup).unwrap();
-        let target = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
-        fs::write(cgroup.join("cgroup.procs"), target.id().to_string()).unwrap();
+        let target = target(&cgroup);
         let machine = Machine { folder, cgroup, target };
         machine.says("version", "5.6/0.192");
         machine
@@ -131,6 +129,22 @@ impl Machine {
         self.remove_cgroup();
     }
 
+    /// Starts it again, in a new cgroup at the same place.
+    pub(crate) fn start_target(&mut self) {
+        self.target = target(&self.cgroup);
+    }
+
+    /// Puts a copy of the traced file into its place.
+    pub(crate) fn replace_file(&self) {
+        fs::copy(self.path("app"), self.path("copy")).unwrap();
+        fs::rename(self.path("copy"), self.path("app")).unwrap();
+    }
+
+    /// What ctp wrote for a procfs probe of a module.
+    pub(crate) fn written(&self, module: &str, parameter: &str) -> String {
+        fs::read_to_string(self.path("proc/systemtap").join(module).join(parameter)).unwrap()
+    }
+
     fn remove_cgroup(&self) {
         for _ in 0..200 {
             if !self.cgroup.exists() || fs::remove_dir(&self.cgroup).is_ok() {
@@ -139,6 +153,14 @@ impl Machine {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
+}
+
+/// A program that sleeps, in a cgroup made for it.
+fn target(cgroup: &Path) -> Child {
+    fs::create_dir(cgroup).unwrap();
+    let target = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+    fs::write(cgroup.join("cgroup.procs"), target.id().to_string()).unwrap();
+    target
 }
 
 impl Drop for Machine {

@@ -280,7 +280,7 @@ fn a_pair_that_is_not_right_is_refused() {
 fn what_systemtap_cannot_express_is_said_first() {
     let machine = Machine::new();
     machine.says("version", "4.8/0.188");
-    let output = machine.run(&machine.program("", "println(exe())"), &[]);
+    let output = machine.run(&machine.program("", "println(caller())"), &[]);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("error[E0302]") && output.stderr.contains("--engine bpf"), "{}", output.stderr);
     assert!(machine.asked().is_empty());
@@ -291,11 +291,38 @@ fn it_ends_with_its_targets() {
     let mut machine = Machine::new();
     machine.says("begin", RECORDS);
     machine.says("end", END);
-    let running = machine.attached(&hello(&machine), &[]);
+    let running = machine.attached(&hello(&machine), &["--no-follow"]);
     machine.end_target();
     let output = running.finish();
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(output.stderr.contains("ended; SystemTap's module does not wait"), "{}", output.stderr);
+    assert!(output.stderr.contains(" ended\n"), "{}", output.stderr);
+    assert!(machine.modules().is_empty());
+}
+
+/// The module takes the cgroup of what came back; what runs another file is left out.
+#[test]
+fn what_comes_back_is_let_in_where_its_file_is_the_one_that_is_probed() {
+    let mut machine = Machine::new();
+    machine.says("begin", RECORDS);
+    machine.says("end", END);
+    let mut running = machine.attached(&hello(&machine), &[]);
+    let name = loaded(&machine.asked());
+    machine.end_target();
+    running.wait_for_stderr("ctp: /");
+    machine.start_target();
+    let said = running.wait_for_stderr("ctp: /");
+    assert!(said.contains("restarted, let in") && said.contains("calls before that were not seen"), "{said}");
+    assert_eq!(machine.written(&name, "want_cg"), machine.cgroup_id().to_string());
+    assert_eq!(machine.written(&name, "want_level"), "1");
+
+    machine.end_target();
+    running.wait_for_stderr("ctp: /");
+    machine.replace_file();
+    machine.start_target();
+    let said = running.wait_for_stderr("ctp: /");
+    assert!(said.contains("restarted with") && said.contains("not traced"), "{said}");
+    assert_ne!(machine.written(&name, "want_cg"), machine.cgroup_id().to_string());
+    assert_eq!(running.finish().code, Some(0), "nothing is left to wait for");
     assert!(machine.modules().is_empty());
 }
 

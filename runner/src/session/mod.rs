@@ -7,6 +7,7 @@ mod files;
 mod machine;
 mod processes;
 mod rates;
+mod returning;
 mod scripted;
 mod summary;
 mod targets;

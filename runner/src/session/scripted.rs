@@ -12,8 +12,9 @@ use ctp_lang::value::{MapEntry, sort_entries, write_print};
 use nix::sys::signalfd::SignalFd;
 use nix::time::ClockId;
 
+use super::returning::Returning;
+use super::targets::{Kind, Word, any_means_others};
 use super::{Session, WATCH, machine, signals, summary};
-use crate::container::{Found, watch};
 use crate::engine::stap::{self, StapEngine, StartError, Wish};
 use crate::engine::{self, Counters};
 use crate::error::Failure;
@@ -179,12 +180,10 @@ impl Scripted<'_> {
         if !has_sites && !has_timers {
             return Ok(());
         }
-        let mut watched: Vec<(Found, bool)> = session
-            .program
-            .containers
-            .iter()
-            .filter_map(|container| Some((session.world.found_for(container)?.1, true)))
-            .collect();
+        if session.options.follow && any_means_others(session.files) {
+            self.say("containers that match and start later are not traced by SystemTap: run ctp again for them");
+        }
+        let mut containers = Returning::new(session.program, session.world, session.options.follow);
         let mut look = start + WATCH;
         loop {
             let now = Instant::now();
@@ -203,14 +202,9 @@ impl Scripted<'_> {
                 continue;
             }
             look = now + WATCH;
-            for (found, runs) in watched.iter_mut().filter(|(_, runs)| *runs) {
-                *runs = watch::alive(found);
-                if !*runs {
-                    let name = found.container.display_name();
-                    self.say(&format!("{name} ended; SystemTap's module does not wait for it to come back"));
-                }
-            }
-            if has_sites && !watched.iter().any(|(_, runs)| *runs) && !has_timers {
+            let said = containers.look(&mut |container, id, level| engine.let_in(container, id, level))?;
+            said.words.iter().for_each(|word| self.tell(word));
+            if has_sites && said.all_gone && !has_timers {
                 return Ok(());
             }
         }
@@ -394,6 +388,22 @@ impl Scripted<'_> {
 
     fn enough(&self) -> bool {
         self.session.options.events.is_some_and(|most| self.seen.written >= most)
+    }
+
+    /// Tells of a container on standard error, and as a JSON line.
+    fn tell(&mut self, word: &Word) {
+        let Word { kind, name, id, text } = word;
+        report::notice(text);
+        let done = self.output.line(match *kind {
+            Kind::Attached { again, missed, late } => {
+                let points = self.session.program.sites().count() as u64;
+                let milliseconds = self.session.options.started.elapsed().as_millis();
+                Line::Came { name, id, again, missed, late, points, milliseconds, text }
+            }
+            Kind::Gone { waits } => Line::Gone { name, id, waits, text },
+            Kind::NotTraced => Line::Notice(text),
+        });
+        self.note_write(done);
     }
 
     fn say(&mut self, text: &str) {

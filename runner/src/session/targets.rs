@@ -19,9 +19,9 @@ use crate::engine::{Engine, Outcome};
 use crate::world::live::LiveWorld;
 
 /// For how many looks a container that ended is searched for each time: 10 s.
-const SOON: u32 = 100;
+pub(super) const SOON: u32 = 100;
 /// At every how many looks afterwards: each second.
-const SELDOM: u32 = 10;
+pub(super) const SELDOM: u32 = 10;
 
 /// The containers of a run.
 pub(super) struct Targets<'a> {
@@ -424,12 +424,12 @@ impl Now {
     }
 
     /// Whether its engine still knows a container, or cannot be asked.
-    fn may_come_back(&mut self, settings: &Settings, container: &Container) -> bool {
+    pub(super) fn may_come_back(&mut self, settings: &Settings, container: &Container) -> bool {
         self.ids(settings, container.runtime).is_none_or(|ids| ids.contains(&container.id))
     }
 
     /// Whether its engine says that it still knows a container.
-    fn still_known(&mut self, settings: &Settings, container: &Container) -> bool {
+    pub(super) fn still_known(&mut self, settings: &Settings, container: &Container) -> bool {
         self.ids(settings, container.runtime).is_some_and(|ids| ids.contains(&container.id))
     }
 
@@ -447,6 +447,11 @@ fn points_of(item: &ast::Item) -> &[Point] {
         | ast::ItemKind::Import(_)
         | ast::ItemKind::Broken => &[],
     }
+}
+
+/// Whether some selector can mean containers that are not there yet, other than those that come back.
+pub(super) fn any_means_others(files: &[ast::File]) -> bool {
+    files.iter().flat_map(|file| &file.items).flat_map(points_of).any(means_others)
 }
 
 /// Whether a selector can mean containers that are not there yet, other than one that comes back.
@@ -479,4 +484,29 @@ pub(super) fn files_of(program: &Program, index: ContainerIndex) -> Vec<FileInde
     files.sort_unstable();
     files.dedup();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use ctp_lang::source::SourceId;
+    use ctp_lang::syntax::parse;
+
+    use super::any_means_others;
+
+    #[test]
+    fn names_mean_one_container_and_patterns_others_too() {
+        for (point, others) in [
+            ("container(\"web\").fn(\"f\")", false),
+            ("container(id=\"4f1c\").fn(\"f\")", false),
+            ("container(\"web-*\").fn(\"f\")", true),
+            ("container(image=\"shop\").fn(\"f\")", true),
+            ("pod(\"shop/web\").fn(\"f\")", true),
+            ("cgroup(\"/a.slice\"):/bin/x.fn(\"f\")", false),
+            ("every(1s)", false),
+        ] {
+            let (file, problems) = parse(SourceId(0), &format!("probe {point} {{ println(1) }}\n"));
+            assert!(problems.is_empty(), "{point}: {problems:?}");
+            assert_eq!(any_means_others(&[file]), others, "{point}");
+        }
+    }
 }

@@ -440,11 +440,19 @@ pub(super) fn declarations(emitter: &Emitter<'_>) -> String {
     let counters = emitter.program.probes.len().max(1) * Category::ALL.len();
     let mut ready = Frame::new('Y');
     ready.format.push(';');
+    // A container that came back has another cgroup: ctp writes it to /proc/systemtap/MODULE.
+    let returns: String = (emitter.wants.iter())
+        .filter(|_| emitter.program.sites().next().is_some())
+        .flat_map(|want| [&want.id_parameter, &want.level_parameter])
+        .map(|name| format!("probe procfs(\"{name}\").write {{ {name} = strtol($value, 10) }}\n"))
+        .collect();
+    let returns =
+        if returns.is_empty() { returns } else { format!("\n// Where a container has come back.\n{returns}") };
     format!(
         "\n// What ctp knows records by; given when the module is loaded.\nglobal ctp_seal = 0\n\
          // What became of the runs of each probe, and whether probes are in place.\n\
          global ctp_count[{counters}], ctp_ready\n\
-         probe timer.ms(20) {{\n    if (!ctp_ready) {{\n        ctp_ready = 1\n        {}\n    }}\n}}\n",
+         probe timer.ms(20) {{\n    if (!ctp_ready) {{\n        ctp_ready = 1\n        {}\n    }}\n}}\n{returns}",
         ready.statement()
     )
 }

@@ -13,7 +13,7 @@ mod slot;
 pub mod tools;
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -24,7 +24,7 @@ use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::emit::stap::frames::{Reader, Said};
 use ctp_lang::emit::stap::{Category, Options, Script, Written};
-use ctp_lang::ir::{Print, ProbeIndex, Program};
+use ctp_lang::ir::{ContainerIndex, Print, ProbeIndex, Program};
 use ctp_lang::source::Sources;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -313,6 +313,29 @@ impl<'a> StapEngine<'a> {
         let child = child.map_err(|error| failed(&format!("cannot run {}", self.staprun.display()), error))?;
         let reader = Reader::new(self.program, self.script.prints.clone(), self.strlen, key);
         self.running = Some(Running { child, reader, out_open: true, err_open: true, errors: Vec::new() });
+        Ok(())
+    }
+
+    /// Lets a container in that came back: its tasks are known by another cgroup now.
+    ///
+    /// # Errors
+    /// [`Failure`] where the module does not take it.
+    pub fn let_in(&mut self, container: ContainerIndex, cgroup: u64, level: u32) -> Outcome<()> {
+        let Some(want) = self.script.containers.iter().find(|want| want.container == container) else { return Ok(()) };
+        let folder = self.machine.proc.join("systemtap").join(&self.name);
+        // Never the new id with the old level: nobody is let in in between.
+        for (parameter, value) in
+            [(&want.id_parameter, 0), (&want.level_parameter, u64::from(level)), (&want.id_parameter, cgroup)]
+        {
+            let file = folder.join(parameter);
+            let done = std::fs::OpenOptions::new()
+                .write(true)
+                .open(&file)
+                .and_then(|mut to| to.write_all(value.to_string().as_bytes()));
+            done.map_err(|error| {
+                Box::new(Failure::new(Code::E0405, format!("cannot write to {}: {error}", file.display())))
+            })?;
+        }
         Ok(())
     }
 
