@@ -24,23 +24,23 @@ pub(crate) const ON_THE_OLDER_KERNEL: [&str; 3] = ["arguments", "returns", "seve
 
 /// Debian 13's kernel with SystemTap, run once.
 pub(crate) fn machine() -> &'static Machine {
-    static MACHINE: OnceLock<Machine> = OnceLock::new();
-    MACHINE.get_or_init(|| {
-        let cases = case::all();
-        Machine::boot("trixie", "v2", true, &cases)
-    })
+    static MACHINE: OnceLock<Result<Machine, String>> = OnceLock::new();
+    let machine = MACHINE.get_or_init(|| Machine::boot("trixie", "v2", true, &case::all()));
+    machine.as_ref().unwrap_or_else(|console| panic!("{console}"))
 }
 
 /// Debian 12's kernel, run once.
 pub(crate) fn older_machine() -> &'static Machine {
-    static MACHINE: OnceLock<Machine> = OnceLock::new();
-    MACHINE.get_or_init(|| Machine::boot("bookworm", "v2", false, &ON_THE_OLDER_KERNEL))
+    static MACHINE: OnceLock<Result<Machine, String>> = OnceLock::new();
+    let machine = MACHINE.get_or_init(|| Machine::boot("bookworm", "v2", false, &ON_THE_OLDER_KERNEL));
+    machine.as_ref().unwrap_or_else(|console| panic!("{console}"))
 }
 
 impl Machine {
     /// Debian 12's kernel with other cgroups (the words are those of `guest/init`), run for one case.
     pub(crate) fn with_cgroups(cgroups: &str) -> Machine {
         let machine = Machine::boot("bookworm", cgroups, false, &["arguments"]);
+        let machine = machine.unwrap_or_else(|console| panic!("{console}"));
         // What the machine's first process was in: lines of version 1 begin with the number of a hierarchy.
         let lines = fs::read_to_string(machine.share.join("cgroups")).unwrap();
         let (second, first): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("0::"));
@@ -48,7 +48,7 @@ impl Machine {
         machine
     }
 
-    fn boot(suite: &str, cgroups: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Machine {
+    fn boot(suite: &str, cgroups: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Result<Machine, String> {
         // One at a time: they are slow enough.
         static RUNNING: Mutex<()> = Mutex::new(());
         let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,15 +65,15 @@ impl Machine {
         if let Err(console) = boot(&machine, &share, cgroups) {
             eprintln!("the machine is started again; it said:\n{console}");
             drop(fs::remove_dir_all(share.join("out")));
-            boot(&machine, &share, cgroups).unwrap_or_else(|console| panic!("the machine failed twice:\n{console}"));
+            boot(&machine, &share, cgroups).map_err(|console| format!("the machine failed twice:\n{console}"))?;
         }
-        Machine { share, has_stap, _scratch: scratch }
+        Ok(Machine { share, has_stap, _scratch: scratch })
     }
 
-    /// Fails unless both engines printed what the container's programs printed.
+    /// Fails unless all ways printed what the container's programs printed, and both engines of `ctp run` counted the same.
     pub(crate) fn check(&self, name: &str) {
         let read = |file: &str| fs::read_to_string(self.share.join("out").join(name).join(file)).unwrap_or_default();
-        let said = || ["failed", "build.err", "stap.log", "stap.err", "bpf.err"].map(&read).join("\n");
+        let said = || ["failed", "build.err", "stap.log", "stap.err", "engine.err", "bpf.err"].map(&read).join("\n");
         assert_eq!(read("failed"), "", "{}", said());
 
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
@@ -89,19 +89,35 @@ impl Machine {
         // The first line of the commands' output is the name of the module that stap has compiled.
         let stap: Vec<String> = lines(read("stap")).into_iter().skip(1).collect();
         assert_eq!(stap, expected, "SystemTap\n{}\n{}", said(), read("script.stp"));
+        assert_eq!(lines(read("engine")), expected, "ctp run --engine stap\n{}", said());
+        assert_eq!(counted(&read("engine.err")), counted(&read("bpf.err")), "{}", said());
     }
 }
 
 impl Machine {
-    /// Fails unless `ctp run --engine stap` printed what the container's programs printed.
-    pub(crate) fn check_engine(&self) {
-        let read = |file: &str| fs::read_to_string(self.share.join("out/engine").join(file)).unwrap_or_default();
-        assert_eq!(read("failed"), "", "{}", read("stap.err"));
+    /// Fails unless `ctp run --engine stap` printed what the processes of a container printed, from before it was stopped
+    /// and from after it was started again.
+    pub(crate) fn check_restart(&self) {
+        let read = |file: &str| fs::read_to_string(self.share.join("out/restart").join(file)).unwrap_or_default();
+        let said = read("engine.err");
+        assert_eq!(read("failed"), "", "{said}");
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let expected = case::expected("arguments", |process| lines(read(process)));
         assert!(read("twin").contains("\ndone\n"), "twin was not called");
-        assert_eq!(lines(read("stap")), expected, "{}", read("stap.err"));
+        assert_eq!(lines(read("engine")), expected, "{said}");
+        assert!(said.contains("4444 ended; waiting") && said.contains("4444 restarted, let in "), "{said}");
     }
+}
+
+/// What a run says of its hits when it ends, without how long it took.
+fn counted(said: &str) -> Vec<&str> {
+    let lines: Vec<&str> = said
+        .lines()
+        .skip_while(|line| !line.contains("hits, "))
+        .map(|line| line.split(" in ").next().unwrap_or(line))
+        .collect();
+    assert!(!lines.is_empty(), "no summary in\n{said}");
+    lines
 }
 
 impl Machine {

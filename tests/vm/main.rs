@@ -1,8 +1,8 @@
 //! SystemTap's kernel modules, for real: in a virtual machine (`machine`, `boot`, `guest/`), the script that `ctp build`
-//! emits is compiled and run by the commands in its head, beside `ctp run` on the same calls. A container of two of one
-//! image is traced, with a container of another build and a process of the host beside it: what both engines print is
-//! what that container's programs printed, and the same from both. On Debian 12's older kernel it is `ctp run` alone, also
-//! where cgroups are of version 1, with cgroup2 beside them or without.
+//! emits is compiled and run by the commands in its head, beside `ctp run --engine stap` and `ctp run` on the same calls. A
+//! container of two of one image is traced, with a container of another build and a process of the host beside it: what
+//! all three print is what that container's programs printed, and both engines count the same hits, faults and losses. On
+//! Debian 12's older kernel it is `ctp run` alone, also where cgroups are of version 1, with cgroup2 beside them or without.
 //!
 //! `CTP_VM_KEEP=FOLDER` keeps what the machine left there. By hand: see the head of `tests/vm/boot`.
 
@@ -30,12 +30,14 @@ macro_rules! cases {
     };
 }
 
-cases!(aggregates, arguments, context, language, maps, places, returns, several, structs);
+cases!(
+    aggregates, arguments, context, entries, faults, language, maps, marks, places, returns, several, structs, texts
+);
 
-/// `ctp run --engine stap`: from the program to its output, and no module left.
+/// A container that is stopped and started again under `ctp run --engine stap`.
 #[test]
-fn ctp_runs_stap_itself() {
-    machine().check_engine();
+fn a_container_that_comes_back() {
+    machine().check_restart();
 }
 
 /// Debian 12's kernel has no uprobe_multi: probes are attached by perf events there.

@@ -1,5 +1,6 @@
 /* What is traced in the virtual machine: each call of step() calls these functions, and each of them prints what a trace
  * of it must show, behind the tag that the cases name it by. */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sdt.h>
 #include "drive.h"
@@ -100,13 +101,51 @@ KEEP void event(int number, const char *text)
 
 KEEP void who(int number)
 {
-    printf("who: %d %d %d traced who\n", number, getpid(), getuid());
+    printf("who: %d %d %d traced traced who\n", number, getpid(), getuid());
 }
 
 KEEP void sold(int number, const char *what)
 {
     printf("sold: %d %s\n", number, what);
     DTRACE_PROBE2(shop, sold, number, what);
+}
+
+/* Marks whose arguments are computed where they stand, two of one name with other arguments. */
+KEEP long total(const int *prices, int count)
+{
+    long all = 0;
+    for (int i = 0; i < count; i++) {
+        all += prices[i];
+        DTRACE_PROBE3(shop, priced, i, prices[i] * 2, all);
+    }
+    DTRACE_PROBE2(shop, summed, all + count, 1);
+    return all;
+}
+
+KEEP long rounded(long all, int to)
+{
+    long rest = all % to;
+    DTRACE_PROBE2(shop, summed, all - rest, 2);
+    return all - rest;
+}
+
+struct parcel {
+    int weight;
+    const char *to;
+};
+
+/* What it was given is another thing when it returns. */
+KEEP int despatch(struct parcel *parcel, int urgent)
+{
+    parcel->weight += 5;
+    parcel->to = "gone";
+    return urgent ? -parcel->weight : parcel->weight;
+}
+
+KEEP void say(const char *text, int number)
+{
+    printf("say: %d [%.3s] %d %05d|%-4d|%x %.2s %ld %s%d\n", (int)strlen(text), strlen(text) > 2 ? text + 2 : "",
+           strstr(text, "ab") != NULL, number, number, number, text, strtol(text, NULL, 10), text, number);
 }
 
 static inline __attribute__((always_inline)) void add(int number)
@@ -122,8 +161,12 @@ void step(int i)
     struct request first = {.number = 1000 + i};
     struct request request = {i, i % 3, bern, {i, 10 * i, -100 * i}, i % 2, 7 - i, -i, i ? &first : NULL, {0x40302 + 0x100 * i}};
     const char *texts[] = {"a \"quoted\" one", "bb", "c\\d"};
+    const char *said[] = {"12ab", "x", "-5 cabs"};
     const char *named;
     char what[400];
+    int prices[3] = {i, 10 - i, 7};
+    struct parcel parcel = {i * 3, texts[i % 3]};
+    long all = 0;
 
     served += 1;
     account(i);
@@ -144,4 +187,18 @@ void step(int i)
     sold(i, texts[1]);
     add(i + 7);
     ship(i, bern.city);
+    for (int at = 0; at < 3; at++) {
+        all += prices[at];
+        printf("priced: %d %d %ld\n", at, prices[at] * 2, all);
+    }
+    printf("summed: %ld 1\nsummed: %ld 2\n", all + 3, all / 5 * 5);
+    rounded(total(prices, 3), 5);
+    printf("despatch: %d %s %d ", parcel.weight, parcel.to, i % 2);
+    printf("%d\n", despatch(&parcel, i % 2));
+    if (i % 2)
+        printf("urgent: %d %s\n", i * 3 + 5, parcel.to);
+    say(said[i % 3], 20 + i);
+    printf("tried: %d\n", i);
+    if (i)
+        printf("shared: %d\n", 12 / (i * i));
 }
