@@ -1,5 +1,6 @@
 //! Owns the comparison of ctp with stap, gdb and drgn in finding one function with its parameters in a file: time and
-//! peak memory, in turns. Each reading is a process of its own, so that none finds what another left in memory.
+//! peak memory, in turns. Each reading is a process of its own, taken from its start to its end like the other tools', so
+//! that none finds what another left in memory.
 //!
 //! `cargo bench --package ctp-tests --bench find-function [ROUNDS] [FILE FUNCTION]...`; without files, those of the
 //! packages of the set `bench`, with what is promised of each (`tests/bench/find-function` installs them).
@@ -28,35 +29,49 @@ impl ReadAt for OnDisk {
     }
 }
 
-/// No further files, but a place to keep what is unpacked.
-struct Alone(Option<Arc<dyn Keep>>);
+impl OnDisk {
+    fn open(path: &Path) -> OnDisk {
+        let file = std::fs::File::open(path).unwrap();
+        let size = file.metadata().unwrap().len();
+        OnDisk(file, size)
+    }
+}
 
-impl Companions for Alone {
-    fn look(&self, _: &Wanted<'_>, _: &mut dyn FnMut(Companion) -> Result<(), String>) -> Vec<Looked> {
+/// The file with a program's debug info, where that is another one, and the places to keep what is unpacked of either.
+struct Given {
+    path: PathBuf,
+    debug: PathBuf,
+    places: Places,
+}
+
+impl Companions for Given {
+    fn look(&self, wanted: &Wanted<'_>, judge: &mut dyn FnMut(Companion) -> Result<(), String>) -> Vec<Looked> {
+        if matches!(wanted, Wanted::DebugFile { .. }) && self.debug != self.path {
+            let path = self.debug.display().to_string();
+            let keep = keep_of(&self.debug, &self.places);
+            judge(Companion { path, bytes: Arc::new(OnDisk::open(&self.debug)), keep }).unwrap();
+        }
         Vec::new()
     }
 
     fn keep(&self) -> Option<Arc<dyn Keep>> {
-        self.0.clone()
+        keep_of(&self.path, &self.places)
     }
 }
 
-/// What one process does: finds a function, says how long that took, how many sites and parameters it has, and the
-/// most memory that was held.
-fn resolve(path: &Path, name: &str, cache: &Path) {
-    let began = Instant::now();
-    let file = std::fs::File::open(path).unwrap();
-    let size = file.metadata().unwrap().len();
-    let places = Places { cache: Some(cache.to_owned()), ..Places::default() };
-    let alone = Alone(keep_of(path, &places));
-    let module = Module::with_companions(Arc::new(OnDisk(file, size)), "", Some(Arc::new(alone))).unwrap();
+/// What one process does: finds a function in a program whose debug info is in a file, says how many sites and
+/// parameters it has, and the most memory that was held.
+fn resolve(path: PathBuf, debug: PathBuf, name: &str, cache: PathBuf) {
+    let places = Places { cache: Some(cache), ..Places::default() };
+    let program = Arc::new(OnDisk::open(&path));
+    let module = Module::with_companions(program, "", Some(Arc::new(Given { path, debug, places }))).unwrap();
     let found = module.functions(name).unwrap();
     let sites: usize = found.iter().map(|function| function.sites.len()).sum();
     let variables: usize = found.iter().flat_map(|function| &function.sites).map(|site| site.variables.len()).sum();
-    let time = began.elapsed();
+    assert!(variables > 0, "{name} is not found with its parameters");
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().to_owned();
-    println!("{} us, {peak}, {} functions, {sites} sites, {variables} variables", time.as_micros(), found.len());
+    println!("{peak}, {} functions, {sites} sites, {variables} variables", found.len());
 }
 
 /// Time of a command from start to end; `None` where the tool is not there or fails.
@@ -71,18 +86,29 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// A file, a function in it, and what is promised of that.
+/// A program, a function in it, and what is promised of that.
 struct Input {
     path: PathBuf,
+    /// The file with its debug info; the program itself where that has it.
+    debug: PathBuf,
     function: String,
-    /// The program whose debug info the file is: other tools are told that one.
-    program: PathBuf,
     /// How many times as long another tool takes at least: which, and how many.
     ratio: Option<(&'static str, f64)>,
     /// Most milliseconds where what was unpacked is kept.
     warm: Option<f64>,
-    /// Whether other tools are left out.
-    alone: bool,
+    /// Whether the debug info is packed: then the time with nothing kept is what is compared.
+    packed: bool,
+    /// The tools that are compared.
+    tools: &'static [&'static str],
+}
+
+impl Input {
+    /// A file that has its own debug info.
+    fn whole(path: PathBuf, function: &str) -> Input {
+        let tools = &["stap -L", "gdb", "drgn"];
+        let function = function.to_owned();
+        Input { debug: path.clone(), path, function, ratio: None, warm: None, packed: false, tools }
+    }
 }
 
 /// Most memory that ctp may come to hold.
@@ -104,22 +130,12 @@ fn debug_file(program: &Path) -> Option<PathBuf> {
 
 /// What Debian's packages of the set `bench` bring, and what is made of it in a folder.
 fn inputs(folder: &Path) -> Vec<Input> {
-    let python = PathBuf::from("/usr/bin/python3.11d");
-    let ten = Some(("stap -L", 10.0));
-    let function = |name: &str| name.to_owned();
-    let mut inputs = vec![Input {
-        path: python.clone(),
-        function: function("PyObject_GetAttr"),
-        program: python,
-        ratio: ten,
-
-        warm: None,
-        alone: false,
-    }];
+    let python = Input::whole(PathBuf::from("/usr/bin/python3.11d"), "PyObject_GetAttr");
+    let mut inputs = vec![Input { ratio: Some(("stap -L", 10.0)), ..python }];
     if let Some(vmlinux) = first_in("/usr/lib/debug/boot", "vmlinux-") {
-        let five = Some(("drgn", 5.0));
-        let (path, program) = (vmlinux.clone(), vmlinux.clone());
-        inputs.push(Input { path, function: function("vfs_read"), program, ratio: five, warm: None, alone: false });
+        // stap looks for kernels elsewhere.
+        let tools = &["gdb", "drgn"];
+        inputs.push(Input { ratio: Some(("drgn", 5.0)), tools, ..Input::whole(vmlinux.clone(), "vfs_read") });
         // Its units refer to nothing outside of them, so they may stand there several times.
         let (info, big) = (folder.join("info"), folder.join("big"));
         let section = format!(".debug_info={}", info.display());
@@ -132,23 +148,22 @@ fn inputs(folder: &Path) -> Vec<Input> {
             }
             let made = Command::new("objcopy").arg("--update-section").arg(&section).arg(&vmlinux).arg(&big).status();
             if made.is_ok_and(|status| status.success()) {
-                let (path, function) = (big.clone(), function("vfs_read"));
-                inputs.push(Input { path, function, program: big, ratio: None, warm: Some(500.0), alone: true });
+                inputs.push(Input { warm: Some(500.0), tools: &[], ..Input::whole(big, "vfs_read") });
             }
             let _ = std::fs::remove_file(&info);
         }
     }
     let libjvm = PathBuf::from("/usr/lib/jvm/java-17-openjdk-amd64/lib/server/libjvm.so");
-    if let Some(path) = debug_file(&libjvm) {
+    if let Some(debug) = debug_file(&libjvm) {
         let plain = folder.join("libjvm");
-        let made = Command::new("objcopy").arg("--decompress-debug-sections").arg(&path).arg(&plain).status();
-        let name = "JVM_MonitorNotify";
+        let made = Command::new("objcopy").arg("--decompress-debug-sections").arg(&debug).arg(&plain).status();
+        let whole = || Input::whole(libjvm.clone(), "JVM_MonitorNotify");
         if made.is_ok_and(|status| status.success()) {
-            let (program, ratio) = (plain.clone(), Some(("drgn", 5.0)));
-            inputs.push(Input { path: plain, function: function(name), program, ratio, warm: None, alone: false });
+            // stap finds the packed one by itself.
+            inputs.push(Input { debug: plain, ratio: Some(("drgn", 5.0)), tools: &["gdb", "drgn"], ..whole() });
         }
-        let ratio = Some(("stap -L", 3.0));
-        inputs.push(Input { path, function: function(name), program: libjvm, ratio, warm: Some(50.0), alone: false });
+        let (ratio, warm) = (Some(("stap -L", 3.0)), Some(50.0));
+        inputs.push(Input { debug, ratio, warm, packed: true, ..whole() });
     }
     inputs
 }
@@ -160,52 +175,65 @@ fn release() -> String {
     built.map(|entry| entry.file_name().to_string_lossy().into_owned()).max().unwrap_or_default()
 }
 
-/// The tools that ctp is compared with, as commands that find the function.
-fn others(input: &Input) -> Vec<(&'static str, Command)> {
-    let (path, name) = (&input.path, &input.function);
-    let mut stap = Command::new("stap");
-    stap.args(["-r", &release(), "-L", &format!("process(\"{}\").function(\"{name}\")", input.program.display())]);
-    let mut gdb = Command::new("gdb");
-    gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off", "-ex", &format!("info scope {name}")]).arg(path);
-    // Debian's python3 has drgn; another one may be first in PATH.
-    let mut drgn = Command::new("/usr/bin/python3");
-    drgn.args([
-        "-c",
-        &format!(
-            "import drgn; p=drgn.Program(); p.load_debug_info(['{}']); print([q.name for q in p.function('{name}').type_.parameters])",
-            path.display()
-        ),
-    ]);
-    vec![("stap -L", stap), ("gdb", gdb), ("drgn", drgn)]
+/// A tool that ctp is compared with, as the command that finds the function.
+fn other(tool: &str, input: &Input) -> Command {
+    let (debug, name) = (&input.debug, &input.function);
+    match tool {
+        "stap -L" => {
+            let mut stap = Command::new("stap");
+            let point = format!("process(\"{}\").function(\"{name}\")", input.path.display());
+            stap.args(["-r", &release(), "-L", &point]);
+            stap
+        }
+        "gdb" => {
+            let mut gdb = Command::new("gdb");
+            let scope = format!("info scope {name}");
+            gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off", "-ex", &scope]).arg(debug);
+            gdb
+        }
+        "drgn" => {
+            // Debian's python3 has drgn; another one may be first in PATH.
+            let mut drgn = Command::new("/usr/bin/python3");
+            let load = format!("import drgn; p=drgn.Program(); p.load_debug_info(['{}'])", debug.display());
+            drgn.arg("-c").arg(format!("{load}; print([q.name for q in p.function('{name}').type_.parameters])"));
+            drgn
+        }
+        other => panic!("no such tool: {other}"),
+    }
 }
 
 /// Finds the function with each tool, in turns; what was promised and missed.
 fn compare(input: &Input, rounds: usize, cache: &Path) -> Vec<String> {
-    let (path, name) = (&input.path, &input.function);
-    println!("{} {name}", path.display());
+    let (debug, name) = (&input.debug, &input.function);
+    println!("{} {name}", debug.display());
     let own = std::env::current_exe().unwrap();
     let mut peak: f64 = 0.0;
     let mut ctp = || {
-        let output = Command::new(&own).arg("resolve").args([path.as_os_str(), name.as_ref()]).arg(cache).output();
-        let text = String::from_utf8(output.unwrap().stdout).unwrap();
-        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<f64>().ok());
-        let time = numbers.next().unwrap() / 1e6;
-        peak = peak.max(numbers.next().unwrap());
+        let began = Instant::now();
+        let mut command = Command::new(&own);
+        command.arg("resolve").args([&input.path, debug]).arg(name).arg(cache);
+        let output = command.output().unwrap();
+        let time = began.elapsed().as_secs_f64();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let kilobytes = text.split(|c: char| !c.is_ascii_digit()).find_map(|number| number.parse::<f64>().ok());
+        peak = peak.max(kilobytes.unwrap());
         (time, text)
     };
-    let packed = input.warm.is_some() && input.ratio.is_some();
+    // From the disk into memory, for all of them.
+    for file in [&input.path, debug] {
+        std::io::copy(&mut std::fs::File::open(file).unwrap(), &mut std::io::sink()).unwrap();
+    }
     let (mut first, mut warm) = (Vec::new(), Vec::new());
     let mut ratios: Vec<(&str, Vec<f64>)> = Vec::new();
     for _ in 0..rounds {
         let _ = std::fs::remove_dir_all(cache);
         first.push(ctp().0);
         warm.push(ctp().0);
-        let ours = if packed { first[first.len() - 1] } else { warm[warm.len() - 1] };
-        // What nothing is promised against is not given to tools that take minutes for it.
-        let others = if input.alone { Vec::new() } else { others(input) };
-        for (tool, mut command) in others {
-            let ratio = time_of(&mut command).map(|other| other.as_secs_f64() / ours);
-            match ratios.iter_mut().find(|(known, _)| *known == tool) {
+        let ours = if input.packed { first[first.len() - 1] } else { warm[warm.len() - 1] };
+        for tool in input.tools {
+            let ratio = time_of(&mut other(tool, input)).map(|other| other.as_secs_f64() / ours);
+            match ratios.iter_mut().find(|(known, _)| known == tool) {
                 Some((_, known)) => known.extend(ratio),
                 None => ratios.push((tool, ratio.into_iter().collect())),
             }
@@ -225,24 +253,24 @@ fn compare(input: &Input, rounds: usize, cache: &Path) -> Vec<String> {
             && promised == tool
             && ratio.is_none_or(|ratio| ratio < least)
         {
-            missed.push(format!("{}: {tool} takes {ratio:?} times as long, promised are {least}", path.display()));
+            missed.push(format!("{}: {tool} takes {ratio:?} times as long, promised are {least}", debug.display()));
         }
     }
     if input.warm.is_some_and(|most| warm > most) {
-        missed.push(format!("{}: {first:.1} and {warm:.1} ms", path.display()));
+        missed.push(format!("{}: {first:.1} and {warm:.1} ms", debug.display()));
     }
     if peak > MOST_KB {
-        missed.push(format!("{}: {peak} kB of memory", path.display()));
+        missed.push(format!("{}: {peak} kB of memory", debug.display()));
     }
     missed
 }
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [word, path, name, cache] = arguments.as_slice()
+    if let [word, path, debug, name, cache] = arguments.as_slice()
         && word == "resolve"
     {
-        resolve(Path::new(path), name, Path::new(cache));
+        resolve(path.into(), debug.into(), name, cache.into());
         return std::process::ExitCode::SUCCESS;
     }
     let rounds = arguments.first().and_then(|count| count.parse().ok());
@@ -252,13 +280,7 @@ fn main() -> std::process::ExitCode {
     let inputs = if given.is_empty() {
         inputs(&folder)
     } else {
-        let pairs = given.chunks_exact(2).map(|pair| (PathBuf::from(&pair[0]), pair[1].clone()));
-        pairs
-            .map(|(path, function)| {
-                let program = path.clone();
-                Input { path, function, program, ratio: None, warm: None, alone: false }
-            })
-            .collect()
+        given.chunks_exact(2).map(|pair| Input::whole(PathBuf::from(&pair[0]), &pair[1])).collect()
     };
     let cache = folder.join("cache");
     let missed: Vec<String> = inputs.iter().flat_map(|input| compare(input, rounds.unwrap_or(5), &cache)).collect();
