@@ -71,7 +71,8 @@ impl Frames {
             let end = fde.initial_address().saturating_add(fde.len());
             index.push((fde.initial_address(), end, fde.offset()));
         }
-        index.sort_unstable();
+        // Linkers leave them in order for the most part, which the stable sort makes use of.
+        index.sort();
         Ok(index)
     }
 

@@ -77,7 +77,8 @@ impl Symbols {
                 let addresses = symbols.chunks_exact(SYMBOL).map(|symbol| u64_at(symbol, 8).unwrap_or(0));
                 index.extend(addresses.enumerate().map(|(number, address)| (address, table, number * SYMBOL)));
             }
-            index.sort_unstable();
+            // They stand in order within each table, and for the most part in that of the addresses, too.
+            index.sort_by_key(|(address, ..)| *address);
             index
         })
     }

@@ -138,12 +138,20 @@ impl Unfinished {
         Ok(Unfinished { file, path })
     }
 
-    /// Gives it its name, in the place of what had it.
+    /// Gives it its name, in the place of what had it, once it is on the disk.
     ///
     /// # Errors
     /// As writing it to the disk or renaming it fails.
     pub(super) fn finish(self, path: &Path) -> io::Result<File> {
         self.file.sync_data()?;
+        self.name(path)
+    }
+
+    /// The same without waiting for the disk, for what shows by itself whether it is whole.
+    ///
+    /// # Errors
+    /// As renaming it fails.
+    pub(super) fn name(self, path: &Path) -> io::Result<File> {
         std::fs::rename(&self.path, path)?;
         self.file.try_clone()
     }
@@ -305,6 +313,20 @@ mod tests {
             assert!(!same(&*kept, &bytes), "damage at {damage} was not seen");
             assert!(!path.exists());
         }
+        // What a machine leaves behind that died before the disk had it: blocks of zeros.
+        for (from, to) in [(0, 32 << 10), (64 << 10, 96 << 10), (131_072, 200_000)] {
+            drop(write(&unpacked, &bytes));
+            let mut file = std::fs::read(&path).expect("there");
+            file[from..to].fill(0);
+            std::fs::write(&path, &file).expect("writable");
+            let kept = unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()).expect("its end is right");
+            let mut part = vec![1; 100];
+            assert!(kept.read_at(from as u64, &mut part).is_err() && !path.exists());
+        }
+        drop(write(&unpacked, &bytes));
+        let length = std::fs::metadata(&path).expect("there").len();
+        std::fs::write(&path, vec![0; length as usize]).expect("writable");
+        assert!(unpacked.kept(".debug_info", bytes.len() as u64, &mut io::empty()).is_none() && !path.exists());
         // Cut short, or with a damaged end: no entry at all.
         for cut in [0, 100, 200_000] {
             drop(write(&unpacked, &bytes));
