@@ -1,7 +1,9 @@
 //! Damaged debug info, in every form: real files with bytes changed, cut off or filled in. Each is read to its end, and
 //! gives what it gives or an error; none panics, hangs or takes memory for what it only claims.
 
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use ctp_lang::debuginfo::unwind::Registers;
 use ctp_lang::world::{Companion, Companions, Keep, Looked, Wanted};
 
 use crate::build::{OnDisk, Program};
-use crate::formats;
+use crate::{files, formats, indexes};
 
 /// How long files are damaged for, all forms together; `CTP_DAMAGE_SECONDS` says otherwise.
 const BUDGET: u64 = 60;
@@ -34,8 +36,19 @@ impl Numbers {
         (self.next() % bound as u64) as usize
     }
 
-    fn damage(&mut self, whole: &[u8]) -> Vec<u8> {
+    fn damage(&mut self, whole: &[u8], sections: &[Range<usize>]) -> Vec<u8> {
         let mut bytes = whole.to_vec();
+        // Most of a program is code, which says nothing of itself.
+        if self.below(2) == 0 && !sections.is_empty() {
+            let section = sections[self.below(sections.len())].clone();
+            for _ in 0..1 + self.below(8) {
+                let at = section.start + self.below(section.len());
+                let value = [0x00, 0xff, 0x7f, 0x80, 0x01, self.next() as u8][self.below(6)];
+                let size = (1 + self.below(4)).min(section.end - at);
+                bytes[at..at + size].fill(value);
+            }
+            return bytes;
+        }
         match self.below(4) {
             0 => bytes.truncate(self.below(whole.len())),
             1 => (0..40).for_each(|_| bytes[self.below(whole.len())] = self.next() as u8),
@@ -75,8 +88,8 @@ impl Companions for Instead {
     }
 }
 
-fn read_all(module: &Module) {
-    for name in ["widths", "helper", "*"] {
+fn read_all(module: &Module, names: &[&str]) {
+    for name in names {
         for function in module.functions(name).unwrap_or_default() {
             for variable in function.sites.iter().flat_map(|site| &site.variables) {
                 let _ = variable.ty.map(|ty| module.ty(ty));
@@ -87,13 +100,80 @@ fn read_all(module: &Module) {
     let _ = module.notes();
 }
 
-/// One real file, or a program with a further file, which is the one to be damaged.
+/// One real file, or a program with a further file, which is the one to be damaged; and what is asked of it.
 struct Seed {
     program: PathBuf,
     further: Option<PathBuf>,
+    names: &'static [&'static str],
+}
+
+impl Seed {
+    fn damaged(&self) -> &Path {
+        self.further.as_ref().unwrap_or(&self.program)
+    }
+}
+
+/// Where debug info and names lie in a file.
+fn places(path: &Path) -> Vec<Range<usize>> {
+    let told = |name: &str| {
+        let beginnings =
+            [".debug_", ".zdebug_", ".gdb_index", ".gnu_debug", ".symtab", ".strtab", ".gopclntab", ".eh_frame"];
+        beginnings.iter().any(|beginning| name.starts_with(beginning))
+    };
+    let sections = indexes::sections(path).into_iter().filter(|(name, _, size)| told(name) && *size > 0);
+    sections.map(|(_, offset, size)| offset..offset + size).collect()
+}
+
+/// A Rust library and a Go program: other producers, other forms, other tables.
+fn other_languages() -> Vec<Seed> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debuginfo-damaged");
+    std::fs::create_dir_all(&folder).unwrap();
+    let rust = "#![no_std]\n\
+        #[panic_handler] fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }\n\
+        pub enum Shape { Square(u32), Round { radius: f32 }, None }\n\
+        pub struct Pair<T> { pub first: T, pub second: Option<T> }\n\
+        impl<T: Copy + Into<u64>> Pair<T> { #[inline(never)] pub fn sum(&self) -> u64 {\n\
+            self.first.into() + self.second.map_or(0, Into::into) } }\n\
+        #[inline(never)] fn helper(shape: &Shape, names: &[&str]) -> u32 { match shape {\n\
+            Shape::Square(side) => *side + names.len() as u32, Shape::Round { radius } => *radius as u32, Shape::None => 7 } }\n\
+        #[no_mangle] pub extern \"C\" fn widths(a: u8, b: u64) -> u64 {\n\
+            let shape = if a > 3 { Shape::Square(b as u32) } else if a > 1 { Shape::Round { radius: 2.5 } } else { Shape::None };\n\
+            Pair { first: a, second: Some(2) }.sum() + Pair { first: b, second: None }.sum() + u64::from(helper(&shape, &[\"x\"])) }\n";
+    std::fs::write(folder.join("damaged.rs"), rust).unwrap();
+    let go = "package main\n\
+        type pair struct { first int; names []string; m map[string]int }\n\
+        type shape interface { area() int }\n\
+        type square int\n\
+        func (s square) area() int { return int(s * s) }\n\
+        //go:noinline\n\
+        func widths(a uint8, p *pair, s shape) int { return int(a) + len(p.names) + s.area() }\n\
+        func main() { println(widths(3, &pair{2, []string{\"x\"}, nil}, square(4))) }\n";
+    std::fs::write(folder.join("damaged.go"), go).unwrap();
+    let built = |program: &str, arguments: &[&str], name: &str| {
+        let output = Command::new(program).args(arguments).current_dir(&folder).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        folder.join(name)
+    };
+    let seed = |program: PathBuf, names| Seed { program, further: None, names };
+    let rustc = |level: &str, name: &str| {
+        let level = format!("-Copt-level={level}");
+        let flags = ["--crate-type=cdylib", "--edition=2021", "-Cpanic=abort", "-g", &level, "-o", name, "damaged.rs"];
+        built("rustc", &flags, name)
+    };
+    let rust = &["widths", "damaged::helper", "*"];
+    // A Go program holds the whole runtime.
+    let go = &["main.widths", "main.*"];
+    vec![
+        seed(rustc("0", "rust-0.so"), rust),
+        seed(rustc("2", "rust-2.so"), rust),
+        seed(built("go", &["build", "-o", "go-packed", "damaged.go"], "go-packed"), go),
+        seed(built("go", &["build", "-ldflags=-compressdwarf=false", "-o", "go-plain", "damaged.go"], "go-plain"), go),
+    ]
 }
 
 fn seeds() -> Vec<Seed> {
+    const NAMES: &[&str] = &["widths", "helper", "*"];
     let plain: [(&str, &[&str]); 6] = [
         ("gcc", &["-O2", "-gdwarf-5"]),
         ("gcc", &["-O0", "-gdwarf-4"]),
@@ -105,9 +185,13 @@ fn seeds() -> Vec<Seed> {
     let mut seeds: Vec<Seed> = plain
         .iter()
         .map(|(compiler, flags)| Program::compile("damaged", compiler, flags, &["values.c"]))
-        .map(|program| Seed { program: program.path, further: None })
+        .map(|program| Seed { program: program.path, further: None, names: NAMES })
         .collect();
-    seeds.extend(formats::seeds().into_iter().map(|(program, further)| Seed { program, further }));
+    seeds.extend(formats::seeds().into_iter().map(|(program, further)| Seed { program, further, names: NAMES }));
+    seeds.extend(indexes::small().iter().map(|one| Seed { program: one.with.clone(), further: None, names: NAMES }));
+    seeds.extend(other_languages());
+    // Large enough to be read in pieces.
+    seeds.push(Seed { program: files::large(), further: None, names: &["widths"] });
     seeds
 }
 
@@ -126,35 +210,37 @@ fn processor_time() -> Duration {
 #[test]
 fn damaged_files_neither_panic_nor_hang() {
     let seeds = seeds();
-    let whole: Vec<Vec<u8>> =
-        seeds.iter().map(|seed| std::fs::read(seed.further.as_ref().unwrap_or(&seed.program)).unwrap()).collect();
+    let whole: Vec<(Vec<u8>, Vec<Range<usize>>)> =
+        seeds.iter().map(|seed| (std::fs::read(seed.damaged()).unwrap(), places(seed.damaged()))).collect();
     let setting = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     let budget = Duration::from_secs(setting("CTP_DAMAGE_SECONDS").unwrap_or(BUDGET));
     let mut numbers = Numbers(setting("CTP_DAMAGE_SEED").unwrap_or(1));
-    let mut longest = Duration::ZERO;
+    let mut longest = (Duration::ZERO, String::new());
     let began = Instant::now();
     let before = peak();
     let mut rounds = 0;
     // Whatever the machine's speed, each form gets its share.
     while began.elapsed() < budget || rounds < 5 {
         rounds += 1;
-        for (seed, whole) in seeds.iter().zip(&whole) {
-            let bytes = numbers.damage(whole);
+        for (seed, (whole, sections)) in seeds.iter().zip(&whole) {
+            let bytes = numbers.damage(whole, sections);
             let started = processor_time();
             match &seed.further {
                 None => {
                     if let Ok(module) = Module::open(Arc::new(bytes)) {
-                        read_all(&module);
+                        read_all(&module, seed.names);
                     }
                 }
                 Some(_) => {
                     let program = Arc::new(OnDisk::open(&seed.program));
                     let instead = Arc::new(Instead(bytes));
-                    read_all(&Module::with_companions(program, "/app", Some(instead)).unwrap());
+                    read_all(&Module::with_companions(program, "/app", Some(instead)).unwrap(), seed.names);
                 }
             }
             let took = processor_time() - started;
-            longest = longest.max(took);
+            if took > longest.0 {
+                longest = (took, seed.program.display().to_string());
+            }
             assert!(took < LONGEST, "{} took {took:?}", seed.program.display());
         }
     }

@@ -1,11 +1,13 @@
 //! ELF files: build ids and offsets as readelf shows them, compressed debug info, and files that are damaged.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use ctp_lang::debuginfo::Module;
 use ctp_lang::debuginfo::facts::DebugError;
 
-use crate::build::Program;
+use crate::build::{OnDisk, Program};
 
 const SOURCES: [&str; 1] = ["values.c"];
 
@@ -44,6 +46,43 @@ fn compressed_debug_info_says_the_same() {
     for name in ["widths", "inlined", "by_value"] {
         assert_eq!(plain.module().functions(name).unwrap(), zlib.module().functions(name).unwrap());
     }
+}
+
+/// A program with compressed debug info, whose `.debug_str` has 17 MiB of other strings behind its own.
+pub(crate) fn large() -> PathBuf {
+    let program = Program::compile("large", "gcc", &["-O2", "-g"], &SOURCES);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debuginfo-large");
+    std::fs::create_dir_all(&folder).unwrap();
+    let run = |arguments: &[&str], from: &Path, to: &Path| {
+        let output = Command::new("objcopy").args(arguments).arg(from).arg(to).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let (strings, plain, packed) = (folder.join("strings"), folder.join("plain"), folder.join("packed"));
+    run(&["--dump-section", &format!(".debug_str={}", strings.display())], &program.path, &plain);
+    let mut all = std::fs::read(&strings).unwrap();
+    let mut state = 1u32;
+    while all.len() < 17 << 20 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        all.extend(format!("name_{}", state >> 12).as_bytes());
+        all.push(0);
+    }
+    std::fs::write(&strings, &all).unwrap();
+    run(&["--update-section", &format!(".debug_str={}", strings.display())], &program.path, &plain);
+    run(&["--compress-debug-sections=zlib"], &plain, &packed);
+    packed
+}
+
+/// Too large to be held in memory and kept on no disk: it is unpacked in pieces, again and again.
+#[test]
+fn large_compressed_sections_say_the_same() {
+    let packed = large();
+    let module = Module::open(Arc::new(OnDisk::open(&packed))).unwrap();
+    let plain = Module::open(Arc::new(OnDisk::open(&packed.with_file_name("plain")))).unwrap();
+    for name in ["widths", "inlined", "by_value", "no_such_function"] {
+        assert_eq!(module.functions(name).unwrap(), plain.functions(name).unwrap());
+    }
+    assert!(!module.functions("widths").unwrap()[0].sites[0].variables.is_empty());
+    assert_eq!(module.nearest_functions("widht", 3), plain.nearest_functions("widht", 3));
 }
 
 fn refused(bytes: &[u8]) -> DebugError {

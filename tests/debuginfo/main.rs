@@ -8,6 +8,7 @@ mod damaged;
 mod evaluate;
 mod files;
 mod formats;
+mod indexes;
 mod languages;
 mod lists;
 mod names;

@@ -71,6 +71,8 @@ pub(super) type Parts = Vec<(Range<u64>, usize)>;
 pub(super) struct DwarfFile {
     pub(super) role: Role,
     sections: Vec<(SectionId, Stored)>,
+    /// What gdb and some linkers add.
+    pub(super) gdb_index: Option<Stored>,
     /// Which unit a place in `.debug_str_offsets` belongs to.
     pub(super) strings_of_units: OnceLock<Result<Parts, DebugError>>,
 }
@@ -160,7 +162,9 @@ impl DwarfFile {
                 sections.push((id, stored));
             }
         }
-        let opened = DwarfFile { role, sections, strings_of_units: OnceLock::new() };
+        // An index is a help: what is wrong with it does not matter.
+        let gdb_index = Stored::of(&file.bytes, &file.elf, ".gdb_index", file.keep.as_ref()).ok().flatten();
+        let opened = DwarfFile { role, sections, gdb_index, strings_of_units: OnceLock::new() };
         // Unpacking these tells what is wrong with them in words.
         for id in [SectionId::DebugInfo, SectionId::DebugAbbrev, SectionId::DebugStr] {
             opened.stored(id).map_or(Ok(()), Stored::ready)?;

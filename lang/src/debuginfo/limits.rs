@@ -11,10 +11,16 @@ pub(super) const MAX_SEGMENTS: u64 = 4_096;
 pub(super) const MAX_PLAIN_BYTES: u64 = 1 << 40;
 /// Most bytes of one section unpacked or taken into memory as a whole (ceph-osd's `.debug_info` has 381 MB).
 pub(super) const MAX_SECTION_BYTES: u64 = 1 << 30;
-/// Most bytes of one section unpacked into memory, where the runner keeps none.
-pub(super) const MAX_UNPACKED_IN_MEMORY: u64 = 512 << 20;
+/// Most bytes of one section unpacked into memory. Larger ones are kept on the disk by the runner; where it does not,
+/// zlib's are unpacked in pieces.
+pub(super) const MAX_UNPACKED_IN_MEMORY: u64 = 64 << 20;
+/// Bytes of a section beyond which it is not all held in memory, where that can be helped.
+pub(super) const MAX_HELD: u64 = 16 << 20;
 /// Most bytes that deflate can make of one (zlib's documentation: 1032:1).
 pub(super) const MAX_INFLATE_RATIO: u64 = 1_032;
+/// Most bytes of a section beyond [`MAX_HELD`] for each packed one: debug info becomes two to twenty times as large,
+/// what becomes larger is made to fill disks and take time.
+pub(super) const MAX_UNPACKED_RATIO: u64 = 100;
 /// Most bytes of the notes that are searched for a build id.
 pub(super) const MAX_NOTE_BYTES: u64 = 64 << 10;
 /// Most bytes of a file whose checksum is computed.

@@ -18,10 +18,12 @@ mod expression;
 pub mod facts;
 mod functions;
 mod indexed;
+mod inflate;
 mod limits;
 mod lines;
 mod location;
 mod marks;
+mod name_index;
 mod named;
 mod names;
 mod pclntab;
@@ -204,7 +206,7 @@ impl Module {
         let mut nearest = Nearest::new(name, limit);
         // What cannot be read suggests nothing; the error was told where the function was looked up.
         let _ = self.with_debug(|debug| {
-            search::every_name(debug, |names| {
+            search::nearest(debug, name, limit, |names| {
                 if let Some(name) = names.demangled().map(|own| own.plain).or_else(|| names.qualified()) {
                     nearest.offer(&name);
                 }
@@ -498,8 +500,12 @@ impl Module {
         // What only the symbol table names: assembly, units without debug info.
         let symbols = self.symbols()?;
         let named = match query {
-            Query::Exact(_) if !functions.is_empty() => Vec::new(),
+            Query::Exact(_) | Query::Among(_) if !functions.is_empty() => Vec::new(),
             Query::Exact(name) => functions::from_symbols(&self.own, symbols.exact(name).into_iter())?,
+            Query::Among(names) => {
+                let symbols = names.iter().flat_map(|name| symbols.exact(name));
+                functions::from_symbols(&self.own, symbols)?
+            }
             Query::Glob(glob) => functions::from_symbols(&self.own, symbols.matching(glob))?,
         };
         let known: std::collections::BTreeSet<u64> =

@@ -82,7 +82,7 @@ fn last_part(name: &str) -> &str {
 
 /// The units to look in: that of `near` first.
 fn order<'a>(debug: &Debug<'a>, name: &str, near: Option<TypeId>) -> Result<Vec<&'a UnitSpan>, DebugError> {
-    let mut units: Vec<&UnitSpan> = match search::units_naming(debug, last_part(name))? {
+    let mut units: Vec<&UnitSpan> = match search::units_naming(debug, [last_part(name)])? {
         Some(units) => units.keys().filter_map(|unit| debug.spans.get(*unit)).collect(),
         None => debug.spans.iter().collect(),
     };

@@ -180,10 +180,10 @@ fn set(chars: &[char], start: usize) -> Option<(Part, usize)> {
     }
 }
 
-/// Collects the names most like one that was not found.
 /// Names of more bytes are compared with none: the time that takes grows with the square of their length.
 const LONGEST_COMPARED: usize = 512;
 
+/// Collects the names most like one that was not found, in whatever order they come.
 pub(super) struct Nearest<'n> {
     wanted: &'n str,
     limit: usize,
@@ -198,22 +198,29 @@ impl<'n> Nearest<'n> {
 
     /// Considers a name.
     pub(super) fn offer(&mut self, name: &str) {
+        self.takes(name);
+    }
+
+    /// Considers a name; whether it is among the best so far.
+    pub(super) fn takes(&mut self, name: &str) -> bool {
         self.seen += 1;
         let long = name.len().max(self.wanted.len()) > LONGEST_COMPARED;
         if self.seen > limits::MAX_SUGGESTED_FROM || long || self.limit == 0 {
-            return;
+            return false;
         }
-        let Some(score) = likeness(self.wanted, name) else { return };
-        let full = self.best.len() >= self.limit;
-        if full && self.best.last().is_some_and(|(worst, _)| *worst >= score) {
-            return;
+        let Some(score) = likeness(self.wanted, name) else { return false };
+        // Of names that are as like as each other the first in the alphabet.
+        let before = |(other, text): &(f64, String)| (*other, name) > (score, text.as_str());
+        if self.best.len() >= self.limit && self.best.last().is_some_and(before) {
+            return false;
         }
         if self.best.iter().any(|(_, other)| other == name) {
-            return;
+            return true;
         }
-        let at = self.best.partition_point(|(other, text)| (*other, name) > (score, text.as_str()));
+        let at = self.best.partition_point(before);
         self.best.insert(at, (score, name.to_owned()));
         self.best.truncate(self.limit);
+        true
     }
 
     /// The names, best first.

@@ -8,7 +8,8 @@ use gimli::{DwTag, SectionId, UnitOffset};
 use super::dwarf::{self, Role};
 use super::facts::DebugError;
 use super::limits::{self, over};
-use super::names::{Demangled, Glob, demangle};
+use super::name_index;
+use super::names::{Demangled, Glob, Nearest, demangle};
 use super::scan::Needles;
 use super::units::{Debug, DieId, IN_TYPES, Unit, UnitSpan, Value};
 
@@ -16,6 +17,8 @@ use super::units::{Debug, DieId, IN_TYPES, Unit, UnitSpan, Value};
 pub(super) enum Query<'q> {
     /// Those that are exactly this.
     Exact(&'q str),
+    /// Those that are exactly one of these.
+    Among(&'q BTreeSet<String>),
     /// Those that match.
     Glob(&'q Glob),
 }
@@ -42,21 +45,24 @@ impl Names {
         demangle(self.linkage.as_deref()?)
     }
 
+    /// Whether it is a name of the function, in one of its forms.
+    fn is(&self, name: &str) -> bool {
+        if [&self.short, &self.linkage].into_iter().flatten().any(|own| own == name) {
+            return true;
+        }
+        // Only these forms have more than the DWARF name in them.
+        let qualified = name.contains("::") || name.contains('(');
+        qualified
+            && (self.demangled().is_some_and(|own| own.is(name)) || self.qualified().is_some_and(|own| own == name))
+    }
+
     fn fit(&self, query: &Query<'_>) -> bool {
-        let plain = [&self.short, &self.linkage].into_iter().flatten();
+        let mut plain = [&self.short, &self.linkage].into_iter().flatten();
         match query {
-            Query::Exact(name) => {
-                if plain.clone().any(|own| own == name) {
-                    return true;
-                }
-                // Only these forms have more than the DWARF name in them.
-                let qualified = name.contains("::") || name.contains('(');
-                qualified
-                    && (self.demangled().is_some_and(|own| own.is(name))
-                        || self.qualified().is_some_and(|own| own == *name))
-            }
+            Query::Exact(name) => self.is(name),
+            Query::Among(names) => names.iter().any(|name| self.is(name)),
             Query::Glob(glob) => {
-                plain.clone().any(|own| glob.matches(own))
+                plain.any(|own| glob.matches(own))
                     || self.demangled().is_some_and(|own| own.matches(glob))
                     || (!self.scopes.is_empty() && self.qualified().is_some_and(|own| glob.matches(&own)))
             }
@@ -87,7 +93,8 @@ struct Around {
 pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<DieId, Names>, DebugError> {
     let mut found = BTreeMap::new();
     let narrowed = match query {
-        Query::Exact(name) => units_naming(debug, name)?,
+        Query::Exact(name) => units_naming(debug, [*name])?,
+        Query::Among(names) => units_naming(debug, names.iter().map(String::as_str))?,
         Query::Glob(_) => None,
     };
     let known = narrowed.is_some();
@@ -107,28 +114,68 @@ pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<Die
     Ok(found)
 }
 
-/// Calls `each` with the names of every function that is more than a declaration.
+/// Calls `each` with the names of every function that is more than a declaration; a definition of a declared one (a
+/// member function of C++) may have its names there alone.
 pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Result<(), DebugError> {
     in_batches(debug, debug.spans.iter(), |debug, span| {
-        walk_names(debug, span, None, &mut BTreeSet::new(), |_, names, declared| {
-            if !declared {
+        let (mut declarations, mut completed) = (Vec::new(), BTreeSet::new());
+        walk_names(debug, span, None, &mut completed, |id, names, declared| {
+            if declared {
+                declarations.push((id, names));
+            } else {
                 each(&names);
             }
             Ok(())
-        })
+        })?;
+        declarations.iter().filter(|(id, _)| completed.contains(id)).for_each(|(_, names)| each(names));
+        Ok(())
     })
 }
 
-/// The indexes (in [`Debug::spans`]) of the units whose bytes can hold the name; `None` where that cannot be told.
+/// Calls `each` with the names of functions that are like one: of all that are more than a declaration, or where the
+/// file has an index, of those that it lists and that are there, many more of them than are wanted in the end.
+pub(super) fn nearest(
+    debug: &Debug<'_>,
+    name: &str,
+    limit: usize,
+    mut each: impl FnMut(&Names),
+) -> Result<(), DebugError> {
+    let mut like = Nearest::new(name, limit.saturating_mul(LISTED));
+    let mut written: HashMap<String, BTreeSet<String>> = HashMap::new();
+    let listed = name_index::functions(debug, &mut |listed| {
+        let shown = demangle(listed).map_or_else(|| listed.to_owned(), |demangled| demangled.plain);
+        if like.takes(&shown) {
+            written.entry(shown).or_default().insert(listed.to_owned());
+        }
+    });
+    if matches!(listed, Ok(true)) {
+        let names: BTreeSet<String> = like.names().iter().filter_map(|name| written.remove(name)).flatten().collect();
+        let found = roots(debug, &Query::Among(&names))?;
+        found.values().for_each(&mut each);
+        if found.len() >= limit {
+            return Ok(());
+        }
+    }
+    every_name(debug, each)
+}
+
+/// Names taken from an index for each that is wanted: some of them may be no function of this file.
+const LISTED: usize = 8;
+
+/// The indexes (in [`Debug::spans`]) of the units whose bytes can hold one of the names; `None` where that cannot be told.
 ///
 /// `NAME\0` is found in `.debug_str`, and the offsets of these in `.debug_info`: no index is needed for that.
-pub(super) fn units_naming(debug: &Debug<'_>, name: &str) -> Result<Option<Hits>, DebugError> {
-    // The DWARF name is the last part of a qualified one, without parameters.
-    let last = name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name);
-    let mut names = Needles::default();
-    for name in BTreeSet::from([name, last]) {
-        names.add_name(name);
+pub(super) fn units_naming<'n>(
+    debug: &Debug<'_>,
+    wanted: impl IntoIterator<Item = &'n str>,
+) -> Result<Option<Hits>, DebugError> {
+    let mut forms = BTreeSet::new();
+    for name in wanted {
+        // The DWARF name is the last part of a qualified one, without parameters.
+        forms.extend([name, name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name)]);
     }
+    let mut names = Needles::default();
+    forms.into_iter().for_each(|name| names.add_name(name));
     let mut wanted = Hits::new();
     let mut shared = Vec::new();
     // dwz's file comes first: the others refer to its strings too.

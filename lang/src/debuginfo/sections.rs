@@ -9,6 +9,7 @@ use object::elf;
 
 use super::elf::{Elf, Section, read_range, u32_at, u64_at};
 use super::facts::DebugError;
+use super::inflate::Inflated;
 use super::limits::{self, over};
 use crate::world::{Keep, ReadAt, ReadError};
 
@@ -113,6 +114,12 @@ impl Stored {
         if packing == Packing::Zlib && size > packed.saturating_mul(limits::MAX_INFLATE_RATIO).saturating_add(64) {
             return Err(DebugError::Malformed(format!("section {name} cannot inflate to {size} bytes")));
         }
+        if packing != Packing::None
+            && size > packed.saturating_mul(limits::MAX_UNPACKED_RATIO).saturating_add(limits::MAX_HELD)
+        {
+            let what = format!("bytes in section {name} for each of its {packed} packed ones");
+            return Err(over(&what, limits::MAX_UNPACKED_RATIO));
+        }
         Ok(Some(Stored {
             bytes: Arc::clone(bytes),
             name: name.to_owned(),
@@ -190,15 +197,18 @@ impl Stored {
                 }
             }
         }
-        if self.size > limits::MAX_UNPACKED_IN_MEMORY {
-            let what = format!("bytes in section {} to unpack into memory", self.name);
-            return Err(over(&what, limits::MAX_UNPACKED_IN_MEMORY));
+        if self.packing == Packing::Zlib && self.size > limits::MAX_HELD {
+            return Ok(Arc::new(Inflated::new(&self.bytes, &self.name, self.offset, self.packed, self.size)));
         }
         Ok(Arc::new(self.unpack_to_memory()?))
     }
 
     /// Memory is taken as the bytes come, not as the header promises them.
     fn unpack_to_memory(&self) -> Result<Vec<u8>, DebugError> {
+        if self.size > limits::MAX_UNPACKED_IN_MEMORY {
+            let what = format!("bytes in section {} to unpack into memory (no folder for the cache)", self.name);
+            return Err(over(&what, limits::MAX_UNPACKED_IN_MEMORY));
+        }
         let mut all = Vec::new();
         self.stream(|bytes| all.extend_from_slice(bytes), &|_| {})?;
         Ok(all)

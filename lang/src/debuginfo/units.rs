@@ -88,6 +88,11 @@ impl<'a> Debug<'a> {
         }
     }
 
+    /// A section of a file.
+    pub(super) fn section(&self, file: usize, id: SectionId) -> Slice<'a> {
+        self.pages.section(file, id)
+    }
+
     /// Answers part of the question by itself: what is read for it is forgotten afterwards.
     pub(super) fn apart<T>(&self, part: impl FnOnce(&Debug<'_>) -> T) -> T {
         let pages = Pages::new(self.files);
@@ -180,10 +185,11 @@ impl<'a> Debug<'a> {
     /// Whether functions may be made from others in another unit (link-time optimisation, dwz): found out once.
     pub(super) fn refers_across(&self) -> Result<bool, DebugError> {
         let known = self.files.refers_across.get_or_init(|| {
-            for (number, file) in self.files.files.iter().enumerate() {
+            for file in &self.files.files {
                 match file.role {
                     Role::Main | Role::Alternate => {
-                        if abbreviations::refer_across(self.pages.section(number, SectionId::DebugAbbrev))? {
+                        let abbreviations = file.stored(SectionId::DebugAbbrev);
+                        if abbreviations.map_or(Ok(false), abbreviations::refer_across)? {
                             return Ok(true);
                         }
                     }
