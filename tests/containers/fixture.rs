@@ -200,10 +200,17 @@ pub(crate) struct HandMade {
 impl HandMade {
     /// Runs `sleep` in a cgroup2 folder (relative to the mount).
     pub(crate) fn at(path: &str) -> HandMade {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("600");
+        HandMade::running(path, sleep)
+    }
+
+    /// Runs a program in a cgroup2 folder.
+    pub(crate) fn running(path: &str, mut program: Command) -> HandMade {
         let folder = cgroup2().join(path);
         let new: Vec<PathBuf> = folder.ancestors().take_while(|f| !f.exists()).map(Path::to_path_buf).collect();
         fs::create_dir_all(&folder).unwrap();
-        let process = Command::new("sleep").arg("600").spawn().unwrap();
+        let process = program.spawn().unwrap();
         fs::write(folder.join("cgroup.procs"), process.id().to_string()).unwrap();
         HandMade { process, folders: new }
     }

@@ -24,5 +24,7 @@ mod opening;
 mod ps;
 #[path = "rootless.rs"]
 mod rootless;
+#[path = "terminal.rs"]
+mod terminal;
 #[path = "watching.rs"]
 mod watching;

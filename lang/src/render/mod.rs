@@ -77,6 +77,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// The same on one line: what stands in a message is often a name of somebody else's, and a line break in it would begin
+/// a line that ctp did not write.
+fn one_line(text: &str) -> String {
+    printable(text).replace('\n', "\u{240a}").replace('\t', "\u{2409}")
+}
+
 /// A value as a JSON document on several lines. What could control a terminal is escaped, though JSON would not ask for
 /// it: such characters stand within strings only.
 fn json_text(value: &impl serde::Serialize) -> String {

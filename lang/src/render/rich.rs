@@ -1,7 +1,7 @@
 //! Owns the rich form: message, source with what is pointed at, notes and helps. The only place that names codespan.
 
 use super::snippet::Snippet;
-use super::{Report, printable};
+use super::{Report, one_line, printable};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Source, SourceId, Sources, Span};
 use codespan_reporting::diagnostic as drawn;
@@ -37,7 +37,7 @@ fn drawing(severity: Severity, code: &str, message: &str) -> drawn::Diagnostic<u
         Severity::Error => drawn::Severity::Error,
         Severity::Warning => drawn::Severity::Warning,
     };
-    drawn::Diagnostic::new(severity).with_code(code).with_message(printable(message))
+    drawn::Diagnostic::new(severity).with_code(code).with_message(one_line(message))
 }
 
 fn notes(notes: &[String], helps: &[String]) -> Vec<String> {
@@ -92,7 +92,7 @@ impl<'a> Shown<'a> {
         let index = self.files.iter().position(|(id, ..)| *id == span.source)?;
         let (_, source, snippet) = self.files.get(index)?;
         let style = if primary { drawn::LabelStyle::Primary } else { drawn::LabelStyle::Secondary };
-        Some(drawn::Label::new(style, index, snippet.range(source, span)).with_message(printable(text)))
+        Some(drawn::Label::new(style, index, snippet.range(source, span)).with_message(one_line(text)))
     }
 
     fn file(&self, id: usize) -> Result<&(SourceId, &'a Source, Snippet), files::Error> {
@@ -106,7 +106,7 @@ impl<'f> files::Files<'f> for Shown<'_> {
     type Source = &'f str;
 
     fn name(&'f self, id: usize) -> Result<String, files::Error> {
-        self.file(id).map(|(_, source, _)| printable(source.name()).into_owned())
+        self.file(id).map(|(_, source, _)| one_line(source.name()))
     }
 
     fn source(&'f self, id: usize) -> Result<&'f str, files::Error> {

@@ -1,6 +1,6 @@
 //! Owns the short form: one line a diagnostic, what explains it and the ways out on indented lines behind it.
 
-use super::{Report, printable, severity_word};
+use super::{Report, one_line, printable, severity_word};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Sources, Span};
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ pub fn short(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
         out.push_str(&place(sources, diagnostic.primary.span));
         out.push_str(&head(severity_word(diagnostic.severity()), diagnostic.code.as_str(), &diagnostic.message));
         if !diagnostic.primary.text.is_empty() {
-            line(&mut out, "note", &diagnostic.primary.text);
+            line(&mut out, "note", &one_line(&diagnostic.primary.text));
         }
         for label in diagnostic.secondary.iter().filter(|l| !l.text.is_empty()) {
-            line(&mut out, "note", &format!("{}{}", place(sources, label.span), label.text));
+            line(&mut out, "note", &format!("{}{}", place(sources, label.span), one_line(&label.text)));
         }
         explained(&mut out, &diagnostic.notes, &diagnostic.helps);
     }
@@ -32,11 +32,11 @@ pub fn short_report(report: &Report) -> String {
 fn place(sources: &Sources, span: Span) -> String {
     let Some(source) = sources.get(span.source) else { return String::new() };
     let place = source.line_column(span.start.min(u32::try_from(source.text().len()).unwrap_or(u32::MAX)));
-    format!("{}:{}:{}: ", printable(source.name()), place.line, place.column)
+    format!("{}:{}:{}: ", one_line(source.name()), place.line, place.column)
 }
 
 fn head(severity: &str, code: &str, message: &str) -> String {
-    format!("{severity}[{code}]: {}\n", printable(message))
+    format!("{severity}[{code}]: {}\n", one_line(message))
 }
 
 fn line(out: &mut String, word: &str, text: &str) {

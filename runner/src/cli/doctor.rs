@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::container::Settings;
 use crate::doctor::kubernetes::Node;
 use crate::doctor::{Finding, State, Target, examine};
-use crate::output::escape::escape;
+use crate::output::escape::{escape, in_json};
 use crate::report::{Color, EXIT_SYSTEM};
 use crate::world::live::LiveWorld;
 
@@ -60,8 +60,7 @@ pub fn run(doctor: &Doctor, world: &LiveWorld, color: Color, out: &mut dyn Write
     let ready = findings.iter().all(|finding| finding.state != State::Missing);
     match doctor.format {
         Format::Json => {
-            serde_json::to_writer(&mut *out, &Document { v: 1, ready, findings: &findings })?;
-            writeln!(out)?;
+            writeln!(out, "{}", in_json(&serde_json::to_string(&Document { v: 1, ready, findings: &findings })?))?;
         }
         Format::Text => text(&findings, color.on_stdout(), out)?,
     }

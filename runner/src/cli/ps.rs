@@ -8,7 +8,7 @@ use ctp_lang::world::{Container, Place, World};
 use serde::Serialize;
 
 use crate::doctor::in_words;
-use crate::output::escape::escape;
+use crate::output::escape::{escape, in_json};
 use crate::world::live::LiveWorld;
 
 /// List the containers of this host
@@ -83,8 +83,7 @@ pub fn run(ps: Ps, world: &LiveWorld, out: &mut dyn Write, err: &mut dyn Write) 
     match ps.format {
         Format::Json => {
             let document = Document { v: 1, containers: &rows, notes: &listing.notes };
-            serde_json::to_writer(&mut *out, &document)?;
-            writeln!(out)?;
+            writeln!(out, "{}", in_json(&serde_json::to_string(&document)?))?;
         }
         Format::Table if rows.is_empty() => {}
         Format::Table => table(&rows, out)?,

@@ -33,7 +33,21 @@ pub fn escape(bytes: impl AsRef<[u8]>) -> String {
     Escaped(bytes.as_ref()).to_string()
 }
 
-pub(super) fn acts_on_terminal(c: char) -> bool {
+/// JSON with what a terminal would act upon as escapes of JSON: the value stays the same, since outside of its texts JSON
+/// holds no such character.
+pub fn in_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        if acts_on_terminal(character) {
+            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+fn acts_on_terminal(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

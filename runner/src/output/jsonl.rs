@@ -7,7 +7,7 @@ use ctp_lang::ir::{GlobalIndex, Piece, Print, PrintKind, Probe, Program};
 use ctp_lang::value::{MapEntry, Value, name, with_values, write_piece};
 
 use super::Origin;
-use super::escape::acts_on_terminal;
+use super::escape::in_json;
 use super::json::{self, Json, object};
 use super::sink::Sink;
 use crate::engine::Counters;
@@ -122,7 +122,7 @@ impl Jsonl {
         }
         all.extend(members);
         let line = serde_json::to_string(&Json::Object(all))?;
-        self.sink.buffer.extend_from_slice(safe(&line).as_bytes());
+        self.sink.buffer.extend_from_slice(in_json(&line).as_bytes());
         self.sink.buffer.push(b'\n');
         self.sink.flush_if_full()
     }
@@ -320,17 +320,4 @@ fn texts(text: &[u8]) -> Vec<(String, Json)> {
         Json::Object(members) => members,
         text => vec![("text".to_owned(), text)],
     }
-}
-
-/// Writes what a terminal would act upon as escapes of JSON: the value stays the same.
-fn safe(line: &str) -> String {
-    let mut safe = String::with_capacity(line.len());
-    for character in line.chars() {
-        if acts_on_terminal(character) {
-            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
 }
