@@ -106,3 +106,28 @@ fn what_is_no_program_is_refused_by_name() {
     let object = Program::compile("object", "gcc", &["-g", "-c"], &SOURCES);
     assert!(matches!(refused(&std::fs::read(&object.path).unwrap()), DebugError::NotElf(_)));
 }
+
+/// Debug info that points at what is no code of the file: a probe there would change data of whoever maps it.
+#[test]
+fn what_debug_info_says_of_addresses_outside_of_the_code_is_no_site() {
+    let assembly = Program::compile("lying", "gcc", &["-gdwarf-4", "-dA", "-S"], &["moved.c"]);
+    let honest = std::fs::read_to_string(&assembly.path).unwrap();
+    let begins = |line: &str| line.contains(".quad\t.LFB0") && line.contains("DW_AT_low_pc");
+    assert_eq!(honest.lines().filter(|line| begins(line)).count(), 1);
+    for elsewhere in ["data", "0x10", "0xffffffff81000000", "0xfffffffffffffff0", ".LFB0+0x40000000"] {
+        let lie = |line: &str| match begins(line) {
+            true => line.replace(".LFB0", elsewhere),
+            false => line.to_owned(),
+        };
+        let source = assembly.path.with_extension("s");
+        std::fs::write(&source, honest.lines().map(|line| lie(line) + "\n").collect::<String>()).unwrap();
+        let lying = Program::compile("lies", "gcc", &["-no-pie", "-static"], &[source.to_str().unwrap()]);
+        let found = lying.module().functions("moved").unwrap();
+        let sites: Vec<_> = found.iter().flat_map(|function| &function.sites).collect();
+        assert!(sites.is_empty(), "{elsewhere}: {sites:?}");
+        assert_eq!(
+            lying.module().functions("stays").unwrap().iter().map(|function| function.sites.len()).sum::<usize>(),
+            1
+        );
+    }
+}

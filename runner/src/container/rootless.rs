@@ -176,12 +176,16 @@ mod tests {
         assert_eq!(stores[0].running(), [(ID.to_owned(), 4772)]);
         assert!(stores[1].listed().is_empty() && stores[1].running().is_empty());
 
-        // A link to a file of others, and a FIFO that nobody writes to, are not read.
-        std::fs::remove_file(root.join(&userdata).join("pidfile")).unwrap();
-        std::os::unix::fs::symlink(root.join("etc/passwd"), root.join(&userdata).join("pidfile")).unwrap();
+        // A link to a file of others, and a FIFO, are not read, whatever is to be had there.
+        put("etc/number", "4772");
+        let pidfile = root.join(&userdata).join("pidfile");
+        std::fs::remove_file(&pidfile).unwrap();
+        std::os::unix::fs::symlink(root.join("etc/number"), &pidfile).unwrap();
         assert_eq!(stores[0].running(), []);
-        std::fs::remove_file(root.join(&userdata).join("pidfile")).unwrap();
-        nix::unistd::mkfifo(&root.join(&userdata).join("pidfile"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::remove_file(&pidfile).unwrap();
+        nix::unistd::mkfifo(&pidfile, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut writer = File::options().read(true).write(true).open(&pidfile).unwrap();
+        std::io::Write::write_all(&mut writer, b"4772").unwrap();
         assert_eq!(stores[0].running(), []);
         std::fs::remove_dir_all(&root).unwrap();
     }
