@@ -76,6 +76,8 @@ fn restarted_containers_and_new_ones_of_the_glob_lose_no_call() {
             docker(&["restart", "--time", "0", neighbour.name()]);
         }
         ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+        // It is not ended before it has called.
+        called(&web, round + 2);
     }
     let new = [start("web-2", "1234"), start("web-3", "77"), start("other", "5000")];
     for one in &new[..2] {
