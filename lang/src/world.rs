@@ -90,6 +90,61 @@ pub struct Cgroup {
     pub level: u32,
 }
 
+/// A controller of cgroups of version 1, in whose hierarchy a container may have a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Controller {
+    /// `pids`
+    Pids,
+    /// `memory`
+    Memory,
+    /// `devices`
+    Devices,
+    /// `freezer`
+    Freezer,
+    /// `cpu`
+    Cpu,
+    /// `cpuset`
+    Cpuset,
+}
+
+impl Controller {
+    /// All of them, those first that engines always make a cgroup for.
+    pub const ALL: [Controller; 6] = [
+        Controller::Pids,
+        Controller::Memory,
+        Controller::Devices,
+        Controller::Freezer,
+        Controller::Cpu,
+        Controller::Cpuset,
+    ];
+
+    /// As `/proc/PID/cgroup` names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Controller::Pids => "pids",
+            Controller::Memory => "memory",
+            Controller::Devices => "devices",
+            Controller::Freezer => "freezer",
+            Controller::Cpu => "cpu",
+            Controller::Cpuset => "cpuset",
+        }
+    }
+}
+
+/// What tells the tasks of a container that has no cgroup of version 2 of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Boundary {
+    /// A cgroup of version 1.
+    Cgroup1 {
+        /// In which hierarchy.
+        controller: Controller,
+        /// Its folder as seen on the host, its id (that folder's inode number) and its depth.
+        cgroup: Cgroup,
+    },
+    /// The inode number of its mount namespace, in which nobody else is: neither the host nor another container.
+    MountNamespace(u32),
+}
+
 /// The Kubernetes pod a container belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pod {
@@ -165,6 +220,8 @@ pub struct Container {
     pub init_pid: u32,
     /// Its cgroup; `None` where it has none of its own (then it cannot be told apart by cgroup).
     pub cgroup: Option<Cgroup>,
+    /// What tells its tasks where it has no such cgroup; with neither, nothing does.
+    pub boundary: Option<Boundary>,
     /// Depth of the first process's pid namespace below the host's (0: the host's own): how many numbers stand behind
     /// the first on its `NSpid:` line in `/proc/PID/status`.
     pub pid_level: u32,

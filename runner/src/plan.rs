@@ -14,6 +14,9 @@ pub fn text(program: &Program, by_process: bool) -> String {
         let _ = writeln!(out, "{}", escape(&probe.point));
         paragraph(&mut out, program, probe);
     }
+    for text in program.containers.iter().filter_map(crate::container::boundary::note) {
+        let _ = writeln!(out, "{}", escape(&text));
+    }
     if program.sites().next().is_some() {
         out.push_str(if by_process {
             "attached to each process of those containers: others that execute the same file pay nothing; the first 10 ms \

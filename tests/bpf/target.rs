@@ -112,6 +112,7 @@ impl OwnCgroup {
             pod: None,
             init_pid: 1,
             cgroup: Some(Cgroup { folder: self.folder.display().to_string(), id, level: 1 }),
+            boundary: None,
             pid_level: 0,
         }
     }

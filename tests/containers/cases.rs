@@ -9,13 +9,14 @@ use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::{Running, ctp};
 use ctp_tests::unique::{Scratch, name};
 
-use crate::engines::{Containerd, Cri, Docker, Engine, PROGRAM, Pids, Podman, Spec, Tree};
+use crate::engines::{Containerd, Cri, Docker, Engine, PROGRAM, Pids, Podman, PodmanWithoutCgroups, Spec, Tree};
 use crate::fixture::wait_for;
+use crate::machines::{Lxc, Nspawn};
 
 /// A container that is removed when the case ends.
-struct Started<'e> {
+pub(crate) struct Started<'e> {
     engine: &'e dyn Engine,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl<'e> Started<'e> {
@@ -23,13 +24,13 @@ impl<'e> Started<'e> {
         Started::of(engine, &Spec { program: &PROGRAM, out: None, pids: Pids::Own })
     }
 
-    fn of(engine: &'e dyn Engine, spec: &Spec) -> Started<'e> {
+    pub(crate) fn of(engine: &'e dyn Engine, spec: &Spec) -> Started<'e> {
         let started = Started { engine, name: name() };
         engine.start(&started.name, spec);
         started
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.engine.pid(&self.name)
     }
 }
@@ -143,9 +144,8 @@ fn exact(engine: &dyn Engine) {
         .to_vec();
     assert_eq!(written(out.path(), "other", 6).len(), 600);
 
-    // Again, after the restart of one, whose program calls at once; where it gets another copy of the file, which has to be
-    // attached to first, when that is done.
-    if engine.copies_files() {
+    // Again, after the restart of one, whose program calls at once; where it has to be attached to first, when that is done.
+    if engine.is_attached_to_late() {
         std::fs::remove_file(out.path().join("go")).unwrap();
     }
     engine.restart(&web.name);
@@ -181,6 +181,11 @@ fn podman_containers() {
 }
 
 #[test]
+fn podman_containers_without_cgroups() {
+    both(&PodmanWithoutCgroups::new());
+}
+
+#[test]
 fn containerd_tasks() {
     both(&Containerd { tree: Tree::new(), namespace: name() });
 }
@@ -188,6 +193,16 @@ fn containerd_tasks() {
 #[test]
 fn pods_of_the_cri() {
     both(&Cri::new());
+}
+
+#[test]
+fn lxc_containers() {
+    both(&Lxc::new());
+}
+
+#[test]
+fn nspawn_containers() {
+    both(&Nspawn::new());
 }
 
 /// What was traced stays so, whatever it is called by now; who takes its name is meant by it from then on.

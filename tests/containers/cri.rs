@@ -183,8 +183,43 @@ impl Pod {
         let labels = labels.iter().flat_map(|(key, value)| field(6, &[text(1, key), text(2, value)].concat()));
         let linux = field(8, &field(2, &field(1, &namespaces(host_pids))));
         let config = [field(1, &metadata), labels.collect(), linux].concat();
+        Pod::run(containerd, config, host_pids)
+    }
+
+    fn run(containerd: &Arc<Containerd>, config: Vec<u8>, host_pids: bool) -> Pod {
         let id = containerd.call("RunPodSandbox", &field(1, &config));
         Pod { containerd: Arc::clone(containerd), config, id, host_pids, containers: Vec::new() }
+    }
+
+    /// Makes a static pod, one of a file that the kubelet found on its node (`pkg/kubelet/config/common.go`): its name ends
+    /// in the node's, its uid is the file's digest, and annotations say where it comes from. It is in the cgroup that the
+    /// kubelet makes for pods.
+    fn of_a_file(
+        containerd: &Arc<Containerd>,
+        namespace: &str,
+        name: &str,
+        hash: &str,
+        labels: &[(&str, &str)],
+    ) -> Pod {
+        let metadata = [text(1, &format!("{name}-node1")), text(2, hash), text(3, namespace)].concat();
+        let entries = |number: u64, entries: &[(&str, &str)]| -> Vec<u8> {
+            entries.iter().flat_map(|(key, value)| field(number, &[text(1, key), text(2, value)].concat())).collect()
+        };
+        let annotations = [
+            ("kubernetes.io/config.source", "file"),
+            ("kubernetes.io/config.hash", hash),
+            ("kubernetes.io/config.mirror", hash),
+            ("kubernetes.io/config.seen", "2026-11-28T00:00:00.000000000Z"),
+        ];
+        let kubelets = [
+            ("io.kubernetes.pod.name", format!("{name}-node1")),
+            ("io.kubernetes.pod.namespace", namespace.to_owned()),
+        ];
+        let kubelets = kubelets.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let parent = text(1, &format!("/kubepods/burstable/pod{hash}"));
+        let linux = field(8, &[parent, field(2, &field(1, &namespaces(false)))].concat());
+        let labels = [entries(6, labels), entries(6, &kubelets)].concat();
+        Pod::run(containerd, [field(1, &metadata), labels, entries(7, &annotations), linux].concat(), false)
     }
 
     /// Creates and starts a container in it.
@@ -435,4 +470,47 @@ fn pods_of_a_kubelet() {
     }
     let output = running.interrupt();
     assert!(!output.lines().iter().any(|line| *line == others.to_string()), "{}", output.stderr);
+}
+
+/// A static pod is selected as any other: by the name that it has on its node, by its labels, by its container.
+#[test]
+fn a_static_pod() {
+    let containerd = Containerd::shared();
+    let (namespace, hash) = (name(), format!("{:032x}", std::process::id()));
+    let labels = [("component", "etcd"), ("tier", namespace.as_str())];
+    let mut etcd = Pod::of_a_file(&containerd, &namespace, "etcd", &hash, &labels);
+    etcd.add("etcd", &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
+    let mut other = Pod::start(&containerd, &namespace, "etcd-node2", &[], false);
+    other.add("etcd", &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
+    let pid = etcd.pid();
+    let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(cgroup.contains(&format!("/kubepods/burstable/pod{hash}/")), "{cgroup}");
+    for who in [
+        format!("pod(\"{namespace}/etcd-node1\")"),
+        format!("pod(\"{namespace}/*-node1\", container=\"etcd\")"),
+        format!("pod(label=\"component=etcd\", label=\"tier={namespace}\")"),
+    ] {
+        let mut running = Running::attached(&script(&who));
+        assert!(pids(&mut running, 20).iter().all(|seen| *seen == pid), "{who}");
+        running.interrupt();
+    }
+    let mut running = Running::attached(&script(&format!("pod(\"{namespace}/etcd-node1\")")));
+    etcd.restart("etcd");
+    running.wait_for_stderr("ctp: etcd restarted");
+    let again = etcd.pid();
+    let mut tries = 0;
+    while pids(&mut running, 1)[0] != again {
+        tries += 1;
+        assert!(tries < 10_000, "nothing of the new process {again} is reported");
+    }
+    running.interrupt();
+    drop((etcd, other));
+    for mount in run(std::process::Command::new("findmnt").args(["-n", "-t", "cgroup,cgroup2", "-o", "TARGET"])).lines()
+    {
+        // The kubelet's part, which it would remove itself.
+        let kubepods = std::path::Path::new(mount.trim()).join("kubepods");
+        for folder in [kubepods.join(format!("burstable/pod{hash}")), kubepods.join("burstable"), kubepods] {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }

@@ -47,8 +47,9 @@ pub(crate) trait Engine {
     fn remove(&self, name: &str);
     /// The pid of its first process, as the engine says.
     fn pid(&self, name: &str) -> u32;
-    /// Whether a container that starts anew has its own copies of the image's files.
-    fn copies_files(&self) -> bool {
+    /// Whether a container that starts anew is attached to only once it runs: it has its own copies of the image's files, or
+    /// its root is a folder that is given up when it ends, or it has no cgroup that the kernel would tell of.
+    fn is_attached_to_late(&self) -> bool {
         false
     }
 }
@@ -124,23 +125,30 @@ impl Engine for Docker {
 
 pub(crate) struct Podman(pub(crate) Tree);
 
-/// podman with docker's runc and without systemd; no limit above what the tests' own process may have.
-fn podman(args: &[&str]) -> String {
+/// podman without systemd, with a runtime of the caller's.
+fn podman_by(runtime: &str, args: &[&str]) -> String {
     let mut command = Command::new("podman");
-    command.args(["--runtime", "/usr/sbin/runc", "--cgroup-manager", "cgroupfs"]);
+    command.args(["--runtime", runtime, "--cgroup-manager", "cgroupfs"]);
     run(command.args(args)).stdout.trim().to_owned()
 }
+
+/// podman with docker's runc.
+fn podman(args: &[&str]) -> String {
+    podman_by("/usr/sbin/runc", args)
+}
+
+/// No limit above what the tests' own process may have.
+const LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
 
 impl Engine for Podman {
     fn runtime(&self) -> &'static str {
         "podman"
     }
     fn start(&self, name: &str, spec: &Spec) {
-        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
         let options = options(name, spec);
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let rootfs = ["--rootfs", self.0.path().to_str().unwrap()];
-        podman(&[&options[..], &limits, &rootfs, spec.program].concat());
+        podman(&[&options[..], &LIMITS, &rootfs, spec.program].concat());
     }
     fn exec(&self, name: &str, program: &[&str]) {
         podman(&[&["exec", "--detach", name][..], program].concat());
@@ -153,6 +161,57 @@ impl Engine for Podman {
     }
     fn pid(&self, name: &str) -> u32 {
         podman(&["inspect", "--format", "{{.State.Pid}}", name]).parse().unwrap()
+    }
+}
+
+/// podman's containers that have no cgroup of their own, which only crun makes.
+pub(crate) struct PodmanWithoutCgroups {
+    pub(crate) tree: Tree,
+    /// Holds what stands for crun.
+    folder: Scratch,
+}
+
+impl PodmanWithoutCgroups {
+    pub(crate) fn new() -> PodmanWithoutCgroups {
+        let folder = Scratch::new();
+        // It refuses hosts that have both versions of cgroups, though these containers are to have none.
+        let script = "#!/bin/sh\nexec unshare --mount sh -c \
+                      'umount --types cgroup2 --all && exec /usr/bin/crun \"$@\"' crun \"$@\"\n";
+        let path = folder.write("crun", script);
+        run(Command::new("chmod").arg("+x").arg(path));
+        PodmanWithoutCgroups { tree: Tree::new(), folder }
+    }
+
+    pub(crate) fn podman(&self, args: &[&str]) -> String {
+        podman_by(self.folder.path().join("crun").to_str().unwrap(), args)
+    }
+}
+
+impl Engine for PodmanWithoutCgroups {
+    fn runtime(&self) -> &'static str {
+        "podman"
+    }
+    fn start(&self, name: &str, spec: &Spec) {
+        // podman gives who has no cgroup a pid namespace of its own, whatever is asked for.
+        let options = options(name, &Spec { pids: Pids::Own, ..*spec });
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let rootfs = ["--cgroups=disabled", "--rootfs", self.tree.path().to_str().unwrap()];
+        self.podman(&[&options[..], &LIMITS, &rootfs, spec.program].concat());
+    }
+    fn exec(&self, name: &str, program: &[&str]) {
+        self.podman(&[&["exec", "--detach", name][..], program].concat());
+    }
+    fn restart(&self, name: &str) {
+        self.podman(&["restart", "--time", "0", name]);
+    }
+    fn remove(&self, name: &str) {
+        self.podman(&["rm", "--force", "--time", "0", name]);
+    }
+    fn pid(&self, name: &str) -> u32 {
+        self.podman(&["inspect", "--format", "{{.State.Pid}}", name]).parse().unwrap()
+    }
+    fn is_attached_to_late(&self) -> bool {
+        true
     }
 }
 
@@ -265,7 +324,7 @@ impl Engine for Cri {
     fn pid(&self, name: &str) -> u32 {
         self.containerd.pid(&self.container(name))
     }
-    fn copies_files(&self) -> bool {
+    fn is_attached_to_late(&self) -> bool {
         // The snapshotter `native`, which runs everywhere.
         true
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ctp_tests::binary::{Binary, Compiler};
-use ctp_tests::ctp::{Running, static_binary};
+use ctp_tests::ctp::{Running, binary, static_binary};
 use ctp_tests::docker::{Container, Image, client, docker};
 use ctp_tests::process::{Output, attempt};
 use ctp_tests::unique::{Scratch, name};
@@ -135,4 +135,54 @@ fn with_one_capability_fewer_that_one_is_named() {
         let doctor = tried(&others, &["doctor"]);
         assert!(doctor.code == Some(2) && doctor.stdout.contains("missing: CAP_"), "{}", doctor.stdout);
     }
+}
+
+/// What the kernel itself wants, where the engine knows no smaller capability than SYS_ADMIN: each by itself.
+#[test]
+fn each_capability_that_is_missing_is_named_and_the_three_suffice() {
+    let (_image, mut web, _web2) = traced();
+    let script = script(&format!("container(\"{}\"):exe", web.name()));
+    let with = |set: &str| {
+        let mut command = Command::new("setpriv");
+        command.arg(format!("--bounding-set=-all{set}")).arg(binary());
+        command
+    };
+    let three = ["bpf", "perfmon", "sys_ptrace"];
+    for left_out in three {
+        let set: String = three.iter().filter(|other| **other != left_out).map(|other| format!(",+{other}")).collect();
+        let named = format!("CAP_{}", left_out.to_uppercase());
+        let output = attempt(with(&set).args(["run", "--for", "30s", "-e", &script]).env("NO_COLOR", "1"));
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{left_out}: {}", output.stderr);
+        assert!(output.stderr.contains("E0401") && output.stderr.contains(&named), "{left_out}: {}", output.stderr);
+        let doctor = attempt(with(&set).args(["doctor", "--format", "json"])).stdout;
+        let doctor: serde_json::Value = serde_json::from_str(&doctor).unwrap();
+        let findings = doctor["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|one| one["id"] == "privileges.capabilities").unwrap();
+        assert!(finding["detail"].as_str().unwrap().contains(&format!("missing: {named} ")), "{finding}");
+        let remedy = format!("--cap-add {}", left_out.to_uppercase());
+        assert!(finding["remedy"].as_str().unwrap().contains(&remedy), "{finding}");
+    }
+    let mut all = with(",+bpf,+perfmon,+sys_ptrace");
+    let mut ctp = Running::of(all.args(["run", "-e", &script]).env("NO_COLOR", "1"));
+    ctp.wait_for_stderr("ctp: attached");
+    web.call(3);
+    assert_eq!(ctp.interrupt().lines(), web.printed());
+}
+
+/// All capabilities there, and bpf(2) forbidden by the container's profile: that is what is said, not a capability.
+#[test]
+fn a_seccomp_profile_that_forbids_bpf_is_named() {
+    let ctp_image = image_of_ctp();
+    let folder = Scratch::new();
+    let rule = r#"{"names": ["bpf"], "action": "SCMP_ACT_ERRNO"}"#;
+    let profile = format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{rule}]}}"#);
+    let option = format!("--security-opt=seccomp={}", folder.write("profile.json", &profile));
+    let capabilities = [tracing(), &["SYS_PTRACE"]].concat();
+    let doctor = attempt(&mut command(&ctp_image, &["--pid=host", &option], &capabilities, &["doctor"]));
+    assert!(doctor.code == Some(2) && doctor.stdout.contains("a seccomp profile forbids bpf(2)"), "{}", doctor.stdout);
+    let (_image, web, _web2) = traced();
+    let script = script(&format!("container(\"{}\"):exe", &web.id()[..12]));
+    let run = attempt(&mut command(&ctp_image, &["--pid=host", &option], &capabilities, &["run", "-e", &script]));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    assert!(run.stderr.contains("seccomp") && !run.stderr.contains("is missing"), "{}", run.stderr);
 }

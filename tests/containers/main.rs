@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up or read fails it, helpers included")]
 
+#[path = "boundary.rs"]
+mod boundary;
 #[path = "cases.rs"]
 mod cases;
+#[path = "completing.rs"]
+mod completing;
 #[path = "cri.rs"]
 mod cri;
 #[path = "engines.rs"]
@@ -16,6 +20,8 @@ mod hostile;
 mod inside;
 #[path = "listing.rs"]
 mod listing;
+#[path = "machines.rs"]
+mod machines;
 #[path = "nested.rs"]
 mod nested;
 #[path = "opening.rs"]

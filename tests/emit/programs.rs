@@ -36,6 +36,7 @@ pub(crate) fn container(name: &str) -> Container {
         pod: None,
         init_pid: 4242,
         cgroup: Some(Cgroup { folder: "/sys/fs/cgroup/docker/4f1c".to_owned(), id: 77, level: 2 }),
+        boundary: None,
         pid_level: 1,
     }
 }

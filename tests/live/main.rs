@@ -10,6 +10,7 @@ mod identity;
 mod inlined;
 mod jsonl;
 mod losses;
+mod many;
 mod maps;
 mod matrix;
 mod million;

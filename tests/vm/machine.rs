@@ -120,24 +120,6 @@ fn counted(said: &str) -> Vec<&str> {
     lines
 }
 
-impl Machine {
-    /// Fails unless the embedded engine refused the container, and printed what its early process printed where that was
-    /// selected by `pid(…)`.
-    pub(crate) fn check_refusal(&self, name: &str, container: &str) {
-        let read = |file: &str| fs::read_to_string(self.share.join("out").join(name).join(file)).unwrap_or_default();
-        assert_eq!(read("failed"), "", "{}", read("pid.err"));
-        let said = read("bpf.err");
-        assert_eq!((read("bpf.status").trim(), read("bpf").as_str()), ("2", ""), "{said}");
-        for part in [&format!("error[E0407]: {container} has no cgroup of its own"), "cgroup2", "pid("] {
-            assert!(said.contains(part), "no {part} in\n{said}");
-        }
-        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let early = |process: &str| if process == "early" { lines(read(process)) } else { Vec::new() };
-        assert!(read("twin").contains("\ndone\n"), "twin was not called");
-        assert_eq!(lines(read("pid")), case::expected(name, early), "{}", read("pid.err"));
-    }
-}
-
 /// A script of this folder.
 fn script(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("vm").join(name))

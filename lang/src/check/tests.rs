@@ -171,6 +171,7 @@ fn at_a_site(program: &Program) -> Program {
         pod: None,
         init_pid: 1,
         cgroup: Some(crate::world::Cgroup { folder: "/sys/fs/cgroup/x".to_owned(), id: 7, level: 1 }),
+        boundary: None,
         pid_level: 1,
     }];
     program.files = vec![crate::ir::File { id: crate::world::FileId(0), path: "/app".to_owned(), build_id: None }];

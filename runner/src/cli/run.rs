@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use ctp_lang::check::{self, check};
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
-use ctp_lang::world::TargetKind;
+use ctp_lang::world::{Container, TargetKind};
 
 use super::load::load;
 use super::size;
@@ -194,8 +194,11 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
         };
     }
     // In a container only the kernel tells which cgroup another one has, and only who may trace.
-    let untold = program.containers.iter().find(|one| one.kind == TargetKind::Container && one.cgroup.is_none());
-    if let (Some(container), Some(capability)) = (untold, privileges::missing_names()) {
+    let is_untold =
+        |one: &&Container| one.kind == TargetKind::Container && one.cgroup.is_none() && one.boundary.is_none();
+    let untold = program.containers.iter().find(is_untold);
+    let missing = || privileges::missing_names().or_else(forbidden);
+    if let (Some(container), Some(capability)) = (untold, untold.and_then(|_| missing())) {
         return Err(Failure::Privilege {
             action: format!("ask the kernel about {}", container.described()),
             capability,
@@ -289,6 +292,13 @@ fn chosen(run: &Run) -> Result<Option<stap::Wish>, Failure> {
             },
         },
     }
+}
+
+/// What would let ctp ask the kernel about processes, where no capability is missing.
+fn forbidden() -> Option<String> {
+    let refused = |error: std::io::Error| matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+    let asked = engine::bpf::tasks::of(std::process::id());
+    asked.is_err_and(refused).then(|| "a seccomp profile that allows bpf(2)".to_owned())
 }
 
 fn printer(path: Option<&str>) -> Result<Printer, Failure> {

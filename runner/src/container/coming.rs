@@ -51,6 +51,7 @@ pub fn coming(settings: &Settings, path: &str, id: u64) -> Coming {
         labels: described.labels,
         pod: described.pod,
         init_pid: 0,
+        boundary: None,
         cgroup: Some(Cgroup {
             folder: folder.map(|cgroup| cgroup.folder).unwrap_or_default(),
             id,

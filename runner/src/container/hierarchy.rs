@@ -103,12 +103,12 @@ impl Hierarchy {
     }
 }
 
-fn depth(path: &str) -> usize {
+pub(super) fn depth(path: &str) -> usize {
     path.split('/').filter(|part| !part.is_empty()).count()
 }
 
 /// Whether this is the first cgroup namespace: PROC_CGROUP_INIT_INO of include/linux/proc_ns.h.
-fn in_first_namespace() -> bool {
+pub(super) fn in_first_namespace() -> bool {
     std::fs::read_link("/proc/self/ns/cgroup").is_ok_and(|link| link.as_os_str() == "cgroup:[4026531835]")
 }
 
@@ -131,7 +131,7 @@ impl Events {
 }
 
 /// Undoes the octal escapes of mountinfo (space, tab, newline, backslash: proc_pid_mountinfo(5)).
-fn unescape_mount(path: &Path) -> PathBuf {
+pub(super) fn unescape_mount(path: &Path) -> PathBuf {
     let text = path.to_string_lossy();
     PathBuf::from(text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\"))
 }

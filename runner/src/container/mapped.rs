@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use ctp_lang::world::Container;
+use ctp_lang::world::{Boundary, Container};
 
 use super::process::ProcessDir;
 
@@ -33,7 +33,11 @@ pub fn mapped(container: &Container) -> Vec<String> {
 /// The processes that are in a container's cgroup or below.
 pub fn processes(container: &Container) -> Vec<u32> {
     let mut pids = Vec::new();
-    let mut open: Vec<PathBuf> = container.cgroup.iter().map(|cgroup| PathBuf::from(&cgroup.folder)).collect();
+    let cgroup = match (&container.cgroup, &container.boundary) {
+        (Some(cgroup), _) | (None, Some(Boundary::Cgroup1 { cgroup, .. })) => Some(cgroup),
+        (None, Some(Boundary::MountNamespace(_)) | None) => None,
+    };
+    let mut open: Vec<PathBuf> = cgroup.iter().map(|cgroup| PathBuf::from(&cgroup.folder)).collect();
     while let Some(folder) = open.pop().filter(|_| pids.len() < MOST_PROCESSES) {
         let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         // 0 stands for a process of another pid namespace.

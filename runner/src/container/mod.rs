@@ -5,6 +5,7 @@
 //! one count for both. Whoever may write cgroups in a container could forge the look of one there, so an inner
 //! container never gets a name from an engine of the host, and where two have one id, the inner one is left out.
 
+pub mod boundary;
 mod cgroup;
 pub mod coming;
 mod containerd;
@@ -84,14 +85,12 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
     let mut notes = Vec::new();
     let groups = drop_forged(groups, &mut notes);
     let hierarchy = Hierarchy::find();
-    if hierarchy.is_none() && !groups.is_empty() && own_depth() == 0 {
-        notes.push("no cgroup2 hierarchy is mounted here: containers cannot be told apart by cgroup".to_owned());
-    }
     let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
     let mut names = ask_engines(settings, &groups, &tasks, &mut notes);
 
     let kernel = Kernel::default();
     let in_first_namespace = target::hosts_first().is_some();
+    let pids: Vec<u32> = groups.iter().flat_map(|group| group.own.iter().chain(&group.inner)).copied().collect();
     let mut found: Vec<Found> = groups
         .into_iter()
         .filter_map(|group| {
@@ -111,10 +110,15 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
                 pid_level = task.pid_level;
                 cgroup = cgroup.or_else(|| group.cgroup_of(&task, first.process.pid));
             }
+            let boundary = match &cgroup {
+                Some(_) => None,
+                None => boundary::cgroup1(first.process, &group.identity.path),
+            };
             Some(Found {
                 container: Container {
                     kind: TargetKind::Container,
                     cgroup,
+                    boundary,
                     id: group.identity.id,
                     name: described.name,
                     runtime,
@@ -130,23 +134,46 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
         })
         .collect();
     let in_groups: HashSet<String> = found.iter().map(|found| found.container.id.clone()).collect();
-    let others = rootless::without_cgroup(&|id| in_groups.contains(id));
-    found.extend(others.into_iter().map(|other| Found {
-        container: Container {
-            kind: TargetKind::Container,
-            id: other.id,
-            name: other.described.name,
-            runtime: Runtime::Podman,
-            image: other.described.image,
-            image_digests: other.described.image_digests,
-            labels: other.described.labels,
-            pod: other.described.pod,
-            init_pid: other.init.pid,
-            cgroup: None,
-            pid_level: other.pid_level,
-        },
-        init: other.init,
-    }));
+    let has_cgroup = |id: &str| in_groups.contains(id);
+    let others = rootless::without_cgroup(&has_cgroup).into_iter().chain(podman::without_cgroup(&has_cgroup));
+    // Who came while the processes were read has a cgroup all the same.
+    let has_none = |other: &rootless::WithoutCgroup| {
+        let file = other.init.dir().and_then(|dir| dir.read("cgroup"));
+        file.is_ok_and(|file| identities(&file, &known).0.is_empty())
+    };
+    let others = others.filter(has_none);
+    let mut others: Vec<Found> = others
+        .map(|other| Found {
+            container: Container {
+                kind: TargetKind::Container,
+                id: other.id,
+                name: other.described.name,
+                runtime: Runtime::Podman,
+                image: other.described.image,
+                image_digests: other.described.image_digests,
+                labels: other.described.labels,
+                pod: other.described.pod,
+                init_pid: other.init.pid,
+                cgroup: None,
+                boundary: None,
+                pid_level: other.pid_level,
+            },
+            init: other.init,
+        })
+        .collect();
+    if !others.is_empty() {
+        boundary::mount_namespaces(&mut others, &pids);
+    }
+    found.extend(others);
+    if hierarchy.is_none() && own_depth() == 0 {
+        let untold = |found: &&Found| found.container.cgroup.is_none() && found.container.boundary.is_none();
+        let untold = found.iter().filter(untold).count();
+        if untold > 0 {
+            notes.push(format!(
+                "no cgroup2 hierarchy is mounted here: {untold} of the containers cannot be told apart by cgroup"
+            ));
+        }
+    }
     found.sort_by(|a, b| {
         let pod = |f: &'_ Found| f.container.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone()));
         let key = |f: &'_ Found| (f.container.runtime, f.container.name.clone(), pod(f), f.container.id.clone());

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::described::{Described, Descriptions};
 use super::docker::Summary;
+use super::process::{Process, ProcessDir};
+use super::rootless::WithoutCgroup;
 use super::{http, state_file};
 
 /// Where `podman system service` listens for root (podman-system-service(1)).
@@ -47,6 +49,40 @@ pub(super) fn describe(ids: &[&str], notes: &mut Vec<String>) -> Descriptions {
 /// Pid of a container's first process, as conmon wrote it down.
 pub(super) fn init_pid(id: &str) -> Option<u32> {
     state_file::pid(&userdata(Path::new(RUN_ROOT), id).join("pidfile"))
+}
+
+/// Root's containers that run without a cgroup of their own (`--cgroups=disabled`): those whose first process conmon wrote
+/// down and `has_cgroup` does not know.
+pub(super) fn without_cgroup(has_cgroup: &dyn Fn(&str) -> bool) -> Vec<WithoutCgroup> {
+    let folder = Path::new(RUN_ROOT).join("overlay-containers");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let ids = ids.filter(|id| super::cgroup::is_hex_id(id) && !has_cgroup(id));
+    let running: Vec<(String, Process, u32)> =
+        ids.filter_map(|id| first_process(&id).map(|(init, level)| (id, init, level))).collect();
+    let mut listed = if running.is_empty() { Descriptions::new() } else { in_store(Path::new(GRAPH_ROOT)) };
+    let all = running.into_iter().map(|(id, init, pid_level)| WithoutCgroup {
+        described: listed.remove(&id).unwrap_or_default(),
+        id,
+        init,
+        pid_level,
+    });
+    all.collect()
+}
+
+/// The process that conmon wrote down, and the depth of its pid namespace. The file outlives it: who has its number now
+/// began after the file was written.
+fn first_process(id: &str) -> Option<(Process, u32)> {
+    /// By which a start may seem later than it was: they are told in ticks of 10 ms.
+    const TICKS: std::time::Duration = std::time::Duration::from_millis(20);
+    let path = userdata(Path::new(RUN_ROOT), id).join("pidfile");
+    let written = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok()?.elapsed().ok()?;
+    let dir = ProcessDir::open(state_file::pid(&path)?).ok()?;
+    let init = Process { pid: state_file::pid(&path)?, start: dir.start().ok()? };
+    if init.age()? + TICKS < written || !init.runs() {
+        return None;
+    }
+    Some((init, u32::try_from(dir.ns_pids().ok()?.len().saturating_sub(1)).ok()?))
 }
 
 /// The folder of a container's bundle within a store.

@@ -215,6 +215,7 @@ fn entry(kind: TargetKind, name: String) -> Container {
         pod: None,
         init_pid: 0,
         cgroup: None,
+        boundary: None,
         pid_level: 0,
     }
 }

@@ -131,6 +131,7 @@ mod tests {
             pod: Some(Pod { namespace: "shop".to_owned(), name: pod.to_owned(), container: "app".to_owned() }),
             init_pid: 1,
             cgroup: None,
+            boundary: None,
             pid_level: 1,
         };
         Found { container, init: Process { pid: 1, start } }

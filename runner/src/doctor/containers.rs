@@ -46,7 +46,9 @@ fn cgroups() -> Finding {
         // The kernel is asked for the cgroups of processes then.
         None if container::own_depth() > 0 => Finding::new(id, title, State::Limited, "no cgroup2 is mounted in this container: `host` and `cgroup(…)` mean nothing, containers are told by the kernel")
             .remedy("mount the host's /sys/fs/cgroup"),
-        None => Finding::new(id, title, State::Missing, "no cgroup2 is mounted: containers cannot be told apart")
+        None if seen.v1 > 0 => Finding::new(id, title, State::Limited, "version 1 alone: containers are told by that, but restarts are noticed late, new containers are not traced, `host` and `cgroup(…)` mean nothing")
+            .remedy("mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified, and start the containers anew"),
+        None => Finding::new(id, title, State::Missing, "no cgroups are mounted: containers cannot be told apart")
             .remedy("mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified, and start the containers anew; pid(…) works without"),
     }
 }

@@ -44,13 +44,15 @@ pub(super) fn examine(world: &LiveWorld, target: &Target) -> Vec<Finding> {
     let mut findings = Vec::new();
     for container in meant {
         let shown = container.display_name().to_owned();
-        let id = match &container.cgroup {
-            Some(cgroup) => Finding::found(
+        let id = match (&container.cgroup, crate::container::boundary::note(container)) {
+            (Some(cgroup), _) => Finding::found(
                 "target.container",
                 &shown,
                 format!("{} {}, its cgroup is {}", container.runtime.as_str(), container.short_id(), cgroup.folder),
             ),
-            None => Finding::new(
+            (None, Some(note)) => Finding::new("target.container", &shown, State::Limited, note)
+                .remedy("give it a cgroup of its own, on a host with cgroup2"),
+            (None, None) => Finding::new(
                 "target.container",
                 &shown,
                 State::Missing,

@@ -13,7 +13,7 @@ use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex};
 use ctp_lang::source::Span;
 use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
-use ctp_lang::world::Container;
+use ctp_lang::world::{Boundary, Container};
 
 /// One run of a handler that had output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -289,6 +289,12 @@ pub trait Engine {
     /// # Errors
     /// [`Failure`] when the kernel refuses.
     fn remove_cgroup(&mut self, cgroup: u64) -> Outcome<()>;
+
+    /// The same of tasks that are not told by a cgroup of version 2.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn remove_boundary(&mut self, boundary: &Boundary) -> Outcome<()>;
 
     /// The value of a scalar (empty key) or of a map's entry; 0 or `""` where there is none.
     ///

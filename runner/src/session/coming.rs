@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ctp_lang::ir::{FileIndex, ProbeIndex};
 use ctp_lang::resolve::selects;
 use ctp_lang::syntax::ast::{PointKind, Where};
-use ctp_lang::world::{Cgroup, Container, Place, TargetKind};
+use ctp_lang::world::{Cgroup, Container, Place, Runtime, TargetKind};
 
 use super::files::{Files, Refused, Seen};
 use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word, files_of};
@@ -266,8 +266,9 @@ impl Targets<'_> {
                     }
                     return Ok(());
                 }
-                // Its first process executes the engine's own program until that executes the container's.
-                Err(_) if place == Place::Exe && start.tries < SETTLING => {
+                // Its first process executes the engine's own program, and may have the host's root, until that executes the
+                // container's.
+                Err(_) if (place == Place::Exe || may_have_hosts_root(&back)) && start.tries < SETTLING => {
                     if let Some(watched) = self.watched.get_mut(position) {
                         watched.state = Life::Starts(Start { tries: start.tries + 1, ..start });
                     }
@@ -421,6 +422,14 @@ fn in_layer(seen: Seen, found: &Found, engine: &dyn Engine) -> (Seen, bool) {
     match layers(&process, &seen.path).into_iter().find(same) {
         Some(layer) => (Seen { handle: layer.into(), ..seen }, true),
         None => (seen, false),
+    }
+}
+
+/// Whether a container's root cannot be told from the host's by its engine: those of these may share it.
+fn may_have_hosts_root(found: &Found) -> bool {
+    match found.container.runtime {
+        Runtime::Docker | Runtime::Podman | Runtime::Containerd | Runtime::CriO => false,
+        Runtime::Lxc | Runtime::Nspawn | Runtime::Unknown => true,
     }
 }
 

@@ -631,6 +631,7 @@ impl Running<'_> {
             self.targets.described(),
             milliseconds
         ));
+        program.containers.iter().filter_map(container::boundary::note).for_each(|text| report::notice(&text));
     }
 
     /// Containers that execute another inode than the one that their path leads to (their file was changed while it

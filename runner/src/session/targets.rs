@@ -297,6 +297,8 @@ impl<'a> Targets<'a> {
         said.words.push(Word { kind: Kind::Gone { waits }, name, id: watched.found.container.id.clone(), text });
         if let Some(old) = &watched.found.container.cgroup {
             engine.remove_cgroup(old.id)?;
+        } else if let Some(old) = &watched.found.container.boundary {
+            engine.remove_boundary(old)?;
         }
         engine.detach_own(watched.index, !waits);
         if let Some(listed) = watched.listed {

@@ -1,14 +1,14 @@
-//! Owns whose task a hit is: the first thing a program asks. By cgroup for containers and cgroups, by descent for
-//! processes, and by what a task is *not* in for the host.
+//! Owns whose task a hit is: the first thing a program asks. By cgroup for containers and cgroups, of version 1 or by
+//! mount namespace where a container has none of version 2, by descent for processes, and by what a task is *not* in for
+//! the host.
 
-use super::LineageOffsets;
 use super::asm::{Asm, Label};
 use super::frame::Slot;
 use super::insn::*;
-use super::map::{FILTER, MapId, NEAR, NOT_THE_HOSTS, Near, UNDECIDED};
-use super::{Diagnostic, KernelFacts, Options, Program};
+use super::map::{CGROUP1, FILTER, MapId, NAMESPACE, NEAR, NOT_THE_HOSTS, Near, UNDECIDED};
+use super::{Cgroup1Offsets, Diagnostic, KernelFacts, LineageOffsets, NamespaceOffsets, Options, Program};
 use crate::codes::Code;
-use crate::world::{Container, TargetKind};
+use crate::world::{Boundary, Container, Controller, TargetKind};
 
 /// How many generations above a task are looked at.
 const GENERATIONS: i32 = 64;
@@ -21,6 +21,10 @@ const LEVELS: i32 = 24;
 pub(super) struct Tasks {
     /// The distinct levels of the containers' and cgroups' folders.
     pub(super) levels: Vec<u32>,
+    /// The distinct levels of their folders in hierarchies of version 1.
+    pub(super) levels1: Vec<(Controller, u32)>,
+    /// Whether mount namespaces tell containers.
+    pub(super) namespaces: bool,
     /// Whether processes and their descendants count.
     pub(super) processes: bool,
     /// Whether the host's tasks count.
@@ -31,13 +35,20 @@ pub(super) struct Tasks {
     pub(super) lone: bool,
 }
 
+impl Tasks {
+    /// Whether pointers of the kernel's are followed.
+    pub(super) fn read_kernel(&self) -> bool {
+        self.processes || self.namespaces || !self.levels1.is_empty()
+    }
+}
+
 /// Memory of the filter.
 pub(super) struct Slots {
     /// 16 bytes: the key of a look-up.
     pub(super) key: Slot,
     /// 8 bytes: the depth of the container's pid namespace.
     pub(super) pid_level: Slot,
-    /// 8 bytes each, where processes count: a task, its first thread.
+    /// 8 bytes each, where the kernel's memory is read: a pointer (a task), another (its first thread).
     pub(super) chain: Option<(Slot, Slot)>,
 }
 
@@ -51,13 +62,26 @@ pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) 
     for (probe, site) in program.sites() {
         let Some(probe) = program.probes.get(probe.0 as usize) else { continue };
         for container in site.containers.iter().filter_map(|index| program.container(*index)) {
-            match (container.kind, &container.cgroup) {
-                (TargetKind::Container | TargetKind::Cgroup, Some(cgroup)) => tasks.levels.push(cgroup.level),
-                (TargetKind::Container | TargetKind::Cgroup, None) => {
+            match (container.kind, &container.cgroup, &container.boundary) {
+                (TargetKind::Container | TargetKind::Cgroup, Some(cgroup), _) => tasks.levels.push(cgroup.level),
+                (TargetKind::Container | TargetKind::Cgroup, None, Some(Boundary::MountNamespace(_)))
+                    if kernel.namespaces.is_some() =>
+                {
+                    tasks.namespaces = true;
+                }
+                (TargetKind::Container | TargetKind::Cgroup, None, Some(Boundary::Cgroup1 { controller, cgroup }))
+                    if kernel.cgroups1.is_some_and(|at| at.subsystem(*controller).is_some()) =>
+                {
+                    tasks.levels1.push((*controller, cgroup.level));
+                }
+                (TargetKind::Container | TargetKind::Cgroup, None, Some(boundary)) => {
+                    errors.push(without_btf(container, boundary, probe.span));
+                }
+                (TargetKind::Container | TargetKind::Cgroup, None, None) => {
                     errors.push(without_cgroup(container, probe.span))
                 }
-                (TargetKind::Process, _) => tasks.processes = true,
-                (TargetKind::Host, _) => tasks.host = true,
+                (TargetKind::Process, ..) => tasks.processes = true,
+                (TargetKind::Host, ..) => tasks.host = true,
             }
             if container.kind == TargetKind::Process && kernel.lineage.is_none() {
                 let message = "the kernel's BTF does not tell what a task descends from: `pid(…)` needs that";
@@ -74,21 +98,42 @@ pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) 
     }
     tasks.levels.sort_unstable();
     tasks.levels.dedup();
+    tasks.levels1.sort_unstable();
+    tasks.levels1.dedup();
     tasks.follow = options.follow && !tasks.levels.is_empty();
     Ok(tasks)
 }
 
 fn without_cgroup(container: &Container, span: crate::source::Span) -> Diagnostic {
     Diagnostic::new(Code::E0407, span, format!("{} has no cgroup of its own", container.described()))
-        .note("ctp tells containers apart by cgroup2, the hierarchy of version 2; there its processes are in the host's")
+        .note("ctp tells containers apart by their cgroups; its processes are in the host's")
+        .note("one without is told by its mount namespace, but it shares that with the host or with another container")
         .help(format!("select its first process and what descends from it: pid({})", container.init_pid))
-        .help("or start it with a cgroup of its own, on a host with cgroup2 (rootless podman: with systemd); see `ctp doctor`")
+        .help("or start it with a cgroup of its own (rootless podman: with systemd); see `ctp doctor`")
+}
+
+fn without_btf(container: &Container, boundary: &Boundary, span: crate::source::Span) -> Diagnostic {
+    let what = match boundary {
+        Boundary::Cgroup1 { controller, .. } => format!("a task's cgroups of version 1 ({})", controller.as_str()),
+        Boundary::MountNamespace(_) => "a task's mount namespace".to_owned(),
+    };
+    let message = format!("the kernel's BTF does not tell {what}: {} needs that", container.described());
+    Diagnostic::new(Code::E0402, span, message)
+        .note("it has no cgroup of version 2 of its own, for which no BTF would be needed")
+        .help("use a host with cgroup2, or Linux 6.1 or newer built with CONFIG_DEBUG_INFO_BTF")
+}
+
+impl Cgroup1Offsets {
+    /// Where a controller stands among all; `None` where the kernel has none such.
+    fn subsystem(&self, controller: Controller) -> Option<u32> {
+        self.subsystems.get(controller as usize).copied().flatten()
+    }
 }
 
 /// Ends the program where the task counts for none of the targets of the link; else leaves the site and the
 /// container in their registers. Each look-up's key holds the link's group, so a task of another container that maps
 /// the same file does not count, whichever link its hit came by. `None` where an offset is too large.
-pub(super) fn write(asm: &mut Asm, tasks: &Tasks, lineage: Option<LineageOffsets>, slots: &Slots) -> Option<()> {
+pub(super) fn write(asm: &mut Asm, tasks: &Tasks, kernel: &KernelFacts, slots: &Slots) -> Option<()> {
     let (key, pid_level) = (slots.key, slots.pid_level);
     let (matched, known) = (asm.label(), asm.label());
     asm.mov(CTX, R1);
@@ -120,8 +165,18 @@ pub(super) fn write(asm: &mut Asm, tasks: &Tasks, lineage: Option<LineageOffsets
             asm.place(decided);
         }
     }
-    if let (Some((task, leader)), Some(at)) = (slots.chain, lineage) {
-        descent(asm, key, task, leader, &at, matched)?;
+    if let Some((pointer, other)) = slots.chain {
+        if let (Some(at), true) = (kernel.namespaces, tasks.namespaces) {
+            mount_namespace(asm, key, pointer, &at, matched)?;
+        }
+        if let Some(at) = kernel.cgroups1 {
+            for (controller, level) in &tasks.levels1 {
+                cgroup1(asm, key, (pointer, other), &at, (*controller, *level), matched)?;
+            }
+        }
+        if let (Some(at), true) = (kernel.lineage, tasks.processes) {
+            descent(asm, key, pointer, other, &at, matched)?;
+        }
     }
     if tasks.host {
         host(asm, key, matched);
@@ -182,6 +237,55 @@ fn look_up(asm: &mut Asm, map: MapId, key: Slot) {
     asm.mov(R2, key.base);
     asm.alu_imm(Alu::Add, R2, i32::from(key.off));
     asm.call(Helper::MapLookupElem);
+}
+
+/// Looks the task's mount namespace up. A task that is ending has none any more.
+fn mount_namespace(asm: &mut Asm, key: Slot, pointer: Slot, at: &NamespaceOffsets, matched: Label) -> Option<()> {
+    let offset = |offset: u32| i32::try_from(offset).ok();
+    let process = key.plus(12);
+    asm.call(Helper::GetCurrentTask);
+    asm.store(Width::D, pointer.base, pointer.off, R0);
+    read(asm, pointer, 8, pointer, offset(at.proxy)?);
+    read(asm, pointer, 8, pointer, offset(at.mount)?);
+    asm.store_imm(Width::D, key.base, key.off, 0);
+    read(asm, key, 4, pointer, offset(at.number)?);
+    asm.store_imm(Width::W, process.base, process.off, NAMESPACE.cast_signed());
+    look_up(asm, FILTER, key);
+    asm.jump_if_imm(Jump::Ne, R0, 0, matched);
+    asm.store_imm(Width::W, process.base, process.off, 0);
+    Some(())
+}
+
+/// Looks the cgroup up that a task is in or below, at a level of a hierarchy of version 1.
+fn cgroup1(
+    asm: &mut Asm,
+    key: Slot,
+    (pointer, level): (Slot, Slot),
+    at: &Cgroup1Offsets,
+    (controller, wanted): (Controller, u32),
+    matched: Label,
+) -> Option<()> {
+    let offset = |offset: u32| i32::try_from(offset).ok();
+    let nth = |first: u32, index: u32| offset(first.checked_add(index.checked_mul(8)?)?);
+    let process = key.plus(12);
+    let deeper = asm.label();
+    asm.call(Helper::GetCurrentTask);
+    asm.store(Width::D, pointer.base, pointer.off, R0);
+    read(asm, pointer, 8, pointer, offset(at.set)?);
+    read(asm, pointer, 8, pointer, nth(at.states, at.subsystem(controller)?)?);
+    read(asm, pointer, 8, pointer, offset(at.cgroup)?);
+    read(asm, level, 4, pointer, offset(at.level)?);
+    asm.load(Width::W, R1, level.base, level.off);
+    asm.jump_if_imm(Jump::Lt, R1, i32::try_from(wanted).ok()?, deeper);
+    read(asm, pointer, 8, pointer, nth(at.ancestors, wanted)?);
+    read(asm, pointer, 8, pointer, offset(at.node)?);
+    read(asm, key, 8, pointer, offset(at.node_id)?);
+    asm.store_imm(Width::W, process.base, process.off, (CGROUP1 + controller as u32).cast_signed());
+    look_up(asm, FILTER, key);
+    asm.jump_if_imm(Jump::Ne, R0, 0, matched);
+    asm.store_imm(Width::W, process.base, process.off, 0);
+    asm.place(deeper);
+    Some(())
 }
 
 /// Looks the process and what it descends from up, from the child to the parent. A parent that has ended is not there

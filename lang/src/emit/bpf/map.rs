@@ -3,6 +3,7 @@
 use crate::ir::{GlobalIndex, StatsShape, Ty};
 use crate::stats::{LOG_BUCKETS, Stats};
 use crate::value::Value;
+use crate::world::Controller;
 
 /// Index into [`super::Compiled::maps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,12 +80,18 @@ pub struct FilterKey {
     pub id: u64,
     /// Which set of containers a link counts for: the upper half of its cookies.
     pub group: u32,
-    /// A process' number in the first pid namespace, where it is one; 0 for a cgroup, all bits for the host.
+    /// A process' number in the first pid namespace, where it is one (at most 2^22); 0 for a cgroup, all bits for the
+    /// host, [`NAMESPACE`] for a mount namespace, from [`CGROUP1`] on for cgroups of version 1, by controller.
     pub process: u32,
 }
 
 /// The group of cgroups whose tasks are not the host's: those of containers, and new ones that nobody has looked at.
 pub const NOT_THE_HOSTS: u32 = u32::MAX;
+
+/// What stands for a process' number where [`FilterKey::id`] is a mount namespace's.
+pub const NAMESPACE: u32 = u32::MAX - 1;
+/// The same, plus the controller, where it is that of a cgroup of version 1: each hierarchy has ids of its own.
+pub const CGROUP1: u32 = 0xffff_ff00;
 
 impl FilterKey {
     /// Bytes of a key.
@@ -93,6 +100,16 @@ impl FilterKey {
     /// The tasks in a cgroup or below.
     pub fn cgroup(id: u64, group: u32) -> FilterKey {
         FilterKey { id, group, process: 0 }
+    }
+
+    /// The tasks in a mount namespace.
+    pub fn mount_namespace(number: u32, group: u32) -> FilterKey {
+        FilterKey { id: u64::from(number), group, process: NAMESPACE }
+    }
+
+    /// The tasks in a cgroup of version 1 or below.
+    pub fn cgroup1(controller: Controller, id: u64, group: u32) -> FilterKey {
+        FilterKey { id, group, process: CGROUP1 + controller as u32 }
     }
 
     /// A process and its descendants.

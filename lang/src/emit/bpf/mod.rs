@@ -50,7 +50,7 @@ use crate::ir::{
     Program, Stmt, Variant,
 };
 use crate::source::Span;
-use crate::world::{Container, TargetKind};
+use crate::world::{Boundary, Container, Controller, TargetKind};
 use env::{Env, Rodata, Table};
 use filter::Tasks;
 pub use insn::Insn;
@@ -105,6 +105,10 @@ pub struct KernelFacts {
     pub pids: Option<PidOffsets>,
     /// Where it holds what a task descends from.
     pub lineage: Option<LineageOffsets>,
+    /// Where it holds the number of a task's mount namespace.
+    pub namespaces: Option<NamespaceOffsets>,
+    /// Where it holds a task's cgroups of version 1.
+    pub cgroups1: Option<Cgroup1Offsets>,
     /// Where the kernel holds the file that a task executes.
     pub exe: Option<ExeOffsets>,
     /// Where the kernel holds what tells a process, and a program it executes, from others.
@@ -136,6 +140,38 @@ pub struct LineageOffsets {
     pub start: u32,
     /// `real_parent`
     pub parent: u32,
+}
+
+/// Byte offsets of members in the kernel's structures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceOffsets {
+    /// `task_struct.nsproxy`
+    pub proxy: u32,
+    /// `nsproxy.mnt_ns`
+    pub mount: u32,
+    /// `mnt_namespace.ns.inum`
+    pub number: u32,
+}
+
+/// Byte offsets of members in the kernel's structures, and where each controller stands among all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup1Offsets {
+    /// `task_struct.cgroups`
+    pub set: u32,
+    /// `css_set.subsys`: pointers, by [`Cgroup1Offsets::subsystems`].
+    pub states: u32,
+    /// `cgroup_subsys_state.cgroup`
+    pub cgroup: u32,
+    /// `cgroup.level`
+    pub level: u32,
+    /// `cgroup.ancestors`: pointers, from the root's on (Linux 6.1).
+    pub ancestors: u32,
+    /// `cgroup.kn`
+    pub node: u32,
+    /// `kernfs_node.id`
+    pub node_id: u32,
+    /// The `…_cgrp_id` of [`Controller::ALL`]; `None` for what this kernel was built without.
+    pub subsystems: [Option<u32>; Controller::ALL.len()],
 }
 
 /// Byte offsets of members in the kernel's structures.
@@ -175,6 +211,10 @@ pub struct Needs {
     pub pids: bool,
     /// [`KernelFacts::lineage`]
     pub lineage: bool,
+    /// [`KernelFacts::namespaces`]
+    pub namespaces: bool,
+    /// [`KernelFacts::cgroups1`]
+    pub cgroups1: bool,
     /// [`KernelFacts::exe`]
     pub exe: bool,
     /// [`KernelFacts::process`]: the program shows stacks.
@@ -294,6 +334,10 @@ pub struct Compiled {
     pub text: TextLayout,
     /// Cgroup levels the filter looks at.
     pub levels: Vec<u32>,
+    /// Levels of cgroups of version 1 that it looks at.
+    pub levels1: Vec<(Controller, u32)>,
+    /// Whether it looks at mount namespaces.
+    pub namespaces: bool,
     /// Whether tasks of the host count: then new cgroups are to be watched ([`cgroups`]) with the map of their number.
     pub watches_cgroups: Option<MapId>,
     /// The maps of the program that sees containers coming, where they are looked out for.
@@ -465,7 +509,12 @@ fn saved(program: &Program) -> impl Iterator<Item = &Expr> {
 /// What compiling a program needs to know of the kernel.
 pub fn needs(program: &Program, options: &Options) -> Needs {
     let lineage = program.containers.iter().any(|container| container.kind == TargetKind::Process);
-    let mut needs = Needs { lineage, pids: options.origin, ..Needs::default() };
+    let told_by = |is: fn(&Boundary) -> bool| {
+        program.containers.iter().any(|one| one.cgroup.is_none() && one.boundary.as_ref().is_some_and(is))
+    };
+    let namespaces = told_by(|boundary| matches!(boundary, Boundary::MountNamespace(_)));
+    let cgroups1 = told_by(|boundary| matches!(boundary, Boundary::Cgroup1 { .. }));
+    let mut needs = Needs { lineage, namespaces, cgroups1, pids: options.origin, ..Needs::default() };
     let mut visit = |expr: &Expr| {
         needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_) | ExprKind::UserText { .. });
         needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
@@ -626,6 +675,8 @@ fn compile_with(
         globals,
         text,
         levels: tasks.levels,
+        levels1: tasks.levels1,
+        namespaces: tasks.namespaces,
         watches_cgroups,
         follows,
         names,

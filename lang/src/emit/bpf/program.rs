@@ -121,8 +121,8 @@ fn write<'a>(
     let mut take = |bytes| frame.take(bytes).map_err(|_| too_large(span));
     let (key, pid_level) = (take(16)?, take(8)?);
     let shared = Shared { count: asm.label(), counter_key: key, pid_level };
-    let chain = if tasks.processes { Some((take(8)?, take(8)?)) } else { None };
-    filter::write(&mut asm, tasks, env.kernel.lineage, &filter::Slots { key, pid_level, chain })
+    let chain = if tasks.read_kernel() { Some((take(8)?, take(8)?)) } else { None };
+    filter::write(&mut asm, tasks, &env.kernel, &filter::Slots { key, pid_level, chain })
         .ok_or_else(|| too_large(span))?;
     let pieces: Vec<Vec<(u32, Label)>> = entries
         .iter()

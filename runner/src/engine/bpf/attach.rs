@@ -10,7 +10,7 @@ use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue, Near};
 use ctp_lang::emit::bpf::{BpfProgram, Compiled, CompiledSite, SiteId};
 use ctp_lang::ir::{ContainerIndex, FileIndex};
-use ctp_lang::world::{Container, TargetKind};
+use ctp_lang::world::{Boundary, Container, TargetKind};
 
 use super::abi::ANY;
 use super::inode::Inode;
@@ -58,7 +58,8 @@ impl Who<'_> {
     }
 
     fn remove(self, key: FilterKey) -> Outcome<()> {
-        if let Some([id, group, _]) = self.slot(key)
+        if key.process == 0
+            && let Some([id, group, _]) = self.slot(key)
             && (read(id), read(group)) == (key.id, u64::from(key.group))
         {
             // Its group stays there: the slot is never another's.
@@ -118,9 +119,9 @@ impl Groups {
     /// Makes the tasks of a target count in all groups it is in.
     pub(super) fn add(&self, who: Who<'_>, index: ContainerIndex, container: &Container) -> Outcome<()> {
         let (key, pid_level) = match container.kind {
-            TargetKind::Container => (cgroup_key(container)?, container.pid_level),
+            TargetKind::Container => (key_of(container)?, container.pid_level),
             // Tasks of many namespaces: each has its number of its own.
-            TargetKind::Cgroup => (cgroup_key(container)?, DEEPEST),
+            TargetKind::Cgroup => (key_of(container)?, DEEPEST),
             TargetKind::Host => (FilterKey::host(0), DEEPEST),
             TargetKind::Process => {
                 let task = tasks::of(container.init_pid)
@@ -140,10 +141,10 @@ impl Groups {
         Ok(())
     }
 
-    /// Makes the tasks of a cgroup count no more.
-    pub(super) fn remove(&self, who: Who<'_>, cgroup: u64) -> Outcome<()> {
+    /// Makes the tasks count no more that a key tells.
+    pub(super) fn remove(&self, who: Who<'_>, key: FilterKey) -> Outcome<()> {
         for (group, _) in self.all() {
-            who.remove(FilterKey::cgroup(cgroup, group))?;
+            who.remove(FilterKey { group, ..key })?;
         }
         Ok(())
     }
@@ -152,10 +153,21 @@ impl Groups {
 /// A level at which no task has a pid namespace (`MAX_PID_NS_LEVEL` is 32): its own is taken.
 const DEEPEST: u32 = 63;
 
-fn cgroup_key(container: &Container) -> Outcome<FilterKey> {
-    match &container.cgroup {
-        Some(cgroup) => Ok(FilterKey::cgroup(cgroup.id, 0)),
-        None => Err(Box::new(Failure::new(Code::E0407, format!("{} has no cgroup of its own", container.described())))),
+fn key_of(container: &Container) -> Outcome<FilterKey> {
+    match (&container.cgroup, &container.boundary) {
+        (Some(cgroup), _) => Ok(FilterKey::cgroup(cgroup.id, 0)),
+        (None, Some(boundary)) => Ok(key_of_boundary(boundary)),
+        (None, None) => {
+            Err(Box::new(Failure::new(Code::E0407, format!("{} has no cgroup of its own", container.described()))))
+        }
+    }
+}
+
+/// The key, in group 0, of tasks that are not told by a cgroup of version 2.
+pub(super) fn key_of_boundary(boundary: &Boundary) -> FilterKey {
+    match boundary {
+        Boundary::Cgroup1 { controller, cgroup } => FilterKey::cgroup1(*controller, cgroup.id, 0),
+        Boundary::MountNamespace(number) => FilterKey::mount_namespace(*number, 0),
     }
 }
 

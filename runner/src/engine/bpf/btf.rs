@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 
 use super::sys::Constant;
 
+const KIND_ENUM: u32 = 6;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_FUNC: u32 = 12;
@@ -19,6 +20,8 @@ pub(super) struct Found {
     pub(super) functions: HashMap<&'static str, u32>,
     /// Byte offsets of members, by structure and member.
     pub(super) members: HashMap<(&'static str, &'static str), u32>,
+    /// Values of enumerators.
+    pub(super) enumerators: HashMap<&'static str, u32>,
 }
 
 /// What to look for.
@@ -28,6 +31,8 @@ pub(super) struct Wanted {
     pub(super) functions: Vec<&'static str>,
     /// Members of structures, those of members without names included.
     pub(super) members: Vec<(&'static str, &'static str)>,
+    /// Enumerators by name, of whatever enumeration.
+    pub(super) enumerators: Vec<&'static str>,
 }
 
 fn malformed() -> io::Error {
@@ -60,7 +65,7 @@ fn extra(kind: u32, members: usize) -> io::Result<usize> {
         2 | 7..=12 | 16 | 18 => 0,                          // PTR, FWD, TYPEDEF, qualifiers, FUNC, FLOAT, TYPE_TAG
         3 => 12,                                            // ARRAY
         KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * members, // also DATASEC, ENUM64
-        6 | 13 => 8 * members,                              // ENUM, FUNC_PROTO
+        KIND_ENUM | 13 => 8 * members,                      // also FUNC_PROTO
         _ => return Err(malformed()),
     })
 }
@@ -92,6 +97,7 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
     let mut structures: Vec<&'static str> = wanted.members.iter().map(|(structure, _)| *structure).collect();
     structures.sort_unstable();
     structures.dedup();
+    let mut enumerators = wanted.enumerators.clone();
     let mut found = Found::default();
     let mut anonymous: Vec<Anonymous> = Vec::new();
     let look = |types: &[u8], structure: &'static str, base: u32, found: &mut Found, open: &mut Vec<Anonymous>| {
@@ -113,7 +119,7 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
     };
     let mut types = all;
     let mut id = 0u32;
-    while !(types.is_empty() || functions.is_empty() && structures.is_empty()) {
+    while !(types.is_empty() || functions.is_empty() && structures.is_empty() && enumerators.is_empty()) {
         id += 1;
         let (name, info) = (word(types, 0)?, word(types, 4)?);
         let (kind, members) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
@@ -125,6 +131,13 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
             && let Some(at) = structures.iter().position(|structure| is(name, structure))
         {
             look(types, structures.swap_remove(at), 0, &mut found, &mut anonymous)?;
+        } else if kind == KIND_ENUM && !enumerators.is_empty() {
+            for index in 0..members {
+                let (name, value) = (word(types, 12 + index * 8)?, word(types, 16 + index * 8)?);
+                if let Some(at) = enumerators.iter().position(|enumerator| is(name, enumerator)) {
+                    found.enumerators.insert(enumerators.swap_remove(at), value);
+                }
+            }
         }
         types = types.get(12 + extra(kind, members)?..).ok_or_else(malformed)?;
     }
@@ -181,7 +194,7 @@ mod tests {
     #[test]
     fn cut_anywhere_it_is_an_error_and_never_a_panic() {
         let whole = storage(64);
-        let wanted = Wanted { functions: vec!["absent"], members: vec![("int", "x")] };
+        let wanted = Wanted { functions: vec!["absent"], members: vec![("int", "x")], ..Wanted::default() };
         assert!(search(&whole, &wanted).is_ok());
         for length in 0..whole.len() - 1 {
             assert!(search(&whole[..length], &wanted).is_err(), "cut to {length} bytes");

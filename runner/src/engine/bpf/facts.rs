@@ -1,6 +1,9 @@
 //! Owns what this kernel can do, as far as programs depend on it.
 
-use ctp_lang::emit::bpf::{ExeOffsets, KernelFacts, LineageOffsets, Needs, PidOffsets, ProcessOffsets};
+use ctp_lang::emit::bpf::{
+    Cgroup1Offsets, ExeOffsets, KernelFacts, LineageOffsets, NamespaceOffsets, Needs, PidOffsets, ProcessOffsets,
+};
+use ctp_lang::world::Controller;
 
 use super::btf::{self, Found, Wanted};
 
@@ -20,6 +23,17 @@ pub(super) const LINEAGE_MEMBERS: [(&str, &str); 4] = [
     ("task_struct", "tgid"),
     ("task_struct", "start_boottime"),
     ("task_struct", "real_parent"),
+];
+const NAMESPACE_MEMBERS: [(&str, &str); 4] =
+    [("task_struct", "nsproxy"), ("nsproxy", "mnt_ns"), ("mnt_namespace", "ns"), ("ns_common", "inum")];
+const CGROUP1_MEMBERS: [(&str, &str); 7] = [
+    ("task_struct", "cgroups"),
+    ("css_set", "subsys"),
+    ("cgroup_subsys_state", "cgroup"),
+    ("cgroup", "level"),
+    ("cgroup", "ancestors"),
+    ("cgroup", "kn"),
+    ("kernfs_node", "id"),
 ];
 const EXE_MEMBERS: [(&str, &str); 6] = [
     ("task_struct", "mm"),
@@ -51,6 +65,25 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     if needs.lineage {
         wanted.members.extend(LINEAGE_MEMBERS);
     }
+    if needs.namespaces {
+        wanted.members.extend(NAMESPACE_MEMBERS);
+    }
+    if needs.cgroups1 {
+        wanted.members.extend(CGROUP1_MEMBERS);
+        wanted.enumerators.extend(Controller::ALL.map(subsystem));
+    }
+}
+
+/// The number of a controller among all (`enum cgroup_subsys_id`).
+fn subsystem(controller: Controller) -> &'static str {
+    match controller {
+        Controller::Pids => "pids_cgrp_id",
+        Controller::Memory => "memory_cgrp_id",
+        Controller::Devices => "devices_cgrp_id",
+        Controller::Freezer => "freezer_cgrp_id",
+        Controller::Cpu => "cpu_cgrp_id",
+        Controller::Cpuset => "cpuset_cgrp_id",
+    }
 }
 
 /// What was found. A kernel without BTF has none of it.
@@ -80,10 +113,31 @@ pub(super) fn facts(found: &Found) -> KernelFacts {
             executed: member("task_struct", "self_exec_id")?,
         })
     };
+    let namespaces = || {
+        Some(NamespaceOffsets {
+            proxy: member("task_struct", "nsproxy")?,
+            mount: member("nsproxy", "mnt_ns")?,
+            number: member("mnt_namespace", "ns")?.checked_add(member("ns_common", "inum")?)?,
+        })
+    };
+    let cgroups1 = || {
+        Some(Cgroup1Offsets {
+            set: member("task_struct", "cgroups")?,
+            states: member("css_set", "subsys")?,
+            cgroup: member("cgroup_subsys_state", "cgroup")?,
+            level: member("cgroup", "level")?,
+            ancestors: member("cgroup", "ancestors")?,
+            node: member("cgroup", "kn")?,
+            node_id: member("kernfs_node", "id")?,
+            subsystems: Controller::ALL.map(|controller| found.enumerators.get(subsystem(controller)).copied()),
+        })
+    };
     KernelFacts {
         copy_from_user_str: found.functions.get(COPY_STR).copied(),
         pids: pids(),
         lineage: lineage(found),
+        namespaces: namespaces(),
+        cgroups1: cgroups1(),
         exe: exe(),
         process: process(),
         tai_offset: tai_offset(),

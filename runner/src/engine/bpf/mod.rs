@@ -31,12 +31,12 @@ use std::time::{Duration, Instant};
 
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
-use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, NEAR, RING, SCALARS};
+use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, FilterKey, NEAR, RING, SCALARS};
 use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex, Program};
 use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
-use ctp_lang::world::{Container, FileId};
+use ctp_lang::world::{Boundary, Container, FileId};
 
 use super::{Counters, Engine, Event, Failure, HostView, Made, Outcome};
 use attach::{Groups, Plan, Who};
@@ -315,6 +315,12 @@ impl BpfEngine {
             .map_err(|error| failure(Code::E0405, "cannot read the ring buffer", &error))
     }
 
+    /// Tasks that a key tells, whatever its group, count no longer.
+    fn remove(&self, key: FilterKey) -> Outcome<()> {
+        let mut groups = [&self.groups].into_iter().chain(self.beside.iter().map(|beside| &beside.groups));
+        groups.try_for_each(|groups| groups.remove(self.who()?, key))
+    }
+
     fn exited(&self) -> bool {
         self.scalars.number(0).is_some_and(|exited| exited.load(Ordering::Acquire) != 0)
     }
@@ -514,13 +520,18 @@ impl Engine for BpfEngine {
     }
 
     fn add_container(&mut self, index: ContainerIndex, container: &Container) -> Outcome<()> {
-        let level = container.cgroup.as_ref().map(|cgroup| cgroup.level);
-        if let Some(level) = level
-            && !self.compiled.levels.contains(&level)
-        {
+        let is_looked_at = match (&container.cgroup, &container.boundary) {
+            (Some(cgroup), _) => self.compiled.levels.contains(&cgroup.level),
+            (None, Some(Boundary::Cgroup1 { controller, cgroup })) => {
+                self.compiled.levels1.contains(&(*controller, cgroup.level))
+            }
+            (None, Some(Boundary::MountNamespace(_))) => self.compiled.namespaces,
+            (None, None) => true,
+        };
+        if !is_looked_at {
             return Err(Box::new(Failure::new(
                 Code::E0404,
-                format!("the cgroup of `{}` lies at another depth than before", container.display_name()),
+                format!("the cgroup of `{}` lies elsewhere than before, or at another depth", container.display_name()),
             )));
         }
         self.groups.add(self.who()?, index, container)?;
@@ -675,8 +686,11 @@ impl Engine for BpfEngine {
     }
 
     fn remove_cgroup(&mut self, cgroup: u64) -> Outcome<()> {
-        let mut groups = [&self.groups].into_iter().chain(self.beside.iter().map(|beside| &beside.groups));
-        groups.try_for_each(|groups| groups.remove(self.who()?, cgroup))
+        self.remove(FilterKey::cgroup(cgroup, 0))
+    }
+
+    fn remove_boundary(&mut self, boundary: &Boundary) -> Outcome<()> {
+        self.remove(attach::key_of_boundary(boundary))
     }
 
     fn get(&self, global: GlobalIndex, key: &[Value]) -> Outcome<Value> {
