@@ -76,6 +76,16 @@ fn parameters_are_what_the_program_prints() {
     }
 }
 
+/// gcc copies some parameters into memory that counts from a register, behind lines of their own.
+#[test]
+fn parameters_of_instrumented_code_are_what_the_program_prints() {
+    for flags in [&["-O0", "-gdwarf-5", "-fsanitize=address"][..], &["-O0", "-gdwarf-4", "-fsanitize=address"]] {
+        let program = Program::compile("instrumented", "gcc", flags, &["values.c"]);
+        let missing = check(&program, &Variant { compiler: "gcc", flags: &["-O0", "-fsanitize=address"] });
+        assert!(missing.is_empty(), "{flags:?}: {missing:?}");
+    }
+}
+
 /// Holds that only those values had no location, at -O0 none, and gcc's only where they are in vector registers.
 pub(crate) fn excuse(variant: &Variant, missing: &BTreeSet<String>, excused: &[&str]) {
     let vectors = ["mixed a", "mixed c", "floats f", "floats d"];

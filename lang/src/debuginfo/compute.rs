@@ -87,6 +87,23 @@ impl Tree {
     }
 }
 
+/// Whether an address is at least `offset` bytes above what a register holds: with the CFA's, in the caller's frame.
+pub(super) fn is_beyond(address: &Compute, register: u16, offset: i64) -> bool {
+    match address {
+        Compute::Register(of) => of.0 == register && offset <= 0,
+        Compute::Binary(BinaryOp::Add, of, by) => match (&**of, &**by) {
+            (Compute::Register(of), Compute::Const(by)) => of.0 == register && *by >= offset,
+            _ => false,
+        },
+        Compute::Const(_)
+        | Compute::Returned(_)
+        | Compute::ModuleAddress(_)
+        | Compute::Deref { .. }
+        | Compute::Unary(..)
+        | Compute::Binary(..) => false,
+    }
+}
+
 /// Nodes of a tree that was built within the bound before, so recursion is bounded too.
 fn count(compute: &Compute) -> usize {
     match compute {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::cfi::Cfa;
 use super::code::Code;
+use super::compute;
 use super::copies;
 use super::elf::Elf;
 use super::facts::{
-    AddressRule, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, Variable, VariableKind,
+    AddressRule, Compute, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, Variable, VariableKind,
 };
+use super::filled::Slot;
 use super::limits::{self, over};
 use super::lines;
 use super::location::{self, CfaAt, Frame};
@@ -16,6 +19,7 @@ use super::price;
 use super::prologue::{self, Producer, Validity};
 use super::search::{Instance, Names};
 use super::symbols::{Symbols, is_fragment};
+use super::types::{self, Passed};
 use super::units::{Debug, Die, DieId, Unit};
 use super::variables::{self, Found};
 use crate::world::ReadAt;
@@ -162,21 +166,14 @@ impl<'a> Builder<'_, 'a> {
         if self.symbols.at(host.entry).any(|symbol| part(symbol.name)) {
             return Ok(None);
         }
-        let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
-        let found = variables::find(debug, &host.unit, &host.die, host.entry)?;
-        let own_frame = prologue::needs_prologue(frame_base, &found);
-        let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
-        let producer = prologue::producer(debug, &host.unit);
-        let choice = prologue::choose(producer, host.entry, &rows, code, own_frame);
+        let (choice, found, _) = self.choose(host, code)?;
         let found = if choice.address == host.entry {
             found
         } else {
             variables::find(debug, &host.unit, &host.die, choice.address)?
         };
         let mut variables = self.variables(host, choice.address, &found)?;
-        if !choice.behind_prologue {
-            self.withhold(host, &found, &mut variables)?;
-        }
+        self.hold_back(host, &choice, &found, &mut variables)?;
         let mut address = choice.address;
         if let Some(cheaper) = self.cheaper(host, code, &choice, &variables)? {
             (address, variables) = cheaper;
@@ -227,30 +224,181 @@ impl<'a> Builder<'_, 'a> {
     ) -> Result<Option<Vec<Variable>>, DebugError> {
         let found = variables::find(self.debug, &host.unit, &host.die, address)?;
         let mut there = self.variables(host, address, &found)?;
-        if !choice.behind_prologue {
-            self.withhold(host, &found, &mut there)?;
-        }
+        self.hold_back(host, choice, &found, &mut there)?;
         let kept = |one: &Variable| {
             !is_known(one) || there.iter().any(|other| other.name == one.name && other.location == one.location)
         };
         Ok(known.iter().all(kept).then_some(there))
     }
 
-    /// Takes back what is true only behind the prologue where the site is before it.
-    fn withhold(&self, host: &Host<'a>, found: &[Found<'a>], variables: &mut [Variable]) -> Result<(), DebugError> {
+    /// The address for a function itself; what is in scope at its entry, and whether parameters are in its frame.
+    pub(super) fn choose(
+        &self,
+        host: &Host<'a>,
+        code: &Code,
+    ) -> Result<(prologue::Choice, Vec<Found<'a>>, bool), DebugError> {
         let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
-        for found in found {
-            if prologue::validity(frame_base, &found.unit, &found.die) == Validity::Always {
+        let found = variables::find(self.debug, &host.unit, &host.die, host.entry)?;
+        let own_frame = prologue::needs_prologue(self.debug, frame_base, &found)?;
+        let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
+        let producer = prologue::producer(self.debug, &host.unit);
+        let mut choice = prologue::choose(producer, host.entry, &rows, code, own_frame);
+        if producer == Producer::Gcc && choice.behind_prologue {
+            let parameters = found.iter().filter(|found| found.kind == VariableKind::Parameter);
+            let slots: Vec<Slot> = self.slots(host, parameters)?.into_iter().flatten().collect();
+            if slots.iter().any(Slot::floats) {
+                let filled = |address| slots.iter().all(|slot| self.is_filled(host, slot, address));
+                let mut later: Vec<u64> = rows.iter().map(|row| row.address).collect();
+                later.retain(|address| *address >= choice.address && code.is_instruction(*address));
+                later.sort_unstable();
+                later.dedup();
+                let mut later = later.into_iter().take(limits::MAX_COPIES);
+                let reached = |address| code.always_reaches(host.entry, address);
+                if let Some(address) = later.find(|address| reached(*address) && filled(*address)) {
+                    choice.address = address;
+                    choice.repeats = code.returns_to(host.entry, address, |_| true);
+                }
+            }
+        }
+        Ok((choice, found, own_frame))
+    }
+
+    /// The memory of each variable, where one location names it for all of the function.
+    fn slots<'f>(
+        &self,
+        host: &Host<'a>,
+        found: impl Iterator<Item = &'f Found<'a>>,
+    ) -> Result<Vec<Option<Slot>>, DebugError>
+    where
+        'a: 'f,
+    {
+        let by_cfa = prologue::by_cfa(host.die.attr_value(gimli::DW_AT_frame_base));
+        let slot = |found: &Found<'a>| {
+            let ty = self.debug.type_of(&found.unit, &found.die)?;
+            let size = ty.map(|ty| types::byte_size(self.debug, ty)).transpose()?.flatten();
+            Ok(Slot::of(&found.unit, &found.die, by_cfa, size.unwrap_or(1)).filter(Slot::is_own))
+        };
+        found.map(slot).collect()
+    }
+
+    /// Whether the code from the function's entry up to `address` has filled a variable's memory.
+    fn is_filled(&self, host: &Host<'a>, slot: &Slot, address: u64) -> bool {
+        let size = address.saturating_sub(host.entry);
+        if size > limits::MAX_CODE_BYTES {
+            return true;
+        }
+        let offset = self.elf.file_offset(host.entry);
+        let text = offset.and_then(|offset| super::elf::read_range(self.bytes, offset, size)?.ok());
+        text.is_none_or(|text| slot.is_filled(&text, host.entry, self.cfa_at))
+    }
+
+    /// Takes back what is not yet true at a function's own site: before the prologue what is true only behind it, behind it
+    /// what gcc's code has not stored on the way.
+    fn hold_back(
+        &self,
+        host: &Host<'a>,
+        choice: &prologue::Choice,
+        found: &[Found<'a>],
+        variables: &mut [Variable],
+    ) -> Result<(), DebugError> {
+        self.follow_passed_addresses(host, found, variables, choice.address)?;
+        if !choice.behind_prologue {
+            self.hold_back_own_frame(host, found, variables)?;
+        }
+        self.hold_back_unfilled(host, found, variables, Some(choice.address))
+    }
+
+    /// Takes back parameters in memory that the function fills behind its prologue.
+    pub(super) fn hold_back_own_frame(
+        &self,
+        host: &Host<'a>,
+        found: &[Found<'a>],
+        variables: &mut [Variable],
+    ) -> Result<(), DebugError> {
+        let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
+        let validities = prologue::validities(self.debug, frame_base, found)?;
+        for (found, validity) in found.iter().zip(validities) {
+            if validity == Validity::BehindPrologue && found.kind == VariableKind::Parameter {
+                self.take_back(
+                    found,
+                    variables,
+                    "it is in memory that the function has yet to fill at the probed address",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what gcc says to be where nothing before the address, or with none nothing in the function, puts it; and
+    /// what is counted from a register that is known only right behind the prologue.
+    pub(super) fn hold_back_unfilled(
+        &self,
+        host: &Host<'a>,
+        found: &[Found<'a>],
+        variables: &mut [Variable],
+        address: Option<u64>,
+    ) -> Result<(), DebugError> {
+        if prologue::producer(self.debug, &host.unit) != Producer::Gcc {
+            return Ok(());
+        }
+        let slots = self.slots(host, found.iter())?;
+        for (found, slot) in found.iter().zip(slots) {
+            let Some(slot) = slot.filter(|slot| slot.floats() || found.kind == VariableKind::Parameter) else {
+                continue;
+            };
+            let known = match address {
+                Some(address) => self.is_filled(host, &slot, address),
+                None => !slot.floats() && self.is_filled(host, &slot, host.main.1),
+            };
+            if !known {
+                self.take_back(found, variables, "debug info names a place that the function has not put it into")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// LLVM names the place on the stack of a structure whose address is passed there as that of the structure itself: takes
+    /// the address from it where the type says that its address is what is passed, and takes back what might be either.
+    pub(super) fn follow_passed_addresses(
+        &self,
+        host: &Host<'a>,
+        found: &[Found<'a>],
+        variables: &mut [Variable],
+        address: u64,
+    ) -> Result<(), DebugError> {
+        if prologue::producer(self.debug, &host.unit) != Producer::Other {
+            return Ok(());
+        }
+        let Some(Cfa::Offset(frame, size)) = (self.cfa_at)(address) else { return Ok(()) };
+        for found in found.iter().filter(|found| found.kind == VariableKind::Parameter) {
+            let passed = types::passed(self.debug, &found.unit, &found.die)?;
+            if passed == Passed::Itself {
                 continue;
             }
             let name = self.debug.inherited_text(&found.unit, &found.die, gimli::DW_AT_name)?;
-            for variable in variables.iter_mut() {
-                let same = variable.kind == found.kind && Some(&variable.name) == name.as_ref();
-                if same && variable.kind == VariableKind::Parameter {
-                    let why = "it is in memory that the function has yet to fill at the probed address";
-                    variable.location = Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
+            let same = |one: &&mut Variable| one.kind == found.kind && Some(&one.name) == name.as_ref();
+            for variable in variables.iter_mut().filter(same) {
+                let Location::Memory(place) = &variable.location else { continue };
+                if !compute::is_beyond(place, frame, size) {
+                    continue;
                 }
+                variable.location = match passed {
+                    Passed::Address => Location::Memory(Compute::Deref { address: Box::new(place.clone()), size: 8 }),
+                    Passed::Itself | Passed::Unknown => {
+                        let why = "debug info does not say whether it is on the stack or its address";
+                        Location::Unavailable(Unavailable::Unsupported(why.to_owned()))
+                    }
+                };
             }
+        }
+        Ok(())
+    }
+
+    fn take_back(&self, found: &Found<'a>, variables: &mut [Variable], why: &str) -> Result<(), DebugError> {
+        let name = self.debug.inherited_text(&found.unit, &found.die, gimli::DW_AT_name)?;
+        let same = |one: &&mut Variable| one.kind == found.kind && Some(&one.name) == name.as_ref();
+        for variable in variables.iter_mut().filter(same) {
+            variable.location = Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
         }
         Ok(())
     }

@@ -52,6 +52,8 @@ pub(super) const MAX_SITES: usize = 400_000;
 pub(super) const MAX_PASSED: usize = 1 << 20;
 /// Most variables at one site.
 pub(super) const MAX_VARIABLES: usize = 4_096;
+/// Statements that are looked at for the end of the copies that instrumented code makes of its parameters.
+pub(super) const MAX_COPIES: usize = 64;
 /// Longest chain of `DW_AT_abstract_origin` and `DW_AT_specification` (compilers make 2 or 3).
 pub(super) const MAX_ORIGINS: usize = 16;
 /// Deepest nesting of scopes (namespaces, functions, blocks) followed.

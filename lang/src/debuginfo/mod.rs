@@ -16,6 +16,7 @@ mod elf;
 mod exits;
 mod expression;
 pub mod facts;
+mod filled;
 mod functions;
 mod indexed;
 mod inflate;

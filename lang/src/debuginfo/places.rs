@@ -4,10 +4,9 @@
 use std::rc::Rc;
 
 use super::code::Code;
-use super::facts::{AddressRule, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, VariableKind};
-use super::functions::{Builder, Host};
+use super::facts::{AddressRule, DebugError, Function, Site, SiteKind, TypeId};
+use super::functions::Builder;
 use super::lines;
-use super::prologue::{self, Validity};
 use super::units::{Debug, Die, DieId, Unit};
 use super::variables;
 
@@ -108,7 +107,8 @@ impl<'a> Builder<'_, 'a> {
             Some(die) => (Rc::clone(&around.unit), die.clone()),
             None => (Rc::clone(&host.unit), host.die.clone()),
         };
-        let (behind, own_frame) = self.prologue(&host, &code)?;
+        let (choice, _, own_frame) = self.choose(&host, &code)?;
+        let behind = choice.address;
         let skip = wanted.behind_prologue && around.inlined.is_empty() && wanted.address == host.entry;
         let address = if skip { behind } else { wanted.address };
         if !code.is_instruction(address) {
@@ -116,16 +116,13 @@ impl<'a> Builder<'_, 'a> {
         }
         let found = variables::find(debug, &unit, &die, address)?;
         let mut variables = self.variables(&host, address, &found)?;
+        if around.inlined.is_empty() {
+            self.follow_passed_addresses(&host, &found, &mut variables, address)?;
+        }
         if own_frame && (host.entry..behind).contains(&address) {
-            let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
-            for (found, variable) in found.iter().zip(&mut variables) {
-                if prologue::validity(frame_base, &found.unit, &found.die) == Validity::BehindPrologue
-                    && variable.kind == VariableKind::Parameter
-                {
-                    let why = "it is in memory that the function has yet to fill at the probed address";
-                    variable.location = Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
-                }
-            }
+            self.hold_back_own_frame(&host, &found, &mut variables)?;
+        } else if around.inlined.is_empty() {
+            self.hold_back_unfilled(&host, &found, &mut variables, (address == behind).then_some(address))?;
         }
         let kind = match around.inlined.last() {
             None => SiteKind::OutOfLine,
@@ -148,16 +145,6 @@ impl<'a> Builder<'_, 'a> {
             go: variables::go_results(debug, &unit, &die)?,
             sites: vec![Site { ranges: host.ranges.clone(), ..site }],
         }))
-    }
-
-    /// The address that a probe on the function itself would take, and whether parameters are in its frame.
-    fn prologue(&self, host: &Host<'a>, code: &Code) -> Result<(u64, bool), DebugError> {
-        let frame_base = host.die.attr_value(gimli::DW_AT_frame_base);
-        let found = variables::find(self.debug, &host.unit, &host.die, host.entry)?;
-        let own_frame = prologue::needs_prologue(frame_base, &found);
-        let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
-        let producer = prologue::producer(self.debug, &host.unit);
-        Ok((prologue::choose(producer, host.entry, &rows, code, own_frame).address, own_frame))
     }
 }
 

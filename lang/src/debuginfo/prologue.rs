@@ -8,10 +8,11 @@
 use gimli::Operation;
 
 use super::code::Code;
-use super::facts::AddressRule;
-use super::facts::VariableKind;
+use super::facts::{AddressRule, DebugError, VariableKind};
+use super::filled::Slot;
 use super::lines::Row;
-use super::units::{Debug, Die, Unit, Value};
+use super::types;
+use super::units::{Debug, Unit, Value};
 use super::variables::Found;
 
 /// Who made a unit (`DW_AT_producer`).
@@ -55,24 +56,70 @@ pub(super) enum Validity {
     BehindPrologue,
 }
 
-/// When the location of a parameter's DIE begins to be true.
-pub(super) fn validity<'a>(frame_base: Option<Value<'a>>, unit: &Unit<'a>, die: &Die<'a>) -> Validity {
-    let Some(Value::Exprloc(expression)) = die.attr_value(gimli::DW_AT_location) else { return Validity::Always };
+/// When the location of each of a function's variables begins to be true.
+pub(super) fn validities<'a>(
+    debug: &Debug<'a>,
+    frame_base: Option<Value<'a>>,
+    found: &[Found<'a>],
+) -> Result<Vec<Validity>, DebugError> {
+    let mut parameters = 0;
+    let mut each = Vec::new();
+    for found in found {
+        let mut position = None;
+        if found.kind == VariableKind::Parameter {
+            position = Some(parameters).filter(|_| parameters < 4);
+            parameters += 1;
+        }
+        each.push(validity(debug, frame_base, found, position)?);
+    }
+    Ok(each)
+}
+
+/// Whether the frame base is the CFA, as gcc has it.
+pub(super) fn by_cfa(frame_base: Option<Value<'_>>) -> bool {
+    matches!(frame_base, Some(Value::Exprloc(base))
+        if base.0.bytes().is_ok_and(|base| *base == [gimli::DW_OP_call_frame_cfa.0]))
+}
+
+/// `position`: of the first four parameters, which one it is, from 0.
+fn validity<'a>(
+    debug: &Debug<'a>,
+    frame_base: Option<Value<'a>>,
+    found: &Found<'a>,
+    position: Option<i64>,
+) -> Result<Validity, DebugError> {
+    let (unit, die) = (&found.unit, &found.die);
+    let Some(Value::Exprloc(expression)) = die.attr_value(gimli::DW_AT_location) else { return Ok(Validity::Always) };
     let encoding = unit.unit.encoding();
-    let by_cfa = matches!(frame_base, Some(Value::Exprloc(base))
-        if base.0.bytes().is_ok_and(|base| *base == [gimli::DW_OP_call_frame_cfa.0]));
+    let by_cfa = by_cfa(frame_base);
+    let size = || -> Result<Option<u64>, DebugError> {
+        debug.type_of(unit, die)?.map(|ty| types::byte_size(debug, ty)).transpose().map(Option::flatten)
+    };
+    if Slot::of(unit, die, by_cfa, 1).is_some_and(|slot| slot.floats()) {
+        return Ok(Validity::BehindPrologue);
+    }
     let mut operations = expression.operations(encoding);
     while let Ok(Some(operation)) = operations.next() {
         match operation {
+            // Functions of Microsoft's convention store what came in their first four registers there themselves. (In
+            // System V's, the first that has no register left is not where the fourth would be.)
+            Operation::FrameOffset { offset }
+                if by_cfa
+                    && position.is_some_and(|position| offset == position * 8)
+                    && size()?.is_some_and(|size| matches!(size, 1 | 2 | 4 | 8))
+                    && !types::is_whole(debug, unit, die)? =>
+            {
+                return Ok(Validity::BehindPrologue);
+            }
             // At and above the CFA lies the caller's frame: what it pushed is there from the first instruction on.
             Operation::FrameOffset { offset } if by_cfa && offset >= 0 => {}
-            Operation::FrameOffset { .. } | Operation::CallFrameCFA => return Validity::BehindPrologue,
+            Operation::FrameOffset { .. } | Operation::CallFrameCFA => return Ok(Validity::BehindPrologue),
             // rbp and rsp (psABI numbers).
-            Operation::RegisterOffset { register: gimli::Register(6 | 7), .. } => return Validity::BehindPrologue,
+            Operation::RegisterOffset { register: gimli::Register(6 | 7), .. } => return Ok(Validity::BehindPrologue),
             _ => {}
         }
     }
-    Validity::Always
+    Ok(Validity::Always)
 }
 
 /// The address that was chosen for an out-of-line function.
@@ -124,9 +171,12 @@ pub(super) fn choose(producer: Producer, entry: u64, rows: &[Row], code: &Code, 
 }
 
 /// Whether one of a function's parameters has a location that is true only behind the prologue.
-pub(super) fn needs_prologue<'a>(frame_base: Option<Value<'a>>, found: &[Found<'a>]) -> bool {
-    found.iter().any(|found| {
-        found.kind == VariableKind::Parameter
-            && validity(frame_base, &found.unit, &found.die) == Validity::BehindPrologue
-    })
+pub(super) fn needs_prologue<'a>(
+    debug: &Debug<'a>,
+    frame_base: Option<Value<'a>>,
+    found: &[Found<'a>],
+) -> Result<bool, DebugError> {
+    let validities = validities(debug, frame_base, found)?;
+    let mut each = found.iter().zip(validities);
+    Ok(each.any(|(found, valid)| found.kind == VariableKind::Parameter && valid == Validity::BehindPrologue))
 }

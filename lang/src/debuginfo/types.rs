@@ -325,7 +325,7 @@ fn place(
 }
 
 /// The size of a type behind typedefs and qualifiers.
-fn byte_size(debug: &Debug<'_>, id: DieId) -> Result<Option<u64>, DebugError> {
+pub(super) fn byte_size(debug: &Debug<'_>, id: DieId) -> Result<Option<u64>, DebugError> {
     let mut next = Some(id);
     for _ in 0..limits::MAX_ORIGINS {
         let Some(id) = next else { return Ok(None) };
@@ -336,6 +336,76 @@ fn byte_size(debug: &Debug<'_>, id: DieId) -> Result<Option<u64>, DebugError> {
         next = debug.type_of(&unit, &die)?;
     }
     Ok(None)
+}
+
+/// What a caller passes for a parameter that has no register left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// The value.
+    Itself,
+    /// The address of a copy.
+    Address,
+    /// Debug info does not say which.
+    Unknown,
+}
+
+/// What is passed for a parameter, in code of LLVM: C++ classes say it (`DW_AT_calling_convention`), those only declared do
+/// not; Rust passes addresses of what is larger than a register or two, save to functions of C's convention.
+pub(super) fn passed<'a>(debug: &Debug<'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<Passed, DebugError> {
+    let mut next = debug.type_of(unit, die)?;
+    for _ in 0..limits::MAX_ORIGINS {
+        let Some(id) = next else { return Ok(Passed::Itself) };
+        let (unit, die) = whole(debug, id)?;
+        match die.tag() {
+            gimli::DW_TAG_typedef
+            | gimli::DW_TAG_const_type
+            | gimli::DW_TAG_volatile_type
+            | gimli::DW_TAG_restrict_type
+            | gimli::DW_TAG_atomic_type => next = debug.type_of(&unit, &die)?,
+            gimli::DW_TAG_structure_type | gimli::DW_TAG_class_type | gimli::DW_TAG_union_type => {
+                return Ok(match language(debug, TypeId(unit.id(die.offset())))? {
+                    Language::Cpp => match die.attr_value(gimli::DW_AT_calling_convention) {
+                        Some(Value::CallingConvention(gimli::DW_CC_pass_by_reference)) => Passed::Address,
+                        Some(Value::CallingConvention(_)) => Passed::Itself,
+                        Some(_) | None => Passed::Unknown,
+                    },
+                    Language::Rust if number(&die, gimli::DW_AT_byte_size).is_none_or(|size| size > 8) => {
+                        Passed::Unknown
+                    }
+                    Language::Rust | Language::C | Language::Go | Language::Other => Passed::Itself,
+                });
+            }
+            _ => return Ok(Passed::Itself),
+        }
+    }
+    Ok(Passed::Unknown)
+}
+
+/// Whether a variable is a structure, class, union or array, which conventions pass by other rules than a number.
+pub(super) fn is_whole<'a>(debug: &Debug<'a>, unit: &Rc<Unit<'a>>, die: &Die<'a>) -> Result<bool, DebugError> {
+    let mut next = debug.type_of(unit, die)?;
+    for _ in 0..limits::MAX_ORIGINS {
+        let Some(id) = next else { return Ok(false) };
+        let (unit, die) = debug.die(id)?;
+        match die.tag() {
+            gimli::DW_TAG_typedef
+            | gimli::DW_TAG_const_type
+            | gimli::DW_TAG_volatile_type
+            | gimli::DW_TAG_restrict_type
+            | gimli::DW_TAG_atomic_type => next = debug.type_of(&unit, &die)?,
+            tag => {
+                return Ok(!matches!(
+                    tag,
+                    gimli::DW_TAG_base_type
+                        | gimli::DW_TAG_pointer_type
+                        | gimli::DW_TAG_reference_type
+                        | gimli::DW_TAG_rvalue_reference_type
+                        | gimli::DW_TAG_enumeration_type
+                ));
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn enumeration<'a>(

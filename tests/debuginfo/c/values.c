@@ -17,6 +17,8 @@ struct bits { unsigned low : 3; int mid : 5; unsigned long high : 40; };
 typedef unsigned char byte;
 
 volatile int sink;
+// Of code that the compiler instruments: under a debugger it must not look for leaks.
+const char *__asan_default_options(void) { return "detect_leaks=0"; }
 static unsigned long raw(double d) { unsigned long u; memcpy(&u, &d, 8); return u; }
 
 NOINLINE void widths(signed char a, unsigned char b, short c, unsigned short d, int e, unsigned int f) {
