@@ -5,7 +5,7 @@ use super::shape::Shape;
 use super::text;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::{Encoding, Enumerator, Type};
-use crate::ir::Ty;
+use crate::ir::{Ty, Wide};
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +73,11 @@ pub(super) fn nature(module: &Module, shape: &Shape) -> Nature {
     let named = || format!("`{}`", shape.name(module));
     match bare.ty {
         Type::Base { name, encoding, size } => {
+            let is_wide = wide(&name, encoding, size).is_some();
             let name = name.escape_debug();
+            if is_wide {
+                return Nature::Whole { what: format!("`{name}`, a number of {size} bytes") };
+            }
             let Some(bytes) = bytes_of(size) else { return opaque(format!("`{name}` ({size} bytes)")) };
             let number = |signed| Nature::Number { bytes, signed };
             // `char` itself is text; `signed char`, `unsigned char` and what typedefs make of them are numbers.
@@ -113,6 +117,32 @@ pub(super) fn nature(module: &Module, shape: &Shape) -> Nature {
         Type::Unknown(tag) => opaque(format!("a value of a type ctp does not read ({})", tag.escape_debug())),
         // `bare` looks through these; what is left is nested past its bound.
         Type::Typedef { .. } | Type::Qualified { .. } => opaque(named()),
+    }
+}
+
+/// The number of a base type that is only shown.
+pub(super) fn wide(name: &str, encoding: Encoding, size: u64) -> Option<Wide> {
+    // `DW_ATE_complex_float`.
+    const COMPLEX: u8 = 3;
+    // Of the other floating-point numbers of 16 bytes (`_Float128`) DWARF tells x87's by their names only.
+    let extended = name == "long double" || name.ends_with(" long double");
+    match (encoding, size) {
+        (Encoding::Signed, 16) => Some(Wide::Int { signed: true }),
+        (Encoding::Unsigned, 16) => Some(Wide::Int { signed: false }),
+        (Encoding::Float, 16) if extended => Some(Wide::Extended),
+        (Encoding::Other(COMPLEX), 8) => Some(Wide::Complex { bits: 32 }),
+        (Encoding::Other(COMPLEX), 16) => Some(Wide::Complex { bits: 64 }),
+        (Encoding::Other(COMPLEX), 32) if extended => Some(Wide::Complex { bits: 80 }),
+        (
+            Encoding::Signed
+            | Encoding::Unsigned
+            | Encoding::SignedChar
+            | Encoding::UnsignedChar
+            | Encoding::Boolean
+            | Encoding::Float
+            | Encoding::Other(_),
+            _,
+        ) => None,
     }
 }
 

@@ -143,6 +143,11 @@ impl Builder<'_, '_> {
         }
         let Some(bare) = shape.bare(self.module) else { return Self::words("<not shown: no type>") };
         let not_shown = |what: &str| Self::words(format!("<not shown: {what}>"));
+        if let Type::Base { name, encoding, size } = &bare.ty
+            && let Some(wide) = nature::wide(name, *encoding, *size)
+        {
+            return self.shown(&spot, *size, Layout::Wide(wide));
+        }
         match bare.ty {
             Type::Base { size: 0, name, .. } => Self::words(name.escape_debug().to_string()),
             Type::Base { size, .. } | Type::Enum { size, .. } | Type::Pointer { size, .. } => {

@@ -16,7 +16,7 @@ pub use expressions::{
 pub use globals::{Global, GlobalKind, Linear, StatOp, StatsShape};
 pub use output::{
     Discriminant, FloatForm, Keep, Layout, LayoutMember, Piece, Print, PrintKind, Show, Shown, Spec, VariantLayout,
-    Whole,
+    Whole, Wide,
 };
 pub use probes::{Exit, Exits, Function, Handler, Local, Probe, ProbeKind, Returns, Site, Variant};
 pub use statements::{Foreach, ForeachOrder, OrderBy, Stmt, visit_expressions, visit_statements};

@@ -104,6 +104,8 @@ pub enum Layout {
         /// How it is shown.
         show: Show,
     },
+    /// A number that is wider than 64 bits, or has two parts.
+    Wide(Wide),
     /// Text in an array of that many bytes, up to its first NUL.
     Chars(u64),
     /// The text that lies elsewhere, by its number in [`Whole::elsewhere`].
@@ -150,6 +152,23 @@ pub enum Layout {
     },
     /// These words, whatever the bytes are: what is not shown, and why.
     Words(String),
+}
+
+/// A number that is only shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wide {
+    /// A whole number of 16 bytes.
+    Int {
+        /// Whether it has a sign.
+        signed: bool,
+    },
+    /// x87's floating-point number of 80 bits, in 16 bytes.
+    Extended,
+    /// A complex number: two floating-point numbers of so many bits (32, 64, 80), the real part first.
+    Complex {
+        /// Bits of each.
+        bits: u8,
+    },
 }
 
 /// A member of a value that is shown whole.

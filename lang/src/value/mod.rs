@@ -7,6 +7,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod whole;
+mod wide;
 
 use std::sync::Arc;
 

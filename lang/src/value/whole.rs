@@ -24,6 +24,8 @@ pub enum Node {
     },
     /// A character: one byte, or the UTF-8 form of a wider one.
     Character(Vec<u8>),
+    /// A number wider than 64 bits or of two parts, in digits.
+    Wide(String),
     /// A text or its beginning.
     Text {
         /// Its bytes.
@@ -84,6 +86,7 @@ impl Decoder<'_> {
                 Some(number) => scalar(number, *size, *show),
                 None => Node::Fault,
             },
+            Layout::Wide(wide) => super::wide::write(*wide, bytes).map_or(Node::Fault, Node::Wide),
             Layout::Chars(length) => match part(bytes, 0, *length) {
                 Some(chars) => {
                     let text = chars.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -266,6 +269,7 @@ pub fn write_node(out: &mut Vec<u8>, node: &Node, enums: &[EnumNames]) {
             }
         }
         Node::Number { .. }
+        | Node::Wide(_)
         | Node::Character(_)
         | Node::List { .. }
         | Node::Record { .. }
@@ -279,6 +283,7 @@ pub fn write_node(out: &mut Vec<u8>, node: &Node, enums: &[EnumNames]) {
 pub fn write_nested(out: &mut Vec<u8>, node: &Node, enums: &[EnumNames]) {
     match node {
         Node::Number { number, show } => write_int(out, *number, *show, Spec::default(), enums),
+        Node::Wide(digits) => out.extend_from_slice(digits.as_bytes()),
         Node::Character(bytes) => write_quoted(out, bytes, b'\''),
         Node::Text { bytes, truncated } => {
             write_quoted(out, bytes, b'"');

@@ -179,6 +179,8 @@ fn node(of: &Node, program: &Program) -> Json {
     };
     match of {
         Node::Number { number, show } => self::number(*number, *show, program),
+        // Readers of JSON would round it.
+        Node::Wide(digits) => Json::text(digits.as_str()),
         Node::Character(bytes) => text(bytes, false),
         Node::Text { bytes, truncated } => text(bytes, *truncated),
         Node::List { items, more: false } => list(items),
