@@ -15,6 +15,8 @@ pub mod docker;
 pub mod driven;
 #[path = "fixtures/expected.rs"]
 pub mod expected;
+#[path = "fixtures/matrix.rs"]
+pub mod matrix;
 #[path = "fixtures/process.rs"]
 pub mod process;
 #[path = "fixtures/reference.rs"]

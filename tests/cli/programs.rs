@@ -10,7 +10,7 @@ use ctp_tests::process::{attempt, run};
 
 use crate::shell::commands;
 
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     ".ci/run",
     "examples/demo",
     "tests/bench/attach",
@@ -18,6 +18,7 @@ const SCRIPTS: [&str; 11] = [
     "tests/bench/crowd",
     "tests/bench/engine",
     "tests/bench/find-function",
+    "tests/bench/right-reads",
     "tests/run",
     "tests/setup",
     "tests/vm/boot",

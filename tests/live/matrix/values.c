@@ -33,6 +33,8 @@ struct pair { long first, second; };
 struct mixed { double ratio; long count; };
 struct large { long a, b, c; char name[8]; };
 struct bits { unsigned low : 3; int mid : 5; unsigned long high : 40; };
+struct three { char a[3]; };
+struct five { char a[5]; };
 struct node { struct node *next; int value; const char *name; };
 
 // Plain parameters, all used.
@@ -55,6 +57,15 @@ KEPT double m_doubles(double a, int b, float c, const char *d) { return a * b + 
 KEPT long m_by_value(struct small s, int after, struct pair p) { return s.x + s.y + s.c + after + p.first * p.second; }
 KEPT double m_two_kinds(struct mixed m, long n) { return m.ratio * (double)m.count + (double)n; }
 KEPT long m_by_stack(int before, struct large l, int after) { return before + l.a + l.b + l.c + l.name[0] + after; }
+// gcc's debug info has them in memory that its optimised code never fills.
+KEPT long m_tiny(struct three a, struct five b, int c) { return a.a[0] + b.a[1] + c; }
+// Another convention, in which the function itself stores what came in registers into its caller's frame.
+KEPT __attribute__((ms_abi)) long m_microsoft(int a, long b, const char *c, short d, int e) {
+    return a + b + c[0] + d + e;
+}
+// Numbers that no register holds.
+KEPT long m_wide(__int128 a, unsigned __int128 b, int c) { return (long)(a >> 64) + (long)(b >> 100) + c; }
+KEPT long m_long_double(long double a, double _Complex b, int c) { return (long)a + (long)__real__ b + c; }
 KEPT long m_bits(struct bits b) { return b.low + b.mid + (long)b.high; }
 KEPT struct large m_returns(int a, long b) { return (struct large){ a, b, a + b, "ret" }; }
 // Unused and overwritten ones.
@@ -151,6 +162,14 @@ int main(void) {
         sink += (long)m_two_kinds((struct mixed){ 0.5, r }, 11);
         SAY("m_by_stack", "before=1|l={.a=10, .b=-20, .c=%d, .name=\"large\"}|after=2", 30 + r);
         sink += m_by_stack(1, (struct large){ 10, -20, 30 + r, "large" }, 2);
+        SAY("m_tiny", "a={.a=\"ab\"}|b={.a=\"wxyz\"}|c=%d", r);
+        sink += m_tiny((struct three){ "ab" }, (struct five){ "wxyz" }, r);
+        SAY("m_microsoft", "a=%d|b=-2|c=other|d=-3|e=%d", r, r + 4);
+        sink += m_microsoft(r, -2, "other", -3, r + 4);
+        SAY("m_wide", "a=-170141183460469231731687303715884105728|b=340282366920938463463374607431768211455|c=%d", r);
+        sink += m_wide((__int128)((unsigned __int128)1 << 127), ~(unsigned __int128)0, r);
+        SAY("m_long_double", "a=%.21Lg|b=1.5-%d.5i|c=%d", (long double)r + 0.1L, r, r);
+        sink += m_long_double((long double)r + 0.1L, 1.5 - (r + 0.5) * 1.0i, r);
         SAY("m_bits", "b={.low=5, .mid=-7, .high=%ld}", 123456789012l + r);
         sink += m_bits((struct bits){ 5, -7, 123456789012ul + (unsigned long)r });
         SAY("m_returns", "a=%d|b=77", r);

@@ -27,6 +27,14 @@ struct base { virtual ~base() = default; int id; };
 struct item : base { std::string name; std::vector<int> sizes; };
 enum class state : unsigned char { idle, busy = 9 };
 
+// Passed by address, and passed itself.
+struct copied {
+    int q, r;
+    explicit copied(int q) : q(q), r(q * 2) {}
+    copied(const copied &of) : q(of.q), r(of.r) {}
+};
+struct three_longs { long a, b, c; };
+
 namespace shop {
 struct counter {
     int count;
@@ -47,6 +55,10 @@ KEPT long m_text(const std::string &a, std::string_view b, const char *c) {
     return (long)(a.size() + b.size()) + c[0] + sink;
 }
 KEPT long m_by_value(point p, std::string a, int n) { return p.x + p.y + (long)a.size() + n + sink; }
+// Behind the last register, on the stack.
+KEPT long m_stacked(int a, int b, int c, int d, int e, int f, copied g, three_longs h, int i) {
+    return a + b + c + d + e + f + g.q + g.r + h.a + h.b + h.c + i + sink;
+}
 KEPT long m_sequences(const std::vector<int> &a, const std::vector<std::string> &b) {
     return a[0] + (long)b[0].size() + sink;
 }
@@ -87,6 +99,8 @@ int main() {
         sink += shop::m_text(text, more, "plain");
         say("m_by_value", "p={.x=%d, .y=-1}|a=%s|n=3", r, text.c_str());
         sink += shop::m_by_value({ r, -1 }, text, 3);
+        say("m_stacked", "a=1|b=2|c=3|d=4|e=5|f=%d|g={.q=%d, .r=%d}|h={.a=7, .b=%d, .c=9}|i=-1", r, r + 3, 2 * r + 6, r);
+        sink += shop::m_stacked(1, 2, 3, 4, 5, r, copied(r + 3), three_longs{ 7, r, 9 }, -1);
         std::vector<int> numbers = { r, 20, 30 };
         std::vector<std::string> texts = { "one", "two", more };
         say("m_sequences", "a=[%d, 20, 30]|b=[\"one\", \"two\", \"%s\"]", r, more.c_str());

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 pub struct Point { pub x: i32, pub y: i32 }
 pub struct Order { pub id: u64, pub name: String, pub tags: Vec<String> }
+pub struct Large { pub a: [u64; 3], pub b: u8 }
 #[derive(Clone, Copy)]
 pub enum State { Idle, Busy }
 pub enum Shape { Circle(u32), Named { name: &'static str, sides: u8 }, Empty }
@@ -28,6 +29,13 @@ fn m_many(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32, h: i64, i: u8)
 fn m_doubles(a: f64, b: i32, c: f32) -> f64 { black_box(a * f64::from(b) + f64::from(c)) }
 #[inline(never)]
 fn m_by_value(p: Point, t: (i32, u8), n: u8) -> i32 { black_box(p.x + p.y + t.0 + i32::from(t.1) + i32::from(n)) }
+// Behind the last register, on the stack.
+#[inline(never)]
+fn m_stacked(a: i64, b: i64, c: i64, d: i64, e: i64, f: i64, g: Large, h: i16) -> i64 {
+    black_box(a + b + c + d + e + f + g.a[1] as i64 + i64::from(g.b) + i64::from(h))
+}
+#[inline(never)]
+fn m_wide(a: i128, b: u128, c: i32) -> i128 { black_box(a.wrapping_add((b >> 3) as i128).wrapping_add(c as i128)) }
 #[inline(never)]
 fn m_text(a: &str, b: &String, c: String) -> usize { black_box(a.len() + b.len() + c.len()) }
 #[inline(never)]
@@ -79,6 +87,10 @@ fn main() {
         m_doubles(r as f64 + 0.5, 42, -2.25);
         println!("m_by_value|p={{.x={r}, .y=-1}}|t=({}, 9)|n=3", r + 1);
         m_by_value(Point { x: r as i32, y: -1 }, (r as i32 + 1, 9), 3);
+        println!("m_stacked|a=1|b=2|c=3|d=4|e=5|f={r}|g={{.a=[7, {r}, 9], .b=200}}|h=-{}", r + 1);
+        m_stacked(1, 2, 3, 4, 5, r, Large { a: [7, r as u64, 9], b: 200 }, -(r as i16 + 1));
+        println!("m_wide|a={}|b={}|c={r}", i128::MIN + r as i128, u128::MAX);
+        m_wide(i128::MIN + r as i128, u128::MAX, r as i32);
         let text = format!("text {r}");
         println!("m_text|a={text}|b={text}|c={text}");
         m_text(&text, &text, text.clone());
