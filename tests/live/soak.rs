@@ -44,20 +44,19 @@ for kind, id in (word.split(':') for word in sys.argv[1:]):
     run(Command::new("python3").args(["-c", ASK]).args(words)).stdout
 }
 
-/// Kilobytes of a process' memory that are its alone, and what its maps take of the kernel's, in bytes.
+/// Kilobytes of a process' memory that are no file's, and what its maps take of the kernel's, in bytes.
 fn memory(pid: u32) -> (u64, u64) {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let private = rollup.lines().filter_map(|line| {
-        let line = line.strip_prefix("Private_Dirty:").or(line.strip_prefix("Private_Clean:"))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    });
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    // Pages of its file do not count: who else executes that decides whether they are its alone.
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let own = own.trim().trim_end_matches(" kB").parse().unwrap();
     let mut maps = 0;
     for entry in std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten() {
         let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
         let bytes = text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse::<u64>().ok());
         maps += bytes.filter(|_| text.contains("map_id:")).unwrap_or(0);
     }
-    (private.sum(), maps)
+    (own, maps)
 }
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
