@@ -107,7 +107,7 @@ fn code_that_was_built_so() {
         (r#"/app/warned.fn("both").return"#, "$return", "W0004", "`both` was also inlined, in 1 place"),
         (r#"/app/warned.fn("forever")"#, "pp()", "W0005", "one call of `forever` may hit several times"),
         (r#"/app/unrolled.fn("tick")"#, "pp()", "W0006", "calls of `tick` that were inlined may be missed"),
-        (r#"/app/warned.fn("turned")"#, "$value", "E0301", "printing `complex` (16 bytes) is not supported yet"),
+        (r#"/app/warned.fn("turned")"#, "$value", "E0301", "printing `__float128` (16 bytes) is not supported yet"),
         (r#"/app/warned.fn("forev*").return"#, "pp()", "W0008", "`forever` never returns"),
     ] {
         says(&checked(&format!("probe container(\"web\"):{point} {{ println({body}) }}"), &machine).1, code, message);

@@ -23,9 +23,9 @@ __attribute__((noinline)) double scaled(double value)
 }
 
 /* No register and no conversion holds its parameter. */
-__attribute__((noinline)) int turned(double _Complex value)
+__attribute__((noinline)) int turned(__float128 value)
 {
-    return sink + (int)__real__ value;
+    return sink + (int)value;
 }
 
 int main(int argc, char **argv)
