@@ -249,11 +249,12 @@ fn a_container_that_is_made_anew_of_another_build() {
     engine.remove(&web.name);
     let updated = Podman(tree);
     updated.start(&web.name, &Spec { program: &PROGRAM, out: None, pids: Pids::Own });
-    let said = running.wait_for_stderr(&format!("ctp: {} restarted", web.name));
-    assert!(said.contains("another build"), "{said}");
-    // Nothing is left to trace.
-    let output = running.finish();
-    assert!(output.lines().iter().all(|line| *line == pid.to_string()), "{}", output.stderr);
+    running.wait_for_stderr(&format!("ctp: {} restarted", web.name));
+    let anew = web.pid().to_string();
+    running.wait_for_stdout(|line| line == anew);
+    let output = running.interrupt();
+    let of_either = |line: &&str| *line == pid.to_string() || *line == anew;
+    assert!(output.lines().iter().all(of_either), "{}", output.stderr);
     drop(web);
 }
 

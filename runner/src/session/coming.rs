@@ -228,9 +228,13 @@ impl Targets<'_> {
         let listed = now.listed(&self.settings);
         let Some(watched) = self.watched.get(position) else { return Ok(()) };
         let cgroup = watched.found.container.cgroup.as_ref().map(|cgroup| cgroup.id);
-        let Some(back) = watch::successor_in(listed, &watched.found)
-            .filter(|back| cgroup.is_some() && back.container.cgroup.as_ref().map(|cgroup| cgroup.id) == cgroup)
-        else {
+        let Some(back) = watch::successor_in(listed, &watched.found).filter(|back| match cgroup {
+            Some(cgroup) => back.container.cgroup.as_ref().is_some_and(|its| its.id == cgroup),
+            None => {
+                watched.found.container.boundary.is_some()
+                    && back.container.boundary == watched.found.container.boundary
+            }
+        }) else {
             if watched.found.container.cgroup.as_ref().is_some_and(|cgroup| !is_there(cgroup)) {
                 // It has come and gone: its calls were seen, as far as its files are those that are probed.
                 let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
