@@ -224,7 +224,7 @@ fn who_comes_later_counts_only_where_it_is_meant() {
     let new = Container::detached_as(&image, &format!("{base}-2"), &["40"]);
     let said = ctp.wait_for_stderr(&format!("ctp: {} started", new.name()));
     // Where ctp had no time to hear of it before it began, what was missed is said.
-    let missed = match said.split_once("attached; ") {
+    let missed: u64 = match said.split_once("attached; ") {
         Some((_, missed)) => missed.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0),
         None => 0,
     };
@@ -235,10 +235,12 @@ fn who_comes_later_counts_only_where_it_is_meant() {
     called(&web, 2);
     let output = ctp.interrupt();
     let (web, new) = (format!("\"{}\"", web.name()), format!("\"{}\"", new.name()));
-    let seen = 40 - missed;
-    let mut expected = vec![format!("one[{web}] = 10"), format!("all[{new}] = {seen}"), format!("all[{web}] = 10")];
-    expected.retain(|line| !line.ends_with(" = 0"));
-    assert_eq!(output.lines(), expected);
+    // Hits of the probe that does not mean it may be among those that are said to be missed.
+    let of_new = format!("all[{new}] = ");
+    let (news, others): (Vec<_>, Vec<_>) = output.lines().into_iter().partition(|line| line.starts_with(&of_new));
+    assert_eq!(others, [format!("one[{web}] = 10"), format!("all[{web}] = 10")]);
+    let seen: u64 = news.iter().map(|line| line[of_new.len()..].parse::<u64>().unwrap()).sum();
+    assert!((40 - missed..=40).contains(&seen), "{news:?}, missed {missed}");
 }
 
 /// After `chmod` of the running program its path leads to a copy, and what runs is the image's file still.
