@@ -366,6 +366,15 @@ fn pids(running: &mut Running, count: usize) -> Vec<u32> {
     (0..count).map(|_| running.wait_for_stdout(|_| true).parse().unwrap()).collect()
 }
 
+/// Waits for a line of the process that a container has since it came back.
+fn wait_for_pid(running: &mut Running, again: u32) {
+    let mut tries = 0;
+    while pids(running, 1)[0] != again {
+        tries += 1;
+        assert!(tries < 10_000, "nothing of the new process {again} is reported");
+    }
+}
+
 /// Neither tracing nor names need the daemon, only labels do.
 #[test]
 fn the_daemon_ends_and_begins_again_during_a_run() {
@@ -392,12 +401,7 @@ fn the_daemon_ends_and_begins_again_during_a_run() {
     assert_eq!(known.code, Some(0), "{}", known.stdout);
     pod.restart("app");
     running.wait_for_stderr("ctp: app restarted");
-    let again = pod.pid();
-    let mut tries = 0;
-    while pids(&mut running, 1)[0] != again {
-        tries += 1;
-        assert!(tries < 10_000, "nothing of the new process {again} is reported");
-    }
+    wait_for_pid(&mut running, pod.pid());
     running.interrupt();
 }
 
@@ -462,12 +466,7 @@ fn pods_of_a_kubelet() {
     // The kubelet starts a container anew under a new id: its name and pod are the same.
     web.restart("app");
     running.wait_for_stderr("ctp: app restarted");
-    let again = web.pid();
-    let mut tries = 0;
-    while pids(&mut running, 1)[0] != again {
-        tries += 1;
-        assert!(tries < 10_000, "nothing of the new process {again} is reported");
-    }
+    wait_for_pid(&mut running, web.pid());
     let output = running.interrupt();
     assert!(!output.lines().iter().any(|line| *line == others.to_string()), "{}", output.stderr);
 }
@@ -497,12 +496,7 @@ fn a_static_pod() {
     let mut running = Running::attached(&script(&format!("pod(\"{namespace}/etcd-node1\")")));
     etcd.restart("etcd");
     running.wait_for_stderr("ctp: etcd restarted");
-    let again = etcd.pid();
-    let mut tries = 0;
-    while pids(&mut running, 1)[0] != again {
-        tries += 1;
-        assert!(tries < 10_000, "nothing of the new process {again} is reported");
-    }
+    wait_for_pid(&mut running, etcd.pid());
     running.interrupt();
     drop((etcd, other));
     for mount in run(std::process::Command::new("findmnt").args(["-n", "-t", "cgroup,cgroup2", "-o", "TARGET"])).lines()

@@ -113,6 +113,20 @@ enum Next {
 }
 
 impl Session<'_> {
+    /// What JSON lines say of a container.
+    fn line<'w>(&self, word: &'w Word) -> Line<'w> {
+        let Word { kind, name, id, text } = word;
+        match *kind {
+            Kind::Attached { again, missed, late } => {
+                let points = self.program.sites().count() as u64;
+                let milliseconds = self.options.started.elapsed().as_millis();
+                Line::Came { name, id, again, missed, late, points, milliseconds, text }
+            }
+            Kind::Gone { waits } => Line::Gone { name, id, waits, text },
+            Kind::NotTraced => Line::Notice(text),
+        }
+    }
+
     /// Runs the program to its end and gives the exit code.
     ///
     /// # Errors
@@ -512,17 +526,8 @@ impl Running<'_> {
 
     /// Tells of a container on standard error, and as a JSON line.
     fn tell(&mut self, word: &Word) {
-        let Word { kind, name, id, text } = word;
-        report::notice(text);
-        let done = self.output.line(match *kind {
-            Kind::Attached { again, missed, late } => {
-                let points = self.session.program.sites().count() as u64;
-                let milliseconds = self.session.options.started.elapsed().as_millis();
-                Line::Came { name, id, again, missed, late, points, milliseconds, text }
-            }
-            Kind::Gone { waits } => Line::Gone { name, id, waits, text },
-            Kind::NotTraced => Line::Notice(text),
-        });
+        report::notice(&word.text);
+        let done = self.output.line(self.session.line(word));
         self.note_write(done);
     }
 

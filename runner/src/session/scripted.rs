@@ -13,7 +13,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::time::ClockId;
 
 use super::returning::Returning;
-use super::targets::{Kind, Word, any_means_others};
+use super::targets::{Word, any_means_others};
 use super::{Session, WATCH, machine, signals, summary};
 use crate::engine::stap::{self, StapEngine, StartError, Wish};
 use crate::engine::{self, Counters};
@@ -392,17 +392,8 @@ impl Scripted<'_> {
 
     /// Tells of a container on standard error, and as a JSON line.
     fn tell(&mut self, word: &Word) {
-        let Word { kind, name, id, text } = word;
-        report::notice(text);
-        let done = self.output.line(match *kind {
-            Kind::Attached { again, missed, late } => {
-                let points = self.session.program.sites().count() as u64;
-                let milliseconds = self.session.options.started.elapsed().as_millis();
-                Line::Came { name, id, again, missed, late, points, milliseconds, text }
-            }
-            Kind::Gone { waits } => Line::Gone { name, id, waits, text },
-            Kind::NotTraced => Line::Notice(text),
-        });
+        report::notice(&word.text);
+        let done = self.output.line(self.session.line(word));
         self.note_write(done);
     }
 
