@@ -7,12 +7,13 @@ use ctp_lang::ir::{ContainerIndex, Exits, Probe, ProbeKind, Program, Site};
 
 use crate::output::escape::escape;
 
-/// The plan of a program: a paragraph for each probe.
-pub fn text(program: &Program, by_process: bool) -> String {
+/// The plan of a program: a paragraph for each probe. `sessions`: whether the kernel's return probes are used where the
+/// functions allow it, or why not.
+pub fn text(program: &Program, by_process: bool, sessions: Result<(), &str>) -> String {
     let mut out = String::new();
     for probe in &program.probes {
         let _ = writeln!(out, "{}", escape(&probe.point));
-        paragraph(&mut out, program, probe);
+        paragraph(&mut out, program, probe, sessions);
     }
     for text in program.containers.iter().filter_map(crate::container::boundary::note) {
         let _ = writeln!(out, "{}", escape(&text));
@@ -29,7 +30,7 @@ pub fn text(program: &Program, by_process: bool) -> String {
     out
 }
 
-fn paragraph(out: &mut String, program: &Program, probe: &Probe) {
+fn paragraph(out: &mut String, program: &Program, probe: &Probe, sessions: Result<(), &str>) {
     match &probe.kind {
         ProbeKind::Begin(_) => out.push_str("  runs in ctp, when tracing starts\n"),
         ProbeKind::End(_) => out.push_str("  runs in ctp, when tracing ends\n"),
@@ -60,7 +61,7 @@ fn paragraph(out: &mut String, program: &Program, probe: &Probe) {
                     price(site.price),
                     if site.repeats { "; a loop leads back to it" } else { "" }
                 );
-                site.exits.iter().for_each(|exits| ends(out, exits));
+                site.exits.iter().for_each(|exits| ends(out, exits, sessions));
             }
         }
     }
@@ -75,7 +76,18 @@ fn heading(out: &mut String, program: &Program, site: &Site) {
 }
 
 /// Where the calls end that began at a site.
-fn ends(out: &mut String, exits: &Exits) {
+fn ends(out: &mut String, exits: &Exits, sessions: Result<(), &str>) {
+    match exits.uretprobe.clone().and(sessions.map_err(str::to_owned)) {
+        Ok(()) => {
+            out.push_str(
+                "      returns are seen by a session of this probe: nothing but its return instructions leads out of a call\n",
+            );
+            return;
+        }
+        Err(why) => {
+            let _ = writeln!(out, "      returns are seen by instructions: {}", escape(why.as_bytes()));
+        }
+    }
     for exit in &exits.places {
         let what = match (exit.tail, &exit.when) {
             (false, _) => "returns",

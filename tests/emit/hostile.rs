@@ -240,7 +240,7 @@ fn the_return_of_a_function_with_a_hostile_name_is_named_by_its_address() {
     for (index, nasty) in (0u64..).zip(NASTY) {
         let mut returned = site(&format!("f{nasty}"), 0x1139 + index, SiteKind::OutOfLine, AddressRule::LowPc);
         let frame = expr(Ty::Int, ExprKind::Int(8));
-        returned.exits = Some(Exits { frame, places: Vec::new(), unwinds: false, goroutine: false });
+        returned.exits = Some(Exits { frame, places: Vec::new(), unwinds: false, goroutine: false, uretprobe: Ok(()) });
         let handler = handler(vec![print(vec![words("returned\n")])]);
         probes.push(variants(vec![Variant {
             sites: vec![returned],

@@ -19,6 +19,7 @@ mod options;
 mod places;
 mod returns;
 mod select;
+mod sessions;
 mod soak;
 mod stacks;
 mod symbols;

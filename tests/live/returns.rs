@@ -142,7 +142,7 @@ fn a_program_that_throws_through_the_probed_function_goes_on_and_no_call_is_lost
         let expected: Vec<String> = run.printed.iter().filter(|line| !line.contains("caught")).cloned().collect();
         assert_eq!(run.traced, expected, "{level}");
         assert_eq!(run.of("middle").len(), 20);
-        assert!(!run.said.contains("unmatched"), "{}", run.said);
+        assert!(!run.said.contains("not seen"), "{}", run.said);
     }
 }
 
@@ -176,7 +176,7 @@ fn calls_of_goroutines_return_what_they_printed() {
     let returned = run.traced.iter().filter(|line| line.starts_with("deep ")).count();
     assert_eq!(returned, depths.iter().map(|depth| depth + 1).sum::<usize>(), "{}", run.said);
     assert!(run.of("deep").iter().all(|line| run.traced.contains(line)), "{}", run.said);
-    assert!(!run.said.contains("unmatched"), "{}", run.said);
+    assert!(!run.said.contains("not seen"), "{}", run.said);
 }
 
 #[test]

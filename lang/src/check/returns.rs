@@ -271,7 +271,7 @@ impl Checker<'_> {
             condition.visit(&mut |expr| look(expr));
         }
         ir::visit_expressions(&handler.body, &mut |expr| look(expr));
-        Returns { saved, elapsed }
+        Returns { saved, elapsed, session: false }
     }
 
     /// The canonical frame address at a site, where a handler asks for its caller and it is known.
@@ -299,6 +299,7 @@ impl Checker<'_> {
                     places: exits.places.into_iter().map(place).collect(),
                     unwinds: exits.unwinds,
                     goroutine: exits.goroutine,
+                    uretprobe: exits.uretprobe,
                 }));
             }
             Err(refused) => refused,

@@ -7,6 +7,7 @@ use gimli::Operation;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register as Name};
 
 use super::cfi::{Cfa, Frames};
+use super::closed;
 use super::elf::{Elf, read_range};
 use super::facts::{BinaryOp, Compute, Exit, Exits, NoExits, Register, Site, SiteKind};
 use super::limits;
@@ -31,6 +32,15 @@ pub(super) struct Source<'s> {
     pub(super) unwinds: bool,
 }
 
+/// What is wanted of a function of Go, or of another.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'f> {
+    /// Whether it is known to be a function of Go by its register convention.
+    pub(super) goroutine: bool,
+    /// What the file tells of uretprobes, or why there should be none.
+    pub(super) file: &'f Result<closed::File, String>,
+}
+
 /// A jump: where it stands, where it leads, under which condition.
 struct Branch {
     from: u64,
@@ -50,9 +60,9 @@ struct Code {
 }
 
 impl Source<'_> {
-    /// Where the calls end that pass a site, which is no inlined instance; `goroutine` where it is known to be a function
-    /// of Go by its register convention.
-    pub(super) fn exits(&self, site: &Site, goroutine: bool) -> Result<Exits, NoExits> {
+    /// Where the calls end that pass a site, which is no inlined instance.
+    pub(super) fn exits(&self, site: &Site, asked: Asked<'_>) -> Result<Exits, NoExits> {
+        let goroutine = asked.goroutine;
         if !goroutine && is_go(self.elf, self.symbols, site.entry) {
             return Err(NoExits::Go);
         }
@@ -98,7 +108,14 @@ impl Source<'_> {
         }
         places.sort_by_key(|exit| exit.address);
         places.dedup_by_key(|exit| exit.address);
-        Ok(Exits { frame, places, unwinds: self.unwinds || goroutine, goroutine })
+        let proved = |file| closed::prove(self, file, site, &code.parts);
+        let uretprobe = match asked.file {
+            Err(why) => Err(why.clone()),
+            Ok(_) if goroutine => Err("goroutines' stacks move".to_owned()),
+            Ok(_) if places.iter().any(|exit| exit.address == site.address) => Err("it is but its return".to_owned()),
+            Ok(file) => proved(file),
+        };
+        Ok(Exits { frame, places, unwinds: self.unwinds || goroutine, goroutine, uretprobe })
     }
 
     fn exit(&self, address: u64, tail: bool, when: Option<Compute>) -> Result<Exit, NoExits> {

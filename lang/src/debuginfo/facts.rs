@@ -518,6 +518,9 @@ pub struct Exits {
     /// Whether calls belong to goroutines: their stacks move, and go from thread to thread. The goroutine is in r14, its
     /// stack's end 8 bytes into it (`runtime.g`), and how far from there a frame is stays.
     pub goroutine: bool,
+    /// Whether it is proved that a call may have another return address while it lasts, as a uretprobe gives it one; else
+    /// why not, in words.
+    pub uretprobe: Result<(), String>,
 }
 
 /// An instruction that ends a call, or may.

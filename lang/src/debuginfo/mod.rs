@@ -8,6 +8,7 @@
 mod abbreviations;
 mod calls;
 mod cfi;
+mod closed;
 mod code;
 mod compute;
 mod copies;
@@ -72,6 +73,7 @@ pub struct Module {
     dwarf: OnceLock<Result<Dwarf, DebugError>>,
     symbols: OnceLock<Result<Symbols, DebugError>>,
     frames: OnceLock<Result<Frames, DebugError>>,
+    uretprobes: OnceLock<Result<closed::File, String>>,
     rows: unwind::Rows,
     types: Mutex<HashMap<TypeId, Result<Type, DebugError>>>,
 }
@@ -104,6 +106,7 @@ impl Module {
             dwarf: OnceLock::new(),
             symbols: OnceLock::new(),
             frames: OnceLock::new(),
+            uretprobes: OnceLock::new(),
             rows: unwind::Rows::default(),
             types: Mutex::default(),
         })
@@ -448,8 +451,9 @@ impl Module {
     pub fn exits(&self, function: &Function, site: &Site) -> Result<Exits, NoExits> {
         let unwinds = self.unwinds();
         let (symbols, frames) = (self.symbols().ok(), self.frames().ok());
-        exits::Source { bytes: &*self.own.bytes, elf: &self.own.elf, symbols, frames, unwinds }
-            .exits(site, function.go.is_some())
+        let source = exits::Source { bytes: &*self.own.bytes, elf: &self.own.elf, symbols, frames, unwinds };
+        let file = self.uretprobes.get_or_init(|| closed::file(&source));
+        source.exits(site, exits::Asked { goroutine: function.go.is_some(), file })
     }
 
     /// The canonical frame address of the call that is at a site; `None` where nothing tells it. Of an inlined instance

@@ -57,6 +57,9 @@ pub struct Returns {
     pub saved: Vec<Expr>,
     /// Whether the moment of the entry is kept (`elapsed()`).
     pub elapsed: bool,
+    /// Whether one probe on the entry sees both ends of the calls, by the kernel's return probes: chosen by the engine, for
+    /// sites of which [`Exits::uretprobe`] allows it.
+    pub session: bool,
 }
 
 /// One address of one file, and the containers whose tasks count there.
@@ -104,6 +107,8 @@ pub struct Exits {
     /// Whether calls belong to goroutines (Go), whose stacks move and go from thread to thread: then a call is named by
     /// its goroutine (r14) and by how far its frame is from the stack's end (8 bytes into the goroutine).
     pub goroutine: bool,
+    /// Whether the file's code proves that a uretprobe on the function does no harm; else why not, in words.
+    pub uretprobe: Result<(), String>,
 }
 
 /// An instruction that ends a call.

@@ -69,6 +69,7 @@ pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
     let (program, found) = check(&loaded.sources, &loaded.files, &world, &settings);
     diagnostics.extend(found);
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
+    let by_bpf = bpf::Options { strlen: build.strlen, map_size: build.map_size, ..bpf::Options::default() };
     let compiled = match program {
         Some(program) if report::exit_code(&diagnostics) == 0 => match build.emit {
             Emit::Stap => {
@@ -76,13 +77,12 @@ pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
                     stap::Options { strlen: build.strlen, map_size: build.map_size, ..stap::Options::default() };
                 stap::emit(&program, &loaded.sources, &options).map(|script| script.text)
             }
-            Emit::Bpf => {
-                let options =
-                    bpf::Options { strlen: build.strlen, map_size: build.map_size, ..bpf::Options::default() };
-                engine::bpf::compile(&program, &options).map(|compiled| compiled.disassemble(&loaded.sources))
-            }
+            Emit::Bpf => engine::bpf::compile(&program, &by_bpf).map(|compiled| compiled.disassemble(&loaded.sources)),
             Emit::Ir => Ok(format!("{program:#?}\n")),
-            Emit::Plan => Ok(crate::plan::text(&program, false)),
+            Emit::Plan => {
+                let sessions = engine::bpf::sessions(&program, &by_bpf, engine::bpf::Uprobes::Auto);
+                Ok(crate::plan::text(&program, false, sessions))
+            }
         },
         Some(_) | None => Err(Vec::new()),
     };

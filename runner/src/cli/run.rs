@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ctp_lang::check::{self, check};
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
+use ctp_lang::emit::bpf;
 use ctp_lang::world::{Container, TargetKind};
 
 use super::load::load;
@@ -87,6 +88,11 @@ pub struct Run {
     /// How probes are attached: `perf` (an event for each address) is for kernels before 6.6, and for tests
     #[arg(long, value_enum, default_value_t, value_name = "WAY")]
     pub uprobe: Uprobe,
+    /// How returns are seen: by the function's return instructions (`instructions`), or by one probe on its entry for which the
+    /// kernel replaces the return address (`session`, Linux 6.14), which costs a tenth and is refused where the function's code
+    /// does not prove that it does no harm
+    #[arg(long, value_enum, default_value_t, value_name = "WAY")]
+    pub returns: ReturnsBy,
     /// With SystemTap: the build tree of this kernel, where it is not /lib/modules/RELEASE/build
     #[arg(long, value_name = "DIR")]
     pub build_tree: Option<PathBuf>,
@@ -123,6 +129,38 @@ pub enum Uprobe {
     Multi,
     /// A perf event for each address: slower to attach, very slow to detach many
     Perf,
+}
+
+/// The ways to see returns that a user may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReturnsBy {
+    /// By sessions where that is proved to do no harm, else by instructions
+    #[default]
+    Auto,
+    /// By the function's return instructions, and its jumps into other functions
+    Instructions,
+    /// By uprobe sessions only
+    Session,
+}
+
+impl ReturnsBy {
+    fn wish(self) -> bpf::ReturnsBy {
+        match self {
+            ReturnsBy::Auto => bpf::ReturnsBy::Auto,
+            ReturnsBy::Instructions => bpf::ReturnsBy::Instructions,
+            ReturnsBy::Session => bpf::ReturnsBy::Session,
+        }
+    }
+}
+
+impl Uprobe {
+    fn wish(self) -> engine::bpf::Uprobes {
+        match self {
+            Uprobe::Auto => engine::bpf::Uprobes::Auto,
+            Uprobe::Multi => engine::bpf::Uprobes::Multi,
+            Uprobe::Perf => engine::bpf::Uprobes::Perf,
+        }
+    }
 }
 
 /// To whom probes may be attached.
@@ -184,7 +222,9 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
     report::diagnostics(&loaded.sources, &diagnostics, color);
     let Some(program) = program.filter(|_| code == 0) else { return Ok(code) };
     if run.plan {
-        let text = crate::plan::text(&program, run.attach == Attach::Process);
+        let options = bpf::Options { returns: run.returns.wish(), ..bpf::Options::default() };
+        let sessions = engine::bpf::sessions(&program, &options, run.uprobe.wish());
+        let text = crate::plan::text(&program, run.attach == Attach::Process, sessions);
         let mut out = printer(run.out.as_deref())?;
         return match out.bytes(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -220,11 +260,8 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
             ring_size: run.ring_size,
             max_steps: run.max_steps,
             max_rate: run.max_rate,
-            uprobes: match run.uprobe {
-                Uprobe::Auto => engine::bpf::Uprobes::Auto,
-                Uprobe::Multi => engine::bpf::Uprobes::Multi,
-                Uprobe::Perf => engine::bpf::Uprobes::Perf,
-            },
+            returns: run.returns.wish(),
+            uprobes: run.uprobe.wish(),
             by_process: match run.attach {
                 Attach::Auto | Attach::Inode => false,
                 Attach::Process => true,
@@ -266,6 +303,7 @@ fn chosen(run: &Run) -> Result<Option<stap::Wish>, Failure> {
     let refused = [
         (run.max_rate > 0, "--max-rate"),
         (run.uprobe != Uprobe::Auto, "--uprobe"),
+        (run.returns != ReturnsBy::Auto, "--returns"),
         (run.attach == Attach::Process, "--attach process"),
     ];
     let refused = refused.into_iter().find_map(|(given, flag)| given.then_some(flag));

@@ -77,6 +77,8 @@ pub struct Options {
     pub max_steps: u32,
     /// The most hits a second that a probe's handler runs for; 0 is no limit.
     pub max_rate: u32,
+    /// How the ends of calls are seen.
+    pub returns: ctp_lang::emit::bpf::ReturnsBy,
     /// How probes are attached.
     pub uprobes: Uprobes,
     /// Whether to attach to the containers' processes one by one, which spares all others.
@@ -141,6 +143,7 @@ impl Session<'_> {
             origin: output.is_jsonl(),
             max_rate: self.options.max_rate,
             follow: self.options.follow,
+            returns: self.options.returns,
         };
         let files = Files::new(self.program, self.world);
         let loaded =

@@ -55,7 +55,7 @@ fn troubles(counters: &Counters) -> Option<String> {
         (counters.read_faults, "stopped by a value that could not be read or a division by zero"),
         (counters.faults_shown, "shown as <fault>"),
         (counters.step_limit, "stopped by the step limit"),
-        (counters.unmatched, "without the entry of their return"),
+        (counters.unmatched, "of which one end was not seen"),
         (counters.map_full, "not stored in a full map (--map-size makes more room)"),
     ];
     let words: Vec<String> =

@@ -23,6 +23,8 @@ pub(super) struct Asm {
     maps: Vec<(usize, MapId)>,
     /// From which instruction on which source is meant.
     spans: Vec<(usize, Span)>,
+    /// What the program gives to the kernel where it ends.
+    result: i64,
 }
 
 /// A finished list of instructions.
@@ -41,6 +43,11 @@ const NEAR: i64 = 4_000;
 pub(super) struct TooFar;
 
 impl Asm {
+    /// A program that gives this number to the kernel, unless it ends otherwise ([`Asm::exit_with`]).
+    pub(super) fn giving(result: i64) -> Asm {
+        Asm { result, ..Asm::default() }
+    }
+
     /// What follows comes from `span`.
     pub(super) fn at(&mut self, span: Span) {
         match self.spans.last_mut() {
@@ -179,7 +186,11 @@ impl Asm {
     }
 
     pub(super) fn exit(&mut self) {
-        self.imm(R0, 0);
+        self.exit_with(self.result);
+    }
+
+    pub(super) fn exit_with(&mut self, result: i64) {
+        self.imm(R0, result);
         self.push(EXIT, Reg(0), 0, 0, 0);
     }
 

@@ -196,6 +196,11 @@ pub(super) fn too_large(span: Span) -> Refused {
     )
 }
 
+/// A contradiction in the checked program, which the checker excludes.
+pub(super) fn contradiction(span: Span, what: &str) -> Refused {
+    Box::new(Diagnostic::new(Code::E0301, span, format!("the eBPF engine cannot compile this: {what}")))
+}
+
 impl Gen<'_> {
     /// From now on everything is in scratch: the verifier does not follow what is there, and so finds the same state in
     /// every round of a loop.
@@ -211,7 +216,7 @@ impl Gen<'_> {
 
     /// A contradiction in the checked program, which the checker excludes.
     pub(super) fn contradiction(&self, span: Span, what: &str) -> Refused {
-        Box::new(Diagnostic::new(Code::E0301, span, format!("the eBPF engine cannot compile this: {what}")))
+        contradiction(span, what)
     }
 
     /// Memory for a number.

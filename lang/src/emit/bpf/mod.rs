@@ -34,6 +34,7 @@ mod rate;
 mod reach;
 pub mod record;
 mod returns;
+pub mod sessions;
 mod stacks;
 pub mod store;
 pub mod tasks;
@@ -77,6 +78,20 @@ pub struct Options {
     pub max_rate: u32,
     /// Whether containers that come later are looked out for ([`follow`]).
     pub follow: bool,
+    /// How returns are seen (`--returns`).
+    pub returns: ReturnsBy,
+}
+
+/// How the ends of calls are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReturnsBy {
+    /// By sessions where that is proved to do no harm, else by instructions.
+    #[default]
+    Auto,
+    /// By probes on return instructions and jumps out of the function.
+    Instructions,
+    /// By the kernel's return probes ([`sessions`]), or not at all.
+    Session,
 }
 
 impl Default for Options {
@@ -89,6 +104,7 @@ impl Default for Options {
             origin: false,
             max_rate: 0,
             follow: false,
+            returns: ReturnsBy::Auto,
         }
     }
 }
@@ -113,6 +129,8 @@ pub struct KernelFacts {
     pub exe: Option<ExeOffsets>,
     /// Where the kernel holds what tells a process, and a program it executes, from others.
     pub process: Option<ProcessOffsets>,
+    /// What uprobe sessions need, where they can be used.
+    pub session: Option<sessions::SessionFacts>,
     /// What the kernel's TAI clock is ahead of its real-time clock, in ns: 0 where nobody told it of leap seconds. It
     /// follows settings of the real-time clock.
     pub tai_offset: i64,
@@ -219,6 +237,8 @@ pub struct Needs {
     pub exe: bool,
     /// [`KernelFacts::process`]: the program shows stacks.
     pub process: bool,
+    /// [`KernelFacts::session`]
+    pub session: bool,
 }
 
 /// Index into [`Compiled::sites`]: the lower half of a link's cookies.
@@ -255,6 +275,8 @@ pub struct BpfProgram {
     pub files: Vec<FileIndex>,
     /// The variants whose sites it serves there.
     pub variants: Vec<usize>,
+    /// Whether it is to be attached by uprobe sessions.
+    pub session: bool,
     /// Instructions; those in `maps` still lack their map.
     pub insns: Vec<Insn>,
     /// Index of an instruction, and the map whose descriptor belongs into its immediate.
@@ -528,6 +550,9 @@ pub fn needs(program: &Program, options: &Options) -> Needs {
         crate::ir::visit_expressions(&function.body, &mut visit);
     }
     saved(program).for_each(|saved| saved.visit(&mut visit));
+    let proved = |site: &crate::ir::Site| site.exits.as_ref().is_some_and(|exits| exits.uretprobe.is_ok());
+    let any = || program.sites().any(|(_, site)| proved(site));
+    needs.session = options.returns != ReturnsBy::Instructions && !needs.process && any();
     needs
 }
 
@@ -568,6 +593,8 @@ fn compile_with(
     if !refused.is_empty() {
         return Err(refused);
     }
+    let split = sessions::split(program, options, kernel)?;
+    let program = split.as_ref().unwrap_or(program);
     let outside = stacks::outside(program);
     let program = outside.as_ref().unwrap_or(program);
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
@@ -617,16 +644,19 @@ fn compile_with(
             .filter(|(index, _)| wanted.contains(index))
             .filter_map(|(number, (probe, variant, first_site))| {
                 let span = program.probes.get(probe.0 as usize)?.span;
-                let returns = calls_of(variant).map(|calls| (calls, returns::beginnings(variant)));
+                let returns = variant.returns.as_ref().map(|_| (calls_of(variant), returns::beginnings(variant)));
                 Some(Entry { number, probe, span, variant, first_site, returns })
             })
             .collect();
-        match program::write_all(&env, &mut rodata, &tasks, &files, &entries) {
-            Ok((done, used)) => {
-                scratch_size = scratch_size.max(used);
-                programs.extend(done);
+        let (by_session, plain): (Vec<_>, Vec<_>) = entries.into_iter().partition(Entry::is_session);
+        for entries in [plain, by_session].into_iter().filter(|entries| !entries.is_empty()) {
+            match program::write_all(&env, &mut rodata, &tasks, &files, &entries) {
+                Ok((done, used)) => {
+                    scratch_size = scratch_size.max(used);
+                    programs.extend(done);
+                }
+                Err(refused) => errors.push(*refused),
             }
-            Err(refused) => errors.push(*refused),
         }
     }
     if !errors.is_empty() {

@@ -25,11 +25,16 @@ pub(super) struct Entry<'a> {
     pub(super) variant: &'a Variant,
     /// Its first site; its sites follow one another.
     pub(super) first_site: SiteId,
-    /// For returns: the map of open calls, and where in its sites each piece of code begins.
-    pub(super) returns: Option<(MapId, Vec<usize>)>,
+    /// For returns: the map of open calls where one is needed, and where in its sites each piece of code begins.
+    pub(super) returns: Option<(Option<MapId>, Vec<usize>)>,
 }
 
 impl Entry<'_> {
+    /// Whether its calls are seen by uprobe sessions.
+    pub(super) fn is_session(&self) -> bool {
+        self.variant.returns.as_ref().is_some_and(|returns| returns.session)
+    }
+
     /// The first site of each piece of code.
     fn beginnings(&self) -> Vec<u32> {
         let offsets = self.returns.as_ref().map_or([0].as_slice(), |(_, offsets)| offsets);
@@ -80,7 +85,8 @@ pub(super) fn write_all<'a>(
         };
         let variants = entries.iter().map(|entry| entry.number).collect();
         let Assembled { insns, maps, spans } = done;
-        return Ok((vec![BpfProgram { files: files.to_vec(), variants, insns, maps, spans }], scratch));
+        let session = entries.first().is_some_and(Entry::is_session);
+        return Ok((vec![BpfProgram { files: files.to_vec(), variants, session, insns, maps, spans }], scratch));
     }
     let (low, high) = entries.split_at(entries.len() / 2);
     if let (Some(entry), true) = (high.first(), low.is_empty()) {
@@ -113,7 +119,9 @@ fn write<'a>(
     tasks: &Tasks,
     entries: &[Entry<'a>],
 ) -> Result<(Asm, u32), Refused> {
-    let mut asm = Asm::default();
+    // A session's program gives 1 where the kernel is not to see to the return.
+    let result = i64::from(entries.first().is_some_and(Entry::is_session));
+    let mut asm = Asm::giving(result);
     let Some(span) = entries.first().map(|entry| entry.span) else {
         return Ok((asm, 0));
     };
@@ -141,7 +149,7 @@ fn write<'a>(
             ending: None,
         };
         // Whether scratch is needed shows when all is written; what was written in vain is thrown away.
-        let mut trial = Asm::default();
+        let mut trial = Asm::giving(result);
         let trial_shared = Shared { count: trial.label(), ..shared };
         let labels: Vec<Label> = pieces.iter().map(|_| trial.label()).collect();
         let tried = entry.write(env, &mut trial, rodata, &Input { shared: trial_shared, ..input }, &labels)?;

@@ -38,6 +38,7 @@ pub(super) const TRACE_ITER: u32 = 28;
 pub(super) const PERF_EVENT: u32 = 41;
 pub(super) const PERF_FLAG_FD_CLOEXEC: u64 = 1 << 3;
 pub(super) const TRACE_UPROBE_MULTI: u32 = 48;
+pub(super) const TRACE_UPROBE_SESSION: u32 = 57;
 
 pub(super) const ANY: u64 = 0;
 pub(super) const NOEXIST: u64 = 1;

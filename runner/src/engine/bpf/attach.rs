@@ -176,6 +176,8 @@ pub(super) fn key_of_boundary(boundary: &Boundary) -> FilterKey {
 pub(super) struct Plan {
     /// Index of the program.
     pub(super) program: usize,
+    /// Whether it is attached by uprobe sessions.
+    pub(super) session: bool,
     /// The first of its files.
     pub(super) file: FileIndex,
     /// The files that are this inode: it is attached through one of them that is in use.
@@ -245,6 +247,7 @@ pub(super) fn plan(
                 let (offsets, cookies, semaphores) = (vec![offset], vec![cookie], vec![semaphore]);
                 plans.push(Plan {
                     program,
+                    session: compiled.programs.get(program).is_some_and(|program| program.session),
                     file,
                     files,
                     offsets,
@@ -293,7 +296,8 @@ pub(super) fn attach(
     let through = format!("/proc/self/fd/{}", file.as_raw_fd());
     let through = CString::new(through).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
     make_resident(file, &plan.offsets);
-    let link = |plan: &Plan| uprobes.attach(program, pid, &through, &plan.offsets, &plan.cookies, &plan.semaphores);
+    let how = (program, plan.session);
+    let link = |plan: &Plan| uprobes.attach(how, pid, &through, &plan.offsets, &plan.cookies, &plan.semaphores);
     let cannot = |error: &std::io::Error| failure(Code::E0404, &format!("cannot attach to `{path}`"), error);
     let error = match link(plan) {
         Ok(link) => return Ok(link),
@@ -306,8 +310,7 @@ pub(super) fn attach(
         return Err(cannot(&error));
     }
     let mut refused = Vec::new();
-    let attaches =
-        |offsets: &[u64], cookies: &[u64]| uprobes.attach(program, pid, &through, offsets, cookies, &[]).is_ok();
+    let attaches = |offsets: &[u64], cookies: &[u64]| uprobes.attach(how, pid, &through, offsets, cookies, &[]).is_ok();
     find_refused(&plan.offsets, &plan.cookies, &attaches, &mut refused);
     let left = plan.without(&refused, sites);
     if let Some(left) = left.filter(|left| !left.offsets.is_empty()) {
@@ -341,6 +344,7 @@ impl Plan {
     pub(super) fn elsewhere(&self, inode: Option<Inode>, owner: (ContainerIndex, bool)) -> Plan {
         Plan {
             program: self.program,
+            session: self.session,
             file: self.file,
             files: self.files.clone(),
             offsets: self.offsets.clone(),
@@ -364,6 +368,7 @@ impl Plan {
         let stays = |cookie: u64| function(cookie).is_some_and(|function| !gone.contains(&function));
         let mut left = Plan {
             program: self.program,
+            session: self.session,
             file: self.file,
             files: self.files.clone(),
             offsets: Vec::new(),

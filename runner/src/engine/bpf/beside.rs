@@ -53,7 +53,8 @@ impl BpfEngine {
         inode::want(&mut wanted);
         let found = facts::look(&wanted);
         let inodes = inode::Inodes::load(&found).ok();
-        let compiled = emit::compile_beside(program, &self.options, &facts::facts(&found)).map_err(|diagnostics| {
+        let kernel = facts::facts(&found, self.uprobes);
+        let compiled = emit::compile_beside(program, &self.options, &kernel).map_err(|diagnostics| {
             let first = diagnostics.first().map(|one| format!("{}: {}", one.code.as_str(), one.message));
             refuse(format!("for which the program cannot be compiled ({})", first.unwrap_or_default()))
         })?;
@@ -73,7 +74,8 @@ impl BpfEngine {
         let ring = Ring::new(map(RING)?, size(RING).map_or(0, |spec| spec.max_entries)).map_err(unshared)?;
         let scalars = map(SCALARS)?.share(bytes(SCALARS), 0, true).map_err(unshared)?;
         let near = map(NEAR)?.share(bytes(NEAR), 0, true).map_err(unshared)?;
-        let load = |program| load::load(program, &maps, &self.outer, self.uprobes.kind());
+        let load =
+            |program: &emit::BpfProgram| load::load(program, &maps, &self.outer, self.uprobes.kind(program.session));
         let programs = compiled.programs.iter().map(load).collect::<Outcome<Vec<_>>>()?;
         let first_group = self.beside.iter().map(|beside| beside.groups.next()).fold(self.groups.next(), u32::max);
         let same = |file| same.get(&file).copied().unwrap_or(file);

@@ -1,11 +1,13 @@
 //! Owns what this kernel can do, as far as programs depend on it.
 
+use ctp_lang::emit::bpf::sessions::SessionFacts;
 use ctp_lang::emit::bpf::{
     Cgroup1Offsets, ExeOffsets, KernelFacts, LineageOffsets, NamespaceOffsets, Needs, PidOffsets, ProcessOffsets,
 };
 use ctp_lang::world::Controller;
 
 use super::btf::{self, Found, Wanted};
+use super::perf::Uprobes;
 
 /// Where the kernel describes its own types.
 pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -45,6 +47,19 @@ const EXE_MEMBERS: [(&str, &str); 6] = [
 ];
 const PROCESS_MEMBERS: [(&str, &str); 3] =
     [("task_struct", "group_leader"), ("task_struct", "start_boottime"), ("task_struct", "self_exec_id")];
+const SESSION_FUNCTIONS: [&str; 2] = ["bpf_session_is_return", "bpf_session_cookie"];
+const SESSION_MEMBERS: [(&str, &str); 6] = [
+    ("task_struct", "thread_info"),
+    ("thread_info", "syscall_work"),
+    ("task_struct", "utask"),
+    ("uprobe_task", "depth"),
+    ("uprobe_task", "return_instances"),
+    ("return_instance", "stack"),
+];
+/// The first kernel on which a return probe does no harm in a container: it brings the program back to the kernel by a
+/// system call (`uretprobe`), which the profiles of container engines do not know. From here on seccomp lets it pass
+/// ("seccomp: passthrough uretprobe systemcall without filtering").
+const SESSIONS: (u32, u32) = (6, 14);
 /// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
 const TGID: u32 = 8;
 
@@ -61,6 +76,10 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.process {
         wanted.members.extend(PROCESS_MEMBERS);
+    }
+    if needs.session && kernel_version().is_some_and(|version| version >= SESSIONS) {
+        wanted.functions.extend(SESSION_FUNCTIONS);
+        wanted.members.extend(SESSION_MEMBERS);
     }
     if needs.lineage {
         wanted.members.extend(LINEAGE_MEMBERS);
@@ -86,8 +105,8 @@ fn subsystem(controller: Controller) -> &'static str {
     }
 }
 
-/// What was found. A kernel without BTF has none of it.
-pub(super) fn facts(found: &Found) -> KernelFacts {
+/// What was found, where programs are attached in that way. A kernel without BTF has none of it.
+pub(super) fn facts(found: &Found, uprobes: Uprobes) -> KernelFacts {
     let member = |structure, name| found.members.get(&(structure, name)).copied();
     let pids = || {
         Some(PidOffsets {
@@ -140,6 +159,10 @@ pub(super) fn facts(found: &Found) -> KernelFacts {
         cgroups1: cgroups1(),
         exe: exe(),
         process: process(),
+        session: match uprobes.here() {
+            Uprobes::Auto | Uprobes::Multi => session(found),
+            Uprobes::Perf => None,
+        },
         tai_offset: tai_offset(),
     }
 }
@@ -154,6 +177,24 @@ fn tai_offset() -> i64 {
         (Ok(tai), Ok(real)) => (tai - real + SECOND / 2).div_euclid(SECOND) * SECOND,
         (_, _) => 0,
     }
+}
+
+/// What sessions need.
+fn session(found: &Found) -> Option<SessionFacts> {
+    let [is_return, cookie] = SESSION_FUNCTIONS.map(|name| found.functions.get(name).copied());
+    let member = |structure, name| found.members.get(&(structure, name)).copied();
+    let offset = |offset: u32| i16::try_from(offset).ok();
+    Some(SessionFacts {
+        is_return: is_return?,
+        cookie: cookie?,
+        syscall_work: offset(
+            member("task_struct", "thread_info")?.checked_add(member("thread_info", "syscall_work")?)?,
+        )?,
+        utask: offset(member("task_struct", "utask")?)?,
+        depth: offset(member("uprobe_task", "depth")?)?,
+        instances: offset(member("uprobe_task", "return_instances")?)?,
+        stack: offset(member("return_instance", "stack")?)?,
+    })
 }
 
 /// Where tasks hold what they descend from.

@@ -72,8 +72,8 @@ fn register() -> Result<(), Refused> {
     let file = memfd_create("ctp", MFdFlags::MFD_CLOEXEC).map_err(setup)?;
     nix::unistd::ftruncate(&file, 4096).map_err(setup)?;
     let uprobes = Uprobes::Auto;
-    let program = sys::load_program(uprobes.kind(), "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
+    let program = sys::load_program(uprobes.kind(false), "ctp_grace", &NOTHING, None).map_err(Refused::Load)?;
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|e| Refused::Setup(e.into()))?;
-    drop(uprobes.attach(program.as_fd(), None, &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
+    drop(uprobes.attach((program.as_fd(), false), None, &path, &[0], &[0], &[]).map_err(Refused::Attach)?);
     Ok(())
 }

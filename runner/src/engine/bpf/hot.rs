@@ -105,9 +105,9 @@ fn measure() -> io::Result<Traps> {
     let at = |address: *const ()| file_offset(address as u64);
     let offsets = [at(ctp_price_emulated as *const ())?, at(ctp_price_stepped as *const ())?];
     let bare = (time(&emulated)?, time(&stepped)?);
-    let program = sys::load_program(Uprobes::Auto.kind(), "ctp_price", &grace::NOTHING, None)?;
+    let program = sys::load_program(Uprobes::Auto.kind(false), "ctp_price", &grace::NOTHING, None)?;
     let path = CString::new("/proc/self/exe")?;
-    let links = Uprobes::Auto.attach(program.as_fd(), None, &path, &offsets, &[0, 0], &[])?;
+    let links = Uprobes::Auto.attach((program.as_fd(), false), None, &path, &offsets, &[0, 0], &[])?;
     let probed = (time(&emulated)?, time(&stepped)?);
     drop(links);
     Ok(Traps { emulated: (probed.0 - bare.0).max(0.0), stepped: (probed.1 - bare.1).max(0.0) })

@@ -72,7 +72,17 @@ impl From<Box<Failure>> for StartError {
 pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
     let mut wanted = btf::Wanted::default();
     facts::want(emit::needs(program, options), &mut wanted);
-    emit::compile(program, options, &facts::facts(&facts::look(&wanted)))
+    emit::compile(program, options, &facts::facts(&facts::look(&wanted), Uprobes::Auto))
+}
+
+/// Whether returns are seen by uprobe sessions where the functions allow it: what `--plan` tells.
+///
+/// # Errors
+/// Why not, in words.
+pub fn sessions(program: &Program, options: &Options, uprobes: Uprobes) -> Result<(), &'static str> {
+    let mut wanted = btf::Wanted::default();
+    facts::want(emit::needs(program, options), &mut wanted);
+    emit::sessions::usable(program, options, &facts::facts(&facts::look(&wanted), uprobes))
 }
 
 /// The eBPF engine at work.
@@ -172,7 +182,7 @@ impl BpfEngine {
         }
         let found = facts::look(&wanted);
         let inodes = if program.files.is_empty() { None } else { inode::Inodes::load(&found).ok() };
-        let compiled = emit::compile(program, options, &facts::facts(&found)).map_err(StartError::Program)?;
+        let compiled = emit::compile(program, options, &facts::facts(&found, uprobes)).map_err(StartError::Program)?;
         let known = inodes.as_ref().map(|inodes| identity::known(program, &by_index, inodes)).unwrap_or_default();
         let same = identity::same(&known);
         let maps = load::create_maps(&compiled.maps)?;
@@ -190,7 +200,7 @@ impl BpfEngine {
         let near_size = size(NEAR).map_or(0, |spec| spec.value_size as usize);
         let near = map(NEAR)?.share(near_size, 0, true).map_err(unshared)?;
         let outer = generations::outer(&compiled.maps, &maps)?;
-        let load = |program| load::load(program, &maps, &outer, uprobes.kind());
+        let load = |program: &emit::BpfProgram| load::load(program, &maps, &outer, uprobes.kind(program.session));
         let programs = compiled.programs.iter().map(load).collect::<Outcome<Vec<_>>>()?;
         let (plans, groups) = attach::plan(
             &compiled,

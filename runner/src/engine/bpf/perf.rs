@@ -31,19 +31,20 @@ impl Uprobes {
         }
     }
 
-    /// What programs are loaded as.
-    pub(super) fn kind(self) -> Kind {
+    /// What programs are loaded as; `session` where they see returns too.
+    pub(super) fn kind(self, session: bool) -> Kind {
         match self.here() {
+            Uprobes::Auto | Uprobes::Multi if session => Kind::UprobeSession,
             Uprobes::Auto | Uprobes::Multi => Kind::Uprobe,
             Uprobes::Perf => Kind::UprobeEvent,
         }
     }
 
-    /// Attaches a program at offsets of a file, each with its cookie and the offset of its semaphore (0 for none); in all
-    /// processes that execute it, or in one.
+    /// Attaches a program, by sessions or not, at offsets of a file, each with its cookie and the offset of its semaphore (0
+    /// for none); in all processes that execute it, or in one.
     pub(super) fn attach(
         self,
-        program: BorrowedFd<'_>,
+        (program, session): (BorrowedFd<'_>, bool),
         pid: Option<u32>,
         path: &CStr,
         offsets: &[u64],
@@ -52,9 +53,9 @@ impl Uprobes {
     ) -> io::Result<Vec<OwnedFd>> {
         match self.here() {
             Uprobes::Auto | Uprobes::Multi => {
-                sys::link_uprobes(program, pid, path, offsets, cookies, semaphores).map(|link| vec![link])
+                sys::link_uprobes((program, session), pid, path, offsets, cookies, semaphores).map(|link| vec![link])
             }
-            Uprobes::Perf if pid.is_some() => Err(io::ErrorKind::Unsupported.into()),
+            Uprobes::Perf if pid.is_some() || session => Err(io::ErrorKind::Unsupported.into()),
             Uprobes::Perf => link(program, path, offsets, cookies, semaphores),
         }
     }

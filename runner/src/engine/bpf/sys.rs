@@ -205,6 +205,8 @@ impl Map {
 pub(super) enum Kind {
     /// A sleepable handler for `uprobe_multi` links.
     Uprobe,
+    /// A sleepable handler for links of uprobe sessions.
+    UprobeSession,
     /// A sleepable handler for perf events.
     UprobeEvent,
     /// An iterator: the BTF id of its `bpf_iter_…` function.
@@ -234,6 +236,11 @@ pub(super) fn load_program(
             attr.prog_flags = F_SLEEPABLE;
             attr.expected_attach_type = TRACE_UPROBE_MULTI;
         }
+        Kind::UprobeSession => {
+            attr.prog_type = PROG_TYPE_KPROBE;
+            attr.prog_flags = F_SLEEPABLE;
+            attr.expected_attach_type = TRACE_UPROBE_SESSION;
+        }
         Kind::UprobeEvent => {
             attr.prog_type = PROG_TYPE_KPROBE;
             attr.prog_flags = F_SLEEPABLE;
@@ -254,9 +261,10 @@ pub(super) fn load_program(
     unsafe { bpf_fd(Command::ProgLoad, &mut attr) }
 }
 
-/// Attaches a program at offsets of a file, each with its cookie; in all processes, or in one.
+/// Attaches a program at offsets of a file, each with its cookie; in all processes, or in one. One loaded as
+/// [`Kind::UprobeSession`] runs at the entry of what is there and at its return.
 pub(super) fn link_uprobes(
-    program: BorrowedFd<'_>,
+    (program, session): (BorrowedFd<'_>, bool),
     pid: Option<u32>,
     path: &CStr,
     offsets: &[u64],
@@ -269,7 +277,7 @@ pub(super) fn link_uprobes(
     }
     let mut attr = LinkUprobeMulti {
         prog_fd: raw(program),
-        attach_type: TRACE_UPROBE_MULTI,
+        attach_type: if session { TRACE_UPROBE_SESSION } else { TRACE_UPROBE_MULTI },
         path: path.as_ptr() as u64,
         offsets: address(offsets),
         cookies: address(cookies),
