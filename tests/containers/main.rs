@@ -30,6 +30,8 @@ mod opening;
 mod ps;
 #[path = "rootless.rs"]
 mod rootless;
+#[path = "several.rs"]
+mod several;
 #[path = "terminal.rs"]
 mod terminal;
 #[path = "watching.rs"]

@@ -15,6 +15,7 @@ mod lists;
 mod names;
 mod oracle;
 mod price;
+mod replicas;
 mod types;
 mod values;
 mod whole;

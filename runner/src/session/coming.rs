@@ -12,7 +12,7 @@ use ctp_lang::world::{Cgroup, Container, Place, Runtime, TargetKind};
 
 use super::files::{Files, Refused, Seen};
 use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word, files_of};
-use crate::container::coming::{Coming, coming};
+use crate::container::coming::{Coming, Paths, coming};
 use crate::container::{Found, Process, watch};
 use crate::engine::{Engine, Made, Outcome};
 use crate::rootfs::layer::layers;
@@ -194,6 +194,7 @@ impl Targets<'_> {
         said: &mut Said,
     ) -> Outcome<()> {
         let all: Vec<Found> = now.listed(&self.settings).to_vec();
+        let paths = Paths::now();
         for found in all {
             let same = |watched: &Watched| {
                 watched.found.container.id == found.container.id
@@ -202,7 +203,7 @@ impl Targets<'_> {
             if self.watched.iter().any(same) {
                 continue;
             }
-            let Some(path) = found.container.cgroup.as_ref().and_then(crate::container::coming::path) else { continue };
+            let Some(path) = found.container.cgroup.as_ref().and_then(|cgroup| paths.of(cgroup)) else { continue };
             let id = found.container.id.clone();
             self.newcomer(&path, found.container, engine, files, world, said)?;
             let came = self.watched.iter_mut().find(|watched| watched.found.container.id == id);
@@ -283,7 +284,7 @@ impl Targets<'_> {
                     continue;
                 }
             };
-            if engine.is_probed(seen.file, seen.handle.as_fd()) != Some(true) {
+            if seen.probed(engine).is_none() {
                 late = true;
                 let (seen, stays) = in_layer(seen, &back, engine);
                 engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
@@ -345,7 +346,7 @@ impl Targets<'_> {
         let index = watched.index;
         let counted = part.counts(index);
         part.join(index, &watched.probes);
-        if part.is_probed(seen.file, seen.handle.as_fd()) == Some(true) {
+        if seen.probed(part).is_some() {
             return Ok(!counted);
         }
         let (seen, stays) = in_layer(seen, back, part);

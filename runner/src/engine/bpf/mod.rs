@@ -38,15 +38,16 @@ use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Boundary, Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, HostView, Made, Outcome};
+use super::{Counters, Engine, Event, Failure, HostView, Joined, Made, Outcome};
 use attach::{Groups, Plan, Who};
 pub use beside::build_of;
 use ctp_lang::stack::{Stack, Taken, Unwinder};
 pub use facts::kernel_version;
 pub use identity::Warning;
+pub use inode::Inode;
 use kept::Kept;
 use load::failure;
-pub use perf::Uprobes;
+pub use perf::{Uprobes, raise_limit};
 use ring::Ring;
 use sys::{Map, Shared};
 
@@ -85,6 +86,15 @@ pub fn sessions(program: &Program, options: &Options, uprobes: Uprobes) -> Resul
     emit::sessions::usable(program, options, &facts::facts(&facts::look(&wanted), uprobes))
 }
 
+/// The inode behind each file as the kernel knows it, whatever it was opened through; `None` where it does not tell, or
+/// ctp may not ask.
+pub fn inodes_of(files: &[BorrowedFd<'_>]) -> Vec<Option<Inode>> {
+    let mut wanted = btf::Wanted::default();
+    inode::want(&mut wanted);
+    let inodes = inode::Inodes::load(&facts::look(&wanted)).and_then(|inodes| inodes.of_files(files));
+    inodes.unwrap_or_else(|_| vec![None; files.len()])
+}
+
 /// The eBPF engine at work.
 #[derive(Debug)]
 pub struct BpfEngine {
@@ -112,6 +122,8 @@ pub struct BpfEngine {
     uprobes: Uprobes,
     /// The links to each process, where processes are attached to one by one.
     processes: Option<HashMap<u32, Vec<OwnedFd>>>,
+    /// Links to processes that have ended.
+    going: attach::Going,
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
@@ -231,6 +243,7 @@ impl BpfEngine {
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes,
             processes: None,
+            going: attach::Going::default(),
             probes: program.probes.len(),
             pause: BUSY,
             measuring: hot::Measuring::Not,
@@ -380,7 +393,7 @@ impl Engine for BpfEngine {
 
     fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()> {
         if self.uprobes.here() == Uprobes::Perf {
-            perf::raise_limit();
+            raise_limit();
         }
         for (plan, links) in self.plans.iter_mut().filter(|(_, links)| links.is_empty()) {
             let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
@@ -397,8 +410,11 @@ impl Engine for BpfEngine {
         Ok(())
     }
 
-    fn attach_process(&mut self, pid: u32) -> Outcome<bool> {
-        let Some(processes) = &mut self.processes else { return Ok(false) };
+    fn attach_process(&mut self, pid: u32) -> Outcome<Joined> {
+        let Some(processes) = &mut self.processes else { return Ok(Joined::Ended) };
+        if self.going.is_full() {
+            return Ok(Joined::Crowded);
+        }
         let mut links = Vec::new();
         for (plan, _) in &mut self.plans {
             let Some((file, path)) = plan.handle.take() else { continue };
@@ -410,20 +426,17 @@ impl Engine for BpfEngine {
             plan.handle = Some((file, path));
             match attached? {
                 // It has ended.
-                none if none.is_empty() => return Ok(false),
+                none if none.is_empty() => return Ok(Joined::Ended),
                 some => links.extend(some),
             }
         }
         processes.insert(pid, links);
-        Ok(true)
+        Ok(Joined::Attached)
     }
 
     fn detach_process(&mut self, pid: u32) {
         let links = self.processes.as_mut().and_then(|processes| processes.remove(&pid)).unwrap_or_default();
-        if !links.is_empty() {
-            // The kernel takes tens of milliseconds for each.
-            std::thread::spawn(move || drop(links));
-        }
+        self.going.add(links);
     }
 
     fn left_out(&mut self) -> Vec<String> {
@@ -455,7 +468,7 @@ impl Engine for BpfEngine {
     fn stop(&mut self) -> Outcome<()> {
         self.release(&|_| false);
         let processes = self.processes.iter_mut().flat_map(|processes| processes.drain());
-        attach::detach(processes.flat_map(|(_, links)| links).collect());
+        self.going.finish(processes.flat_map(|(_, links)| links).collect());
         self.beside.iter_mut().try_for_each(Engine::stop)
     }
 
@@ -681,6 +694,11 @@ impl Engine for BpfEngine {
         );
         self.plans.retain(|(plan, _)| !own(plan));
         self.beside.iter_mut().for_each(|beside| beside.detach_own(index, gone));
+    }
+
+    fn leave(&mut self, index: ContainerIndex) {
+        self.groups.leave(index);
+        self.beside.iter_mut().for_each(|beside| beside.leave(index));
     }
 
     fn new_cgroups(&self) -> bool {
