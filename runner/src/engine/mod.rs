@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod stap;
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ctp_lang::codes::Code;
@@ -193,7 +194,7 @@ pub trait Engine {
     fn counters(&self) -> Outcome<Vec<Counters>>;
 
     /// The output statement of a number in [`Printed`].
-    fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print>;
+    fn print(&self, print: usize) -> Option<&Arc<ctp_lang::ir::Print>>;
 
     /// Takes in a build that the program was not checked with at first: the program, checked with it, its sites in
     /// that build only. Nothing is attached; which build it is, [`Engine::build`] takes. `file` gives the descriptors

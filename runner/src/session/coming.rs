@@ -3,6 +3,7 @@
 //! which this was seen; what was missed is said.
 
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_lang::ir::{FileIndex, ProbeIndex};
@@ -162,8 +163,8 @@ impl Targets<'_> {
             said.words.push(not_traced(&container, false, "more containers came than handlers can keep apart by name"));
             return engine.decide(cgroup).map(drop);
         };
-        self.names.resize(index.0 as usize, String::new());
-        self.names.push(container.display_name().to_owned());
+        self.names.resize(index.0 as usize, Arc::from(""));
+        self.names.push(container.display_name().into());
         if let Err(failure) = engine.add_container(index, &container) {
             said.words.push(not_traced(&container, false, &failure.message));
             return engine.decide(cgroup).map(drop);

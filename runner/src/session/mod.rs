@@ -166,6 +166,7 @@ impl Session<'_> {
             written: 0,
             ended: false,
             unwritten: 0,
+            events: Vec::new(),
             gathered: (0, 0),
             told_lost: vec![0; self.program.probes.len()],
             write_error: None,
@@ -249,6 +250,8 @@ struct Running<'s> {
     ended: bool,
     /// Events that could not be printed because writing failed.
     unwritten: u64,
+    /// Events on their way from the engine to the output.
+    events: Vec<Event>,
     /// Events printed since what was gathered last went out, and how often it had by then.
     gathered: (u64, u64),
     /// Records that were said to be lost, by probe.
@@ -432,12 +435,14 @@ impl Running<'_> {
 
     /// Takes events from the engine and prints them: how many came, and whether `exit()` ran.
     fn hand_over(&mut self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<(u64, bool), Box<engine::Failure>> {
-        let mut events = Vec::new();
+        // Its memory is used again: there may be thousands at a time.
+        let mut events = std::mem::take(&mut self.events);
         let exited = self.engine.poll(wait, wake, &mut |event| events.push(event))?;
         let count = events.len() as u64;
-        for event in events {
+        for event in events.drain(..) {
             self.event(event);
         }
+        self.events = events;
         Ok((count, exited))
     }
 
@@ -454,7 +459,7 @@ impl Running<'_> {
             return;
         }
         let program = self.session.program;
-        let container = self.targets.name(event.container).to_owned();
+        let container = self.targets.name(event.container);
         let origin = Origin {
             time: self.boot.wrapping_add(event.time.cast_signed()),
             probe: program.probes.get(event.probe.0 as usize).map_or("", |probe| &probe.point),

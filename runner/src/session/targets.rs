@@ -2,6 +2,7 @@
 //! wait for. What a container that came is, and whether its files are those that are probed, is in [`super::coming`].
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_lang::ir::{ContainerIndex, FileIndex, ProbeIndex, Program};
@@ -41,7 +42,7 @@ pub(super) struct Targets<'a> {
     /// Containers that came and whose engine has not told their names yet, with when that was.
     pub(super) unnamed: Vec<(String, Container, Instant)>,
     /// Names by the engine's index of a container.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<Arc<str>>,
     /// Whether all running containers are to be looked at for some that were not seen coming.
     pub(super) rescan: bool,
     /// Whether to wait for what ended.
@@ -158,7 +159,7 @@ impl<'a> Targets<'a> {
             settings: Settings::from_env(),
             watched,
             unnamed: Vec::new(),
-            names: program.containers.iter().map(|container| container.display_name().to_owned()).collect(),
+            names: program.containers.iter().map(|container| container.display_name().into()).collect(),
             rescan: follow,
             follow,
             by_process: false,
@@ -166,8 +167,8 @@ impl<'a> Targets<'a> {
     }
 
     /// The name of a container by the engine's index.
-    pub(super) fn name(&self, index: ContainerIndex) -> &str {
-        self.names.get(index.0 as usize).map_or("", String::as_str)
+    pub(super) fn name(&self, index: ContainerIndex) -> Arc<str> {
+        self.names.get(index.0 as usize).map_or_else(|| Arc::from(""), Arc::clone)
     }
 
     /// The folders of the cgroups of those that run.

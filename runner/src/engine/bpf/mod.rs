@@ -26,6 +26,7 @@ pub mod tasks;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -344,6 +345,18 @@ impl BpfEngine {
         groups.try_for_each(|groups| groups.remove(self.who()?, key))
     }
 
+    /// Whether nothing comes that is not waited for: no record, no end of the run, no cgroup that is only counted.
+    fn is_silent(&self) -> bool {
+        let silent = self.compiled.silent && self.beside.iter().all(|beside| beside.compiled.silent);
+        silent && self.cgroups.is_none()
+    }
+
+    /// What can be read when a container was made.
+    fn made_fd(&self) -> Option<BorrowedFd<'_>> {
+        let maps = self.compiled.follows.filter(|_| self.follower.is_some())?;
+        self.maps.get(maps.ring.0 as usize)?.as_ref().map(Map::as_fd)
+    }
+
     fn exited(&self) -> bool {
         self.scalars.number(0).is_some_and(|exited| exited.load(Ordering::Acquire) != 0)
     }
@@ -382,8 +395,8 @@ impl Engine for BpfEngine {
             if left.is_zero() {
                 return Ok(false);
             }
-            let woken = wait(self.pause.min(left), wake);
-            self.pause = (self.pause * 2).min(IDLE);
+            let woken = wait(self.pause.min(left), wake, self.made_fd());
+            self.pause = if self.is_silent() { left } else { (self.pause * 2).min(IDLE) };
             if woken {
                 self.drain(event)?;
                 return Ok(false);
@@ -506,7 +519,7 @@ impl Engine for BpfEngine {
             .collect()
     }
 
-    fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print> {
+    fn print(&self, print: usize) -> Option<&Arc<ctp_lang::ir::Print>> {
         let (build, own) = beside::split(print);
         let compiled = match build {
             None => &self.compiled,
@@ -800,19 +813,12 @@ fn owned(descriptor: BorrowedFd<'_>) -> Outcome<OwnedFd> {
     again.map_err(|error| failure(Code::E0407, "cannot open a descriptor once more", &error))
 }
 
-/// Waits; whether `wake` can be read.
-fn wait(time: Duration, wake: Option<BorrowedFd<'_>>) -> bool {
+/// Waits until one of them can be read; whether `wake` can.
+fn wait(time: Duration, wake: Option<BorrowedFd<'_>>, made: Option<BorrowedFd<'_>>) -> bool {
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::time::TimeSpec;
-    match wake {
-        None => {
-            std::thread::sleep(time);
-            false
-        }
-        Some(wake) => {
-            let mut fds = [PollFd::new(wake, PollFlags::POLLIN)];
-            // An interrupted wait is a short one.
-            ppoll(&mut fds, Some(TimeSpec::from(time)), None).is_ok_and(|ready| ready > 0)
-        }
-    }
+    let mut fds: Vec<PollFd<'_>> = wake.into_iter().chain(made).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    // An interrupted wait is a short one.
+    let ready = ppoll(&mut fds, Some(TimeSpec::from(time)), None).is_ok_and(|ready| ready > 0);
+    ready && wake.is_some() && fds.first().and_then(PollFd::any).unwrap_or(false)
 }
