@@ -3,6 +3,7 @@
 
 mod builds;
 mod coming;
+mod counted;
 mod files;
 mod machine;
 mod processes;
@@ -181,13 +182,8 @@ impl Session<'_> {
             Ok(()) => 0,
             Err(failure) => self.engine_failed(&failure),
         };
-        match running.write_error {
-            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
-                Err(Failure::File { action: "write", path, source: error })
-            }
-            Some(_) | None => Ok(code),
-        }
+        let write_error = running.write_error.take();
+        self.ended(code, write_error)
     }
 
     /// The engine with what unwinds stacks, where the program shows some.
@@ -198,6 +194,39 @@ impl Session<'_> {
         let found = |container| self.world.found_for(container).map(|(_, found)| found);
         let containers = self.program.containers.iter().map(found).collect();
         engine.unwinding(Box::new(Stacks::new(containers, self.world.places())))
+    }
+
+    /// Says that a run of SystemTap's is attached, on standard error and as a JSON line.
+    fn say_attached(&self, output: &mut Output, by: &str) -> std::io::Result<()> {
+        let points = self.program.sites().count() as u64;
+        for point in &self.program.unmatched {
+            let text = format!("{point} matches nothing here");
+            report::notice(&text);
+            output.line(Line::Notice(&text))?;
+        }
+        let containers: Vec<_> = (self.program.containers.iter())
+            .map(|container| (container.display_name().to_owned(), container.id.clone()))
+            .collect();
+        let milliseconds = self.options.started.elapsed().as_millis();
+        if !self.options.quiet && points > 0 {
+            report::notice(&format!(
+                "attached {} in {} in {milliseconds} ms by {by}",
+                summary::counted(points, "point"),
+                targets::described(self.program),
+            ));
+        }
+        output.line(Line::Attached { points, containers: &containers, milliseconds })
+    }
+
+    /// The exit code of a run that came to its end, where writing did not fail.
+    fn ended(&self, code: u8, write_error: Option<std::io::Error>) -> Result<u8, Failure> {
+        match write_error {
+            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
+                Err(Failure::File { action: "write", path, source: error })
+            }
+            Some(_) | None => Ok(code),
+        }
     }
 
     /// The summary on standard error: what became of the hits, the records that were written and those that could not be,
@@ -515,20 +544,10 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Writes one output statement; what `error()` says goes to standard error too, and makes the run one that failed.
+    /// Writes one output statement; what `error()` says makes the run one that failed.
     fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>, program: &Program) {
-        let done = match print.kind {
-            // Changes of maps do not leave the engine.
-            PrintKind::Keep(_) => Ok(()),
-            PrintKind::Text | PrintKind::Event(_) => self.output.print(print, values, program, origin),
-            PrintKind::Error => {
-                let mut text = Vec::new();
-                write_print(&mut text, print, &values, program);
-                self.failed = true;
-                report::error(&text);
-                self.output.line(Line::Error { text: &text, origin })
-            }
-        };
+        self.failed |= print.kind == PrintKind::Error;
+        let done = show(&mut self.output, print, values, origin, program);
         self.note_write(done);
     }
 
@@ -679,6 +698,27 @@ impl Running<'_> {
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
         let records = (self.written, self.unwritten);
         self.session.say_counts(counters, records, elapsed, (self.stopped_runs, self.dropped_updates));
+    }
+}
+
+/// Writes one output statement; what `error()` says goes to standard error too.
+fn show(
+    output: &mut Output,
+    print: &Print,
+    values: Vec<Value>,
+    origin: Origin<'_>,
+    program: &Program,
+) -> std::io::Result<()> {
+    match print.kind {
+        // Changes of maps do not leave the engine.
+        PrintKind::Keep(_) => Ok(()),
+        PrintKind::Text | PrintKind::Event(_) => output.print(print, values, program, origin),
+        PrintKind::Error => {
+            let mut text = Vec::new();
+            write_print(&mut text, print, &values, program);
+            report::error(&text);
+            output.line(Line::Error { text: &text, origin })
+        }
     }
 }
 

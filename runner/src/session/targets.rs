@@ -147,15 +147,13 @@ impl<'a> Targets<'a> {
                 Some(Watched { index, listed: Some(listed), found, probes, path, wanted, state, waited: 0 })
             })
             .collect();
-        let all: Vec<&Point> = files.iter().flat_map(|file| &file.items).flat_map(points_of).collect();
-        let point = |span| all.iter().copied().find(|point| point.span == span);
         Targets {
             program,
             sources: session.sources,
             files,
             depth: session.options.depth,
             builds: Vec::new(),
-            points: program.probes.iter().map(|probe| point(probe.span)).collect(),
+            points: points_of_probes(program, files),
             settings: Settings::from_env(),
             watched,
             unnamed: Vec::new(),
@@ -485,6 +483,13 @@ fn points_of(item: &ast::Item) -> &[Point] {
     }
 }
 
+/// The point of each probe; `None` where it has none in the source.
+pub(super) fn points_of_probes<'a>(program: &Program, files: &'a [ast::File]) -> Vec<Option<&'a Point>> {
+    let all: Vec<&Point> = files.iter().flat_map(|file| &file.items).flat_map(points_of).collect();
+    let point = |span| all.iter().copied().find(|point| point.span == span);
+    program.probes.iter().map(|probe| point(probe.span)).collect()
+}
+
 /// Whether some selector can mean containers that are not there yet, other than those that come back.
 pub(super) fn any_means_others(files: &[ast::File]) -> bool {
     files.iter().flat_map(|file| &file.items).flat_map(points_of).any(means_others)
@@ -506,7 +511,7 @@ fn means_others(point: &Point) -> bool {
 }
 
 /// The probes that mean each container.
-fn probes_by_container(program: &Program) -> HashMap<ContainerIndex, Vec<ProbeIndex>> {
+pub(super) fn probes_by_container(program: &Program) -> HashMap<ContainerIndex, Vec<ProbeIndex>> {
     let mut all: HashMap<ContainerIndex, Vec<ProbeIndex>> = HashMap::new();
     for (probe, site) in program.sites() {
         for index in site.containers.iter() {
