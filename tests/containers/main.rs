@@ -34,5 +34,7 @@ mod rootless;
 mod several;
 #[path = "terminal.rs"]
 mod terminal;
+#[path = "userns.rs"]
+mod userns;
 #[path = "watching.rs"]
 mod watching;

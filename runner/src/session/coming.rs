@@ -287,10 +287,14 @@ impl Targets<'_> {
             };
             if seen.probed(engine).is_none() {
                 late = true;
-                let (seen, stays) = in_layer(seen, &back, engine);
+                let (mut seen, stays) = in_layer(seen, &back, engine);
+                // Of copies of one build its own.
+                let mine = files_of(self.program, index);
+                if let Some(own) = seen.alike.iter().find(|file| mine.contains(file)) {
+                    seen.file = *own;
+                }
                 engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
-                let own = files_of(self.program, index);
-                if own.contains(&seen.file) && files.open(seen.file).is_none() {
+                if mine.contains(&seen.file) && files.open(seen.file).is_none() {
                     files.replace(seen.file, &seen);
                 }
             }

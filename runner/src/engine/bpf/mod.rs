@@ -24,7 +24,7 @@ mod ring;
 mod sys;
 pub mod tasks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -647,11 +647,12 @@ impl Engine for BpfEngine {
         let sites = &self.compiled.sites;
         let mine = self.groups.of(index);
         let all = || self.plans.iter().flat_map(|(plan, _)| &plan.cookies);
-        let probes: Vec<(ProbeIndex, u64)> = all()
+        let probes: HashSet<ProbeIndex> = all()
             .filter(|cookie| mine.contains(&attach::group_of(**cookie)))
             .filter_map(|cookie| attach::site_of(*cookie, sites))
-            .map(|site| (site.probe, site.file_offset))
+            .map(|site| site.probe)
             .collect();
+        let own = |cookie: u64| attach::site_of(cookie, sites).is_some_and(|site| probes.contains(&site.probe));
         let there = |one: &(Plan, Vec<OwnedFd>)| is_live(one) && inode.is_some() && one.0.inode == inode;
         let mut cookies: Vec<u64> = Vec::new();
         for (plan, _) in self.plans.iter_mut().filter(|plan| there(plan)) {
@@ -661,11 +662,8 @@ impl Engine for BpfEngine {
         }
         if !cookies.is_empty() {
             // Another container's file is this inode: its links count for this one too.
-            for cookie in cookies {
-                let own = |site: &emit::CompiledSite| probes.contains(&(site.probe, site.file_offset));
-                if attach::site_of(cookie, sites).is_some_and(own) {
-                    self.groups.join(index, attach::group_of(cookie));
-                }
+            for cookie in cookies.into_iter().filter(|cookie| own(*cookie)) {
+                self.groups.join(index, attach::group_of(cookie));
             }
             return Ok(());
         }
@@ -676,6 +674,10 @@ impl Engine for BpfEngine {
             if !first.iter().any(|known| known.program == plan.program) {
                 first.push(plan.elsewhere(inode, (index, stays)));
             }
+        }
+        // It may be the build of others by now, whose places count for them alone.
+        for cookie in first.iter().flat_map(|plan| &plan.cookies).filter(|cookie| own(**cookie)) {
+            self.groups.join(index, attach::group_of(*cookie));
         }
         for mut plan in first {
             let program = self.programs.get(plan.program);
