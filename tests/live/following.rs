@@ -209,6 +209,41 @@ fn builds_first_met_during_the_run_are_checked_and_attached() {
     assert_eq!(summary["records"], summary["hits"]);
 }
 
+/// Stacks of a build that comes later are unwound by its own files, and count in the same maps.
+#[test]
+fn stacks_of_builds_first_met_during_the_run_are_their_own() {
+    let build = |flags: &[&str]| Image::new(&Binary::compile("twins.c", Compiler::Gcc, flags), "/app/test_app");
+    let (image, other) = (build(&["-g"]), build(&["-g", "-O1", "-fno-inline"]));
+    let base = unique::name();
+    let mut web = Container::driven_as(&image, &format!("{base}-1"));
+    let script = format!(
+        r#"global stacks
+        probe container("{base}-*"):/app/test_app.fn("my_function") {{
+            printf("%s\n%s", container(), ustack())
+            stacks[container(), ustack()]++
+        }}
+        probe end {{ foreach ([one, stack] in stacks) {{ printf("%s %d:\n%s", one, stacks[one, stack], stack) }} }}"#
+    );
+    let mut ctp = Running::attached_with(&["run", "-e", &script]);
+    web.call(2);
+    let mut late = Container::driven_as(&other, &format!("{base}-2"));
+    let said = ctp.wait_for_stderr(&format!("ctp: {} started", late.name()));
+    assert!(said.contains(" with another build of /app/test_app"), "{said}");
+    late.call(3);
+    let output = ctp.interrupt();
+    // What is written of each is a name, and below it the functions from the innermost on.
+    for (one, calls) in [(&web, 2), (&late, 3)] {
+        let shown: Vec<&str> = output.stdout.split(one.name()).skip(1).collect();
+        let whole = |text: &&&str| {
+            let of = |name: &str| text.find(name);
+            matches!((of("my_function"), of("step"), of("main")), (Some(a), Some(b), Some(c)) if a < b && b < c)
+        };
+        assert_eq!(shown.iter().filter(whole).count(), calls + 1, "{}\n{}", output.stdout, output.stderr);
+        assert!(shown.iter().any(|text| text.starts_with(&format!(" {calls}:"))), "{}", output.stdout);
+        assert!(!shown.iter().any(|text| text.contains("unwind stopped")), "{}", output.stdout);
+    }
+}
+
 /// Two probes that mean the same container at first: who comes later counts for the one that means it too, and only there.
 #[test]
 fn who_comes_later_counts_only_where_it_is_meant() {

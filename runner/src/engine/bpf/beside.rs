@@ -42,9 +42,6 @@ impl BpfEngine {
         file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>,
     ) -> Outcome<BpfEngine> {
         let refuse = |why: String| Box::new(Failure::new(Code::E0404, why));
-        if BpfEngine::has_stacks(program, &self.options) {
-            return Err(refuse("whose stacks cannot be unwound in this run: run ctp again".to_owned()));
-        }
         if self.processes.is_some() {
             return Err(refuse("which is not attached to process by process: run ctp again".to_owned()));
         }
@@ -96,7 +93,6 @@ impl BpfEngine {
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes: self.uprobes,
             processes: None,
-            going: attach::Going::default(),
             probes: program.probes.len(),
             pause: BUSY,
             measuring: hot::Measuring::Not,
