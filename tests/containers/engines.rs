@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -58,18 +58,9 @@ pub(crate) trait Engine {
 pub(crate) const PROGRAM: [&str; 2] = ["/app/test_app", "5000"];
 
 /// Where the tree of the containers is; every engine makes containers of it.
-pub(crate) struct Tree {
-    path: PathBuf,
-    /// Where it is this one's own.
-    _made: Option<Scratch>,
-}
+pub(crate) struct Tree(Scratch);
 
 impl Tree {
-    /// Another's, which is there for as long as this one is used.
-    pub(crate) fn at(path: &Path) -> Tree {
-        Tree { path: path.to_owned(), _made: None }
-    }
-
     pub(crate) fn new() -> Tree {
         let tree = Scratch::new();
         std::fs::create_dir_all(tree.path().join("app")).unwrap();
@@ -77,11 +68,11 @@ impl Tree {
             let binary = Binary::compile(source, Compiler::Gcc, &["-g"]);
             std::fs::copy(binary.path(), tree.path().join(path)).unwrap();
         }
-        Tree { path: tree.path().to_owned(), _made: Some(tree) }
+        Tree(tree)
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     pub(crate) fn image(&self) -> Image {
@@ -236,12 +227,8 @@ impl Containerd {
         run(Command::new("ctr").args(["--address", socket, "--namespace", &self.namespace]).args(args)).stdout
     }
 
-    pub(crate) fn stop(&self, name: &str) {
+    fn stop(&self, name: &str) {
         self.ctr(&["task", "rm", "--force", name]);
-    }
-
-    pub(crate) fn start_again(&self, name: &str) {
-        self.ctr(&["task", "start", "--detach", "--null-io", name]);
     }
 }
 
@@ -267,7 +254,7 @@ impl Engine for Containerd {
     }
     fn restart(&self, name: &str) {
         self.stop(name);
-        self.start_again(name);
+        self.ctr(&["task", "start", "--detach", "--null-io", name]);
     }
     fn remove(&self, name: &str) {
         self.stop(name);

@@ -249,12 +249,44 @@ fn classes_returned_by_value_are_what_the_program_printed() {
         ];
         let (flags, probes): (&[&str], &[&str]) = match compiler {
             Compiler::Clang => (&["-g", level, "--driver-mode=g++", "-fstandalone-debug"], &probes),
-            Compiler::Gcc | Compiler::Gxx | Compiler::Go => (&["-g", level], &probes[..1]),
+            Compiler::Gcc | Compiler::Gxx | Compiler::Go | Compiler::Rust => (&["-g", level], &probes[..1]),
         };
         let run = traced("classes.cpp", compiler, flags, probes, 4);
         let expected = if probes.len() == 1 { run.of("string") } else { run.printed.clone() };
         assert_eq!(run.traced, expected, "{compiler:?} {level}: {}", run.said);
         assert_eq!(run.traced.len(), 4 * probes.len());
+    }
+}
+
+#[test]
+fn what_rust_returns_by_value_is_what_the_program_printed_or_refused() {
+    for level in ["-Copt-level=0", "-Copt-level=2", "-Copt-level=3"] {
+        let probes = [
+            r#"BIN.fn("results::pair").return { printf("pair %d %d\n", $return.a, $return.b) }"#,
+            r#"BIN.fn("results::small").return { printf("small %d %d %s\n", $return.a, $return.b, $return.c ? "true" : "false") }"#,
+            r#"BIN.fn("results::wrapped").return { printf("wrapped %d\n", $return.__0) }"#,
+            r#"BIN.fn("results::large").return { printf("large %d\n", $return.a) }"#,
+            r#"BIN.fn("results::tuple").return { printf("tuple %d %d\n", $return.__0, $return.__1) }"#,
+            r#"BIN.fn("results::text").return { printf("text %s\n", $return) }"#,
+            r#"BIN.fn("results::slice").return { printf("slice %s\n", $return) }"#,
+            r#"BIN.fn("results::foreign").return { printf("foreign %d %d\n", $return.a, $return.b) }"#,
+            r#"BIN.fn("results::halves").return { println("halves ", $return) }"#,
+            r#"BIN.fn("results::maybe").return { println("maybe ", $return) }"#,
+            r#"BIN.fn("results::counted").return { printf("counted %s\n", $return) }"#,
+            r#"BIN.fn("results::ignored").return { printf("ignored %d\n", $return) }"#,
+        ];
+        let run = traced("results.rs", Compiler::Rust, &["-Coverflow-checks=off", level], &probes, 4);
+        let of = |line: &String, words: &[&str]| words.iter().any(|word| line.starts_with(word));
+        // What no caller uses is returned where nothing was optimised.
+        let unused: &[&str] = if level.ends_with('0') { &[] } else { &["counted", "ignored"] };
+        let refused = |line: &&String| of(line, &["halves", "maybe", "large", "text"]) || of(line, unused);
+        let printed: Vec<String> = run.printed.iter().filter(|line| !refused(line)).cloned().collect();
+        let (unknown, traced): (Vec<&String>, Vec<&String>) = run.traced.iter().partition(refused);
+        assert_eq!(traced, printed.iter().collect::<Vec<_>>(), "{level}: {}", run.said);
+        assert!(
+            unknown.len() == 20 + 4 * unused.len() && unknown.iter().all(|line| line.ends_with("<optimized out>")),
+            "{level}: {unknown:?}"
+        );
     }
 }
 

@@ -42,9 +42,9 @@ pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
                 return unknown("debug info (gcc's) does not tell whether so small a class is returned in registers");
             }
         },
-        // Rust's own convention is not laid down, and its debug info does not tell it.
-        Language::Rust | Language::Go | Language::Other => {
-            return unknown("only the conventions of C and C++ for structs are known");
+        Language::Rust => return super::rust_results::returned(module, id, size),
+        Language::Go | Language::Other => {
+            return unknown("only the conventions of C, C++ and Rust for structs are known");
         }
     }
     let mut classes = [Class::Nothing; 2];

@@ -462,6 +462,9 @@ pub struct Function {
     pub declared: Option<SourceLine>,
     /// Return type; `None` for `void` or where unknown.
     pub returns: Option<TypeId>,
+    /// Whether the compiler says that it changed what is passed or returned (LLVM's `DW_CC_nocall`): what no caller uses may
+    /// not be returned any more.
+    pub changed: bool,
     /// The results of a function that Go's compiler made with its register convention (from Go 1.17 on), in order; `None`
     /// for all other functions.
     pub go: Option<Vec<GoResult>>,

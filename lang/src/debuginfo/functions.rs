@@ -68,6 +68,7 @@ impl<'a> Builder<'_, 'a> {
                     let known: Option<&mut Function> = functions.get_mut(*at);
                     if let Some(known) = known {
                         known.sites.extend(function.sites);
+                        known.changed |= function.changed;
                     }
                 }
                 None => {
@@ -96,6 +97,7 @@ impl<'a> Builder<'_, 'a> {
             linkage_name,
             declared: lines::declared(self.debug, &unit, &die)?,
             returns: self.debug.type_of(&unit, &die)?.map(TypeId),
+            changed: is_changed(&die),
             go: variables::go_results(self.debug, &unit, &die)?,
             sites,
         })
@@ -587,6 +589,7 @@ pub(super) fn from_symbols<'s>(
             name: demangled.unwrap_or_else(|| linkage.to_owned()),
             declared: None,
             returns: None,
+            changed: false,
             go: None,
             sites: Vec::new(),
         });
@@ -677,7 +680,16 @@ pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
         linkage_name: None,
         declared: None,
         returns: None,
+        changed: false,
         go: None,
         sites: vec![site],
     }
+}
+
+/// Whether LLVM says of a function that it changed its parameters or result, for it knows all callers.
+pub(super) fn is_changed(die: &Die<'_>) -> bool {
+    matches!(
+        die.attr_value(gimli::DW_AT_calling_convention),
+        Some(gimli::AttributeValue::CallingConvention(gimli::DW_CC_nocall))
+    )
 }

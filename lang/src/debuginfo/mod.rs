@@ -144,20 +144,6 @@ impl Module {
         Some((file.path.as_str(), Arc::clone(&file.bytes)))
     }
 
-    /// Whether the same file at the same path of another container, whose further files `others` finds, would have the
-    /// same debug info: neither container has a file of its own where debug info was looked for.
-    pub fn stands_for(&self, others: Option<&dyn Companions>) -> bool {
-        match (&self.companions, others) {
-            (None, None) => true,
-            (None, Some(_)) | (Some(_), None) => false,
-            (Some(own), Some(others)) => {
-                // After these no further file is looked for but for messages. What is wrong with them matters elsewhere.
-                let _ = (self.symbols(), self.with_debug(|_| Ok(())));
-                own.absent().is_some_and(|paths| others.lacks(&paths))
-            }
-        }
-    }
-
     /// The lowest link-time address of its segments; 0 where it has none.
     pub fn lowest_address(&self) -> u64 {
         self.own.elf.segments.iter().map(|segment| segment.address).min().unwrap_or(0)
@@ -268,6 +254,11 @@ impl Module {
     /// Whether values of a class are returned by their address; `None` where debug info does not tell.
     pub fn by_reference(&self, id: TypeId) -> Option<bool> {
         self.with_debug(|debug| types::by_reference(debug, id)).ok().flatten().flatten()
+    }
+
+    /// The alignment of a type in bytes, where debug info tells it (`DW_AT_alignment`: rustc's does).
+    pub fn alignment(&self, id: TypeId) -> Option<u64> {
+        self.with_debug(|debug| types::alignment(debug, id)).ok().flatten().flatten()
     }
 
     /// The language a type was written in.

@@ -142,6 +142,7 @@ impl<'a> Builder<'_, 'a> {
             linkage_name: debug.inherited_text(&unit, &die, gimli::DW_AT_linkage_name)?,
             declared: lines::declared(debug, &unit, &die)?,
             returns: debug.type_of(&unit, &die)?.map(TypeId),
+            changed: super::functions::is_changed(&die),
             go: variables::go_results(debug, &unit, &die)?,
             sites: vec![Site { ranges: host.ranges.clone(), ..site }],
         }))

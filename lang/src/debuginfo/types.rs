@@ -262,6 +262,12 @@ pub(super) fn by_reference(debug: &Debug<'_>, id: TypeId) -> Result<Option<bool>
     })
 }
 
+/// The alignment of a type.
+pub(super) fn alignment(debug: &Debug<'_>, id: TypeId) -> Result<Option<u64>, DebugError> {
+    let (_, die) = debug.die(id.0)?;
+    Ok(number(&die, gimli::DW_AT_alignment))
+}
+
 /// Whether an array is a vector.
 pub(super) fn is_vector(debug: &Debug<'_>, id: TypeId) -> Result<bool, DebugError> {
     let (_, die) = debug.die(id.0)?;

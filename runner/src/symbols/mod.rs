@@ -8,7 +8,7 @@ mod host;
 mod paths;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ctp_lang::world::{Companion, Companions, Keep, Looked, OpenError, Wanted};
 
@@ -55,16 +55,13 @@ pub(crate) struct Finder {
     path: String,
     places: Arc<Places>,
     cache: Cache,
-    /// Paths in the container at which nothing was; `None` once something was there.
-    absent: Mutex<Option<Vec<String>>>,
 }
 
 impl Finder {
     /// For the file of that path (links resolved) in a container.
     pub(crate) fn new(found: &Found, path: &str, places: &Arc<Places>) -> Finder {
         let cache = Cache::new(places.cache.clone());
-        let absent = Mutex::new(Some(Vec::new()));
-        Finder { found: found.clone(), path: path.to_owned(), places: Arc::clone(places), cache, absent }
+        Finder { found: found.clone(), path: path.to_owned(), places: Arc::clone(places), cache }
     }
 }
 
@@ -102,36 +99,17 @@ impl Companions for Finder {
     fn keep(&self) -> Option<Arc<dyn Keep>> {
         self.cache.keep_by_content()
     }
-
-    fn absent(&self) -> Option<Vec<String>> {
-        self.absent.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn lacks(&self, paths: &[String]) -> bool {
-        let Ok(root) = root_of(&self.found) else { return false };
-        paths.iter().all(|path| matches!(root.find(path), Ok(None)))
-    }
 }
 
 impl Finder {
     fn in_container(&self, wanted: &Wanted<'_>, search: &mut Search<'_>) -> bool {
-        let whose = format!("in {}", self.found.container.described());
+        let whose = format!("in container `{}`", self.found.container.display_name());
         let root = match root_of(&self.found) {
             Ok(root) => root,
-            Err(error) => {
-                *self.absent.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                return search.offer(whose, Err(in_words(&error)));
-            }
+            Err(error) => return search.offer(whose, Err(in_words(&error))),
         };
         paths::in_container(wanted, &self.path).into_iter().any(|path| {
-            let found = root.find(&path);
-            let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-            match (&found, &mut *absent) {
-                (Ok(None), Some(paths)) => paths.push(path.clone()),
-                (_, absent) => *absent = None,
-            }
-            drop(absent);
-            let opened = match found {
+            let opened = match root.find(&path) {
                 Ok(file) => Ok(file.map(|file| Companion {
                     path: file.path.clone(),
                     bytes: Arc::new(file),

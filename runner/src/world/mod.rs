@@ -1,4 +1,3 @@
 //! Owns the implementations of [`ctp_lang::world::World`] on this machine.
 
 pub mod live;
-mod same;
