@@ -263,6 +263,15 @@ pub enum Place {
     Exe,
 }
 
+/// What the processes of a container have mapped as code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mapped {
+    /// Paths of the files as the container sees them, sorted.
+    pub paths: Vec<String>,
+    /// Of how many processes, where there are more: what those have mapped is not known.
+    pub of_first: Option<usize>,
+}
+
 /// An opened file of a container.
 #[derive(Clone)]
 pub struct Opened {
@@ -371,6 +380,17 @@ pub trait Companions: Send + Sync {
 
     /// Where what is unpacked of the module itself may be kept.
     fn keep(&self) -> Option<Arc<dyn Keep>>;
+
+    /// The paths in the container at which was looked so far; `None` where something was there, or it is not known.
+    fn absent(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Whether the container surely has nothing at any of these paths.
+    fn lacks(&self, paths: &[String]) -> bool {
+        let _ = paths;
+        false
+    }
 }
 
 /// Keeps what was unpacked of one file outside of memory, for this run and the next.
@@ -420,10 +440,10 @@ pub trait World {
         Err(TargetError::Unusable(ListError { reason: format!("{what} are not known here"), help: None }))
     }
 
-    /// Paths of the files that a container's processes have mapped as code, as the container sees them, sorted.
-    fn mapped(&self, container: &Container) -> Vec<String> {
+    /// The files that a container's processes have mapped as code.
+    fn mapped(&self, container: &Container) -> Mapped {
         let _ = container;
-        Vec::new()
+        Mapped::default()
     }
 
     /// Opens a file of a container, inside its root.
@@ -431,6 +451,12 @@ pub trait World {
     /// # Errors
     /// [`OpenError`] says why there is no such file to read.
     fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError>;
+
+    /// For each of these opened files the first among them that is the same inode for certain: itself where that is not
+    /// known. What was read of one need not be read again of the other.
+    fn same_inodes(&self, files: &[FileId]) -> Vec<FileId> {
+        files.to_vec()
+    }
 
     /// What finds the further files of an opened one; `None` where nothing is looked for.
     fn companions(&self, container: &Container, opened: &Opened) -> Option<Arc<dyn Companions>> {

@@ -106,6 +106,8 @@ const QUESTIONS: [Question; 6] = [
 struct Target {
     container: Container,
     file: String,
+    /// Its containers go with it.
+    _image: Image,
 }
 
 impl Target {
@@ -113,7 +115,7 @@ impl Target {
         let image = Image::new(&Binary::compile("hot.c", Compiler::Gcc, flags), "/app/hot");
         let container = Container::driven(&image);
         let file = format!("/proc/{}/root/app/hot", container.pid());
-        Target { container, file }
+        Target { container, file, _image: image }
     }
 
     fn script(&self, tracer: Tracer, ctp: &str, bpftrace: &str) -> String {
@@ -134,6 +136,8 @@ impl Target {
         let deadline = Instant::now() + Duration::from_secs(300);
         while (self.call(200) > HIT) != hit {
             assert!(Instant::now() < deadline, "nothing was attached, or something stays attached");
+            // Docker passes on each line: without a rest it would take a processor that the tracer needs.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

@@ -51,7 +51,7 @@ fn each_traced_program_is_traced() {
         let files = names(folder).into_iter().filter(|name| name.ends_with(".rs"));
         files.map(|name| fs::read_to_string(folder.join(name)).unwrap()).collect()
     };
-    let tests = text(&top().join("tests/live")) + &text(&top().join("tests/containers"));
+    let tests: String = ["live", "containers", "stap"].map(|part| text(&top().join("tests").join(part))).concat();
     for name in names(&fixtures).iter().filter(|name| name.ends_with(".c")) {
         assert!(tests.contains(&format!("\"{name}\"")), "no test traces {name}");
     }

@@ -25,7 +25,12 @@ impl<'e> Started<'e> {
     }
 
     pub(crate) fn of(engine: &'e dyn Engine, spec: &Spec) -> Started<'e> {
-        let started = Started { engine, name: name() };
+        Started::named(engine, name(), spec)
+    }
+
+    /// The same of a name of the caller's, which begins as [`name`] gives one.
+    pub(crate) fn named(engine: &'e dyn Engine, name: String, spec: &Spec) -> Started<'e> {
+        let started = Started { engine, name };
         engine.start(&started.name, spec);
         started
     }
@@ -98,7 +103,7 @@ fn cases(engine: &dyn Engine) {
 }
 
 /// What the processes of a label wrote down, once `files` of them have ended.
-fn written(out: &Path, label: &str, files: usize) -> Vec<String> {
+pub(crate) fn written(out: &Path, label: &str, files: usize) -> Vec<String> {
     wait_for("the calls to be made", || {
         let entries = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap());
         let of_label = entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with(&format!("{label}.")));

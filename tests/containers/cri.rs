@@ -18,13 +18,16 @@ use crate::engines::{PROGRAM, Pids, Spec, Tree};
 
 /// A containerd of the tests' own.
 pub(crate) struct Containerd {
-    place: &'static Place,
+    /// Where it is on this host; `None` where it runs in a container, with which it goes.
+    place: Option<&'static Place>,
+    /// Its socket, as this host sees it.
+    socket: String,
     folder: Scratch,
     daemon: Mutex<Child>,
     pub(crate) image: String,
     _image: Image,
     /// Only one can be in that place.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// A place in which ctp looks for a containerd.
@@ -60,25 +63,43 @@ impl Containerd {
         lock.lock().unwrap();
         let folder = Scratch::new();
         let image = Tree::new().image();
-        let reference = format!("docker.io/library/{}:latest", image.name());
-        // The program waits where nobody drives it: it serves as the pods' sandbox too.
-        let config = format!(
-            "version = 2\nroot = \"{}\"\nstate = \"{state}\"\n\
-             [grpc]\naddress = \"{socket}\"\n[ttrpc]\naddress = \"{socket}.ttrpc\"\n\
-             [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{reference}\"\n\
-             restrict_oom_score_adj = true\ndisable_apparmor = true\n\
-             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
-            folder.path().join("root").display(),
-            state = place.state,
-            socket = place.socket,
+        let root = folder.path().join("root");
+        folder.write("config.toml", &config(&reference(&image), root.to_str().unwrap(), place.state, place.socket));
+        let daemon = Containerd::daemon(&folder);
+        Containerd::over(place.socket.to_owned(), Some((place, lock)), folder, daemon, image)
+    }
+
+    /// One that runs in a container, started by a command that stays with it. `socket` is where this host sees it, `state`
+    /// and `root` are its folders there; `config` takes what it is to be told.
+    pub(crate) fn within(socket: String, config: &Path, daemon: impl FnOnce() -> Command) -> Containerd {
+        let folder = Scratch::new();
+        let image = Tree::new().image();
+        let text = self::config(
+            &reference(&image),
+            "/var/lib/docker/containerd",
+            "/run/containerd",
+            "/run/containerd/containerd.sock",
         );
-        folder.write("config.toml", &config);
+        std::fs::write(config, text).unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let daemon = daemon().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Containerd::over(socket, None, folder, daemon, image)
+    }
+
+    fn over(
+        socket: String,
+        place: Option<(&'static Place, File)>,
+        folder: Scratch,
+        daemon: Child,
+        image: Image,
+    ) -> Containerd {
         let tar = folder.path().join("image.tar").into_os_string().into_string().unwrap();
         docker(&["save", "--output", &tar, image.name()]);
-        let daemon = Mutex::new(Containerd::daemon(&folder));
-        let containerd = Containerd { place, folder, daemon, image: reference, _image: image, _lock: lock };
+        let (place, lock) = place.map_or((None, None), |(place, lock)| (Some(place), Some(lock)));
+        let (daemon, reference) = (Mutex::new(daemon), reference(&image));
+        let containerd = Containerd { place, socket, folder, daemon, image: reference, _image: image, _lock: lock };
         containerd.wait();
-        run(&mut containerd.ctr(&["images", "import", &tar]));
+        run(&mut containerd.ctr(&["images", "import", "--snapshotter", "native", &tar]));
         containerd
     }
 
@@ -115,13 +136,13 @@ impl Containerd {
 
     pub(crate) fn ctr(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.args(["--address", self.place.socket, "--namespace", "k8s.io"]).args(args);
+        command.args(["--address", &self.socket, "--namespace", "k8s.io"]).args(args);
         command
     }
 
     /// A call of the CRI's RuntimeService and the first field of its answer.
     fn call(&self, method: &str, message: &[u8]) -> String {
-        let answer = grpc(Path::new(self.place.socket), &format!("/runtime.v1.RuntimeService/{method}"), message);
+        let answer = grpc(Path::new(&self.socket), &format!("/runtime.v1.RuntimeService/{method}"), message);
         let answer = answer.unwrap_or_else(|why| panic!("{method}: {why}\n{}", self.log()));
         // Field 1, a text shorter than 128 bytes; nothing for an empty answer.
         answer.get(2..).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
@@ -137,18 +158,35 @@ impl Containerd {
 impl Drop for Containerd {
     fn drop(&mut self) {
         self.end();
+        let Some(place) = self.place else { return };
         // Empty, since the pods were removed before; a real one's folder is not.
-        let _ = std::fs::remove_dir_all(self.place.state);
-        for socket in [self.place.socket.to_owned(), format!("{}.ttrpc", self.place.socket)] {
+        let _ = std::fs::remove_dir_all(place.state);
+        for socket in [place.socket.to_owned(), format!("{}.ttrpc", place.socket)] {
             let _ = std::fs::remove_file(socket);
         }
-        for folder in Path::new(self.place.state).ancestors().skip(1) {
+        for folder in Path::new(place.state).ancestors().skip(1) {
             let _ = std::fs::remove_dir(folder);
-            if folder == Path::new(self.place.top) {
+            if folder == Path::new(place.top) {
                 break;
             }
         }
     }
+}
+
+/// The name of an image as the CRI has it.
+fn reference(image: &Image) -> String {
+    format!("docker.io/library/{}:latest", image.name())
+}
+
+/// What a containerd is told. The program waits where nobody drives it: it serves as the pods' sandbox too.
+fn config(image: &str, root: &str, state: &str, socket: &str) -> String {
+    format!(
+        "version = 2\nroot = \"{root}\"\nstate = \"{state}\"\n\
+         [grpc]\naddress = \"{socket}\"\n[ttrpc]\naddress = \"{socket}.ttrpc\"\n\
+         [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{image}\"\n\
+         restrict_oom_score_adj = true\ndisable_apparmor = true\n\
+         [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n"
+    )
 }
 
 /// A pod; removed when dropped.
@@ -194,7 +232,7 @@ impl Pod {
     /// Makes a static pod, one of a file that the kubelet found on its node (`pkg/kubelet/config/common.go`): its name ends
     /// in the node's, its uid is the file's digest, and annotations say where it comes from. It is in the cgroup that the
     /// kubelet makes for pods.
-    fn of_a_file(
+    pub(crate) fn of_a_file(
         containerd: &Arc<Containerd>,
         namespace: &str,
         name: &str,
@@ -259,7 +297,7 @@ impl Pod {
         self.containers.iter().find(|member| member.name == name).map(|member| member.id.clone())
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.containerd.pid(&self.containers[0].id)
     }
 }

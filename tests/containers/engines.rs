@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -58,9 +58,18 @@ pub(crate) trait Engine {
 pub(crate) const PROGRAM: [&str; 2] = ["/app/test_app", "5000"];
 
 /// Where the tree of the containers is; every engine makes containers of it.
-pub(crate) struct Tree(Scratch);
+pub(crate) struct Tree {
+    path: PathBuf,
+    /// Where it is this one's own.
+    _made: Option<Scratch>,
+}
 
 impl Tree {
+    /// Another's, which is there for as long as this one is used.
+    pub(crate) fn at(path: &Path) -> Tree {
+        Tree { path: path.to_owned(), _made: None }
+    }
+
     pub(crate) fn new() -> Tree {
         let tree = Scratch::new();
         std::fs::create_dir_all(tree.path().join("app")).unwrap();
@@ -68,11 +77,11 @@ impl Tree {
             let binary = Binary::compile(source, Compiler::Gcc, &["-g"]);
             std::fs::copy(binary.path(), tree.path().join(path)).unwrap();
         }
-        Tree(tree)
+        Tree { path: tree.path().to_owned(), _made: Some(tree) }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        &self.path
     }
 
     pub(crate) fn image(&self) -> Image {
@@ -227,8 +236,12 @@ impl Containerd {
         run(Command::new("ctr").args(["--address", socket, "--namespace", &self.namespace]).args(args)).stdout
     }
 
-    fn stop(&self, name: &str) {
+    pub(crate) fn stop(&self, name: &str) {
         self.ctr(&["task", "rm", "--force", name]);
+    }
+
+    pub(crate) fn start_again(&self, name: &str) {
+        self.ctr(&["task", "start", "--detach", "--null-io", name]);
     }
 }
 
@@ -254,7 +267,7 @@ impl Engine for Containerd {
     }
     fn restart(&self, name: &str) {
         self.stop(name);
-        self.ctr(&["task", "start", "--detach", "--null-io", name]);
+        self.start_again(name);
     }
     fn remove(&self, name: &str) {
         self.stop(name);

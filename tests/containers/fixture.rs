@@ -191,10 +191,45 @@ impl Drop for Parent {
     }
 }
 
+/// Cgroup2 folders made by a test; those that were not there before go when dropped, once they are empty.
+pub(crate) struct Folders {
+    path: PathBuf,
+    new: Vec<PathBuf>,
+}
+
+impl Folders {
+    /// A folder (relative to the mount) and those above it.
+    pub(crate) fn make(path: &str) -> Folders {
+        let path = cgroup2().join(path);
+        let new = path.ancestors().take_while(|f| !f.exists()).map(Path::to_path_buf).collect();
+        fs::create_dir_all(&path).unwrap();
+        Folders { path, new }
+    }
+
+    /// Puts a process into it.
+    pub(crate) fn hold(&self, pid: u32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        for folder in &self.new {
+            // Another test may be at work below it.
+            wait_for("the cgroup to be empty", || {
+                let shared =
+                    || fs::read_dir(folder).is_ok_and(|mut inside| inside.any(|e| e.is_ok_and(|e| e.path().is_dir())));
+                fs::remove_dir(folder).ok().or_else(|| (!folder.exists() || shared()).then_some(()))
+            });
+        }
+    }
+}
+
 /// A cgroup made by a test, with a process in it; both go when dropped. Folders above it that were not there go too.
 pub(crate) struct HandMade {
     pub(crate) process: Child,
-    folders: Vec<PathBuf>,
+    // Behind the process, which is killed before this goes.
+    _folders: Folders,
 }
 
 impl HandMade {
@@ -207,12 +242,10 @@ impl HandMade {
 
     /// Runs a program in a cgroup2 folder.
     pub(crate) fn running(path: &str, mut program: Command) -> HandMade {
-        let folder = cgroup2().join(path);
-        let new: Vec<PathBuf> = folder.ancestors().take_while(|f| !f.exists()).map(Path::to_path_buf).collect();
-        fs::create_dir_all(&folder).unwrap();
+        let folders = Folders::make(path);
         let process = program.spawn().unwrap();
-        fs::write(folder.join("cgroup.procs"), process.id().to_string()).unwrap();
-        HandMade { process, folders: new }
+        folders.hold(process.id());
+        HandMade { process, _folders: folders }
     }
 }
 
@@ -220,10 +253,5 @@ impl Drop for HandMade {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        for folder in &self.folders {
-            wait_for("the cgroup to be empty", || {
-                fs::remove_dir(folder).ok().or_else(|| (!folder.exists()).then_some(()))
-            });
-        }
     }
 }

@@ -13,7 +13,8 @@ use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::{PATIENCE, Running, binary, command, ctp};
 use ctp_tests::docker::{Container, Image, docker};
 use ctp_tests::driven::Driver;
-use ctp_tests::unique::name;
+use ctp_tests::process::run;
+use ctp_tests::unique::{Scratch, name};
 
 fn image() -> Image {
     Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g"]), "/app/test_app")
@@ -117,6 +118,110 @@ fn a_container_that_forks_without_end_keeps_nobody_from_tracing() {
     assert!(listed.stdout.contains(storm.name()) && listed.stdout.contains(web.name()), "{}", listed.stdout);
     web.call(3);
     assert_eq!(running.interrupt().lines(), web.printed());
+}
+
+/// The most memory, in kB, and the most threads that a process came to while it lived.
+fn largest(pid: u32) -> (u64, u64) {
+    let (mut memory, mut threads) = (0, 0);
+    while let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
+        let number = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            value.trim().trim_end_matches(" kB").parse::<u64>().ok()
+        };
+        // A zombie has no memory any more.
+        let Some(peak) = number("VmHWM:") else { break };
+        memory = memory.max(peak);
+        threads = threads.max(number("Threads:").unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (memory, threads)
+}
+
+/// Such a container itself: its calls are counted, its stacks told, each of its processes attached to by itself; ctp ends
+/// when it is to, stays small, and says what it did not see.
+#[test]
+fn a_container_that_forks_without_end_is_traced_within_bounds() {
+    binary();
+    let storm = Binary::compile("storm.c", Compiler::Gcc, &["-g"]);
+    let image = Image::new(&storm, "/app/storm");
+    let storm = Container::detached_with(&image, &name(), &["--pids-limit", "300"], &[]);
+    let point = format!("container(\"{}\"):exe.fn(\"stormed\")", storm.name());
+    let counts = "global n; probe POINT { n++ } probe end { println(n) }".replace("POINT", &point);
+    let stacks = "global s; probe POINT { s[ustack()]++ }".replace("POINT", &point);
+    for (args, script, said) in [
+        (&[][..], &counts, " 0 lost, 0 faults"),
+        (&[], &stacks, " hits, 0 records, "),
+        (&["--attach", "process"], &counts, " began, or executed another program, while ctp traced; what each called"),
+    ] {
+        let begun = Instant::now();
+        let args = [&["run", "--for", "3s", "-e", script], args].concat();
+        let running = Running::start(&args);
+        let (memory, threads) = largest(running.pid());
+        let output = running.finish();
+        let elapsed = begun.elapsed();
+        assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(said), "{args:?}: {}", output.stderr);
+        assert!(!output.stdout.is_empty() && output.stdout != "0\n", "{args:?}: {}", output.stderr);
+        assert!(elapsed < Duration::from_secs(20), "{args:?} took {elapsed:?}");
+        assert!(memory < 150_000 && threads <= 24, "{args:?}: {memory} kB, {threads} threads");
+    }
+    // Its libraries are looked for among all that it has at that moment.
+    let library = format!("probe container(\"{}\"):lib(\"no.so\").fn(\"f\") {{ println(1) }}", storm.name());
+    let begun = Instant::now();
+    let checked = ctp(&["check", "-e", &library]);
+    assert!(checked.code == Some(1) && checked.stdout.contains("E0103"), "{}", checked.stdout);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+/// Two containers of one stripped program, whose debug info each has in a folder of its own: what one of them lies in it
+/// changes nothing of the other, whichever is read first.
+#[test]
+fn debug_info_of_one_container_is_not_believed_of_another() {
+    let program = Binary::compile("twins.c", Compiler::Gcc, &["-g", "-O0", "-Wl,--build-id=0x00c0ffee00c0ffee"]);
+    let objcopy = |args: &[&str]| {
+        run(Command::new("objcopy").args(args));
+    };
+    let place = "usr/lib/debug/.build-id/00/c0ffee00c0ffee.debug";
+    let (told, lied) = (Scratch::new(), Scratch::new());
+    for folder in [&told, &lied] {
+        fs::create_dir_all(folder.path().join(place).parent().unwrap()).unwrap();
+    }
+    let (true_file, false_file) = (told.path().join(place), lied.path().join(place));
+    objcopy(&["--only-keep-debug", program.path().to_str().unwrap(), true_file.to_str().unwrap()]);
+    // The parameter lies at -20 from the frame's base (DW_OP_fbreg, two bytes); the liar says -36.
+    let mut bytes = fs::read(&true_file).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - 3).filter(|at| bytes[*at..*at + 3] == [2, 0x91, 0x6c]).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at + 2] = 0x5c;
+    }
+    fs::write(&false_file, bytes).unwrap();
+    let image = Image::new(&program.strip("-s"), "/app/test_app");
+    let base = name();
+    let start = |suffix: &str, debug: &Scratch| {
+        let volume = format!("--volume={}:/usr/lib/debug:ro", debug.path().join("usr/lib/debug").display());
+        Container::driven_with(&image, &format!("{base}-{suffix}"), &[&volume])
+    };
+    for (liar, honest) in [("1", "2"), ("4", "3")] {
+        let (mut liar, mut honest) = (start(liar, &lied), start(honest, &told));
+        let running = Running::attached(&format!(
+            r#"probe container("{base}-*"):exe.fn("my_function") {{ printf("%s my_function was called with %d\n", container(), $arg) }}"#
+        ));
+        liar.call(3);
+        honest.call(3);
+        let output = running.interrupt();
+        let of = |container: &Container| -> Vec<String> {
+            let own = format!("{} ", container.name());
+            output.lines().iter().filter_map(|line| line.strip_prefix(&own)).map(str::to_owned).collect()
+        };
+        assert_eq!(of(&honest), honest.printed());
+        assert!(of(&liar).len() == 3 && of(&liar) != liar.printed(), "{}", output.stdout);
+    }
+    // A process by its number finds it as well.
+    let mut one = start("5", &told);
+    let running = Running::attached(&script(&format!("pid({}):exe", one.pid())));
+    one.call(2);
+    assert_eq!(running.interrupt().lines(), one.printed());
 }
 
 /// The number of a process that has ended, given to another, is not that process.

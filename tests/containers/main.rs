@@ -30,7 +30,11 @@ mod opening;
 mod ps;
 #[path = "rootless.rs"]
 mod rootless;
+#[path = "several.rs"]
+mod several;
 #[path = "terminal.rs"]
 mod terminal;
+#[path = "userns.rs"]
+mod userns;
 #[path = "watching.rs"]
 mod watching;

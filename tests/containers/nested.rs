@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_tests::ctp::{PATIENCE, Running, binary, ctp};
@@ -10,7 +11,8 @@ use ctp_tests::docker::{Container, Image, client, docker};
 use ctp_tests::process::{Output, attempt, run};
 use ctp_tests::unique::{Scratch, name};
 
-use crate::engines::{PROGRAM, Tree};
+use crate::cri::{Containerd, Pod};
+use crate::engines::{PROGRAM, Pids, Spec, Tree};
 
 /// The hierarchies as this host has them, mounted within the container's own cgroup namespace; then the daemon, which
 /// needs no network.
@@ -156,4 +158,49 @@ fn docker_in_docker() {
     let output = run(&mut inner.exec(&[&events[..], &[&traced]].concat()));
     assert!(output.lines().iter().all(|line| *line == format!("web {pid} 1")), "{}", output.stdout);
     assert_eq!(output.lines().len(), 20, "{}", output.stderr);
+}
+
+/// A node in a container, as kind makes one: a containerd in it, and pods over its CRI plugin in the kubelet's cgroups.
+#[test]
+fn pods_in_a_container() {
+    let inner = Inner::start();
+    let socket = format!("/proc/{}/root/run/containerd/containerd.sock", inner.outer.pid());
+    let config = inner._folder.path().join("containerd.toml");
+    let containerd =
+        Containerd::within(socket, &config, || inner.exec(&["containerd", "--config", "/shared/containerd.toml"]));
+    let containerd = Arc::new(containerd);
+    let (namespace, hash) = (name(), format!("{:032x}", std::process::id()));
+    let spec = Spec { program: &PROGRAM, out: None, pids: Pids::Own };
+    let mut web = Pod::of_a_file(&containerd, &namespace, "web", &hash, &[("tier", "front")]);
+    web.add("app", &spec);
+    let mut other = Pod::of_a_file(&containerd, &namespace, "other", &format!("{hash}0"), &[("tier", "back")]);
+    other.add("app", &spec);
+    let (of_web, of_other) = (web.container("app").unwrap(), other.container("app").unwrap());
+    let (pid, others) = (host_pid(&of_web), host_pid(&of_other));
+    let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(cgroup.contains(&format!("{}/kubepods/burstable/pod{hash}/{of_web}", inner.outer.id())), "{cgroup}");
+    let script = |who: &str| format!(r#"probe {who}:exe.fn("my_function") {{ printf("%d\n", pid()) }}"#);
+
+    // On the host by id, within the node.
+    let mut running = Running::attached(&script(&format!("container(\"{}\")", &of_web[..12])));
+    for _ in 0..20 {
+        assert_eq!(running.wait_for_stdout(|_| true), pid.to_string());
+    }
+    running.interrupt();
+    // On the node by pod, with the labels that its containerd tells.
+    let listed = run(&mut inner.exec(&["/ctp/ctp", "ps", "--format", "json"])).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let entry = listed["containers"].as_array().unwrap().iter().find(|one| one["id"] == of_web.as_str()).unwrap();
+    let pod = serde_json::json!({"namespace": namespace, "name": "web-node1", "container": "app"});
+    assert_eq!((&entry["name"], &entry["pod"]), (&"app".into(), &pod), "{listed}");
+    for (who, pid) in [
+        (format!("pod(\"{namespace}/web-node1\", container=\"app\")"), pid),
+        ("pod(label=\"tier=back\", container=\"app\")".to_owned(), others),
+    ] {
+        let events = ["/ctp/ctp", "run", "--events", "20", "--for", "30s", "-e", &script(&who)];
+        let output = run(&mut inner.exec(&events));
+        assert!(output.lines().iter().all(|line| *line == pid.to_string()), "{who}: {}", output.stdout);
+        assert_eq!(output.lines().len(), 20, "{who}: {}", output.stderr);
+    }
+    drop((web, other));
 }

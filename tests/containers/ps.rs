@@ -70,4 +70,12 @@ fn two_hundred_containers_are_listed() {
     let _many: Vec<HandMade> = (0..200).map(|n| HandMade::at(&format!("lxc.payload.{base}-{n}"))).collect();
     let listed = ctp_tests::ctp::ctp(&["ps"]);
     assert_eq!(listed.stdout.lines().filter(|line| line.contains(&base)).count(), 200, "{}", listed.stderr);
+
+    // A file of each is kept open, of which a process may have fewer at first than it may ask for.
+    let target = format!("container(\"{base}-*\"):exe.fn(\"*\")");
+    let mut limited = std::process::Command::new("prlimit");
+    limited.arg("--nofile=100:10000").arg(ctp_tests::ctp::binary()).args(["ls", &target]).env("NO_COLOR", "1");
+    let opened = ctp_tests::process::attempt(&mut limited);
+    let all = opened.stderr.contains(&format!("`{base}-0`")) && opened.stderr.contains(" and 188 more matches `*`");
+    assert!(all && opened.stderr.matches("error[").count() == 1, "{}", opened.stderr);
 }

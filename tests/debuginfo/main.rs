@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bombs;
 mod build;
 mod companions;
 mod damaged;
@@ -14,6 +15,7 @@ mod lists;
 mod names;
 mod oracle;
 mod price;
+mod replicas;
 mod types;
 mod values;
 mod whole;

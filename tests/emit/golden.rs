@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ctp_lang::check::{Settings, check};
 use ctp_lang::codes::Code;
-use ctp_lang::emit::stap::{Options, Script, Written, emit};
+use ctp_lang::emit::stap::{KnownBy, Options, Script, Written, emit};
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::parse;
+use ctp_lang::world::TargetKind;
 
 use crate::sample::Sample;
 use crate::stap::Root;
@@ -98,7 +99,8 @@ fn every_golden_program_is_accepted_or_refused_by_name() {
         };
         let known = REFUSED.iter().find(|(case, _)| case == name).map(|(_, words)| *words);
         for written in [Written::Text, Written::Records] {
-            match emit(&program, &sources, &Options { written, ..Options::default() }) {
+            // Only records tell of containers that come later.
+            match emit(&program, &sources, &Options { written, newcomers: true, ..Options::default() }) {
                 Ok(script) => {
                     wrong.extend(held(name, &script, file.as_deref()).err());
                     accepted += 1;
@@ -117,6 +119,24 @@ fn every_golden_program_is_accepted_or_refused_by_name() {
     let table: Vec<&str> = REFUSED.iter().map(|(case, _)| *case).collect();
     assert!(refused.into_iter().eq(table.iter().copied()), "what is refused is not what the table says: {table:?}");
     assert!(accepted > 40, "{accepted} scripts");
+}
+
+#[test]
+fn a_process_is_told_by_its_number() {
+    let program = Sample::build("gcc", &["-O2"]);
+    let world = Samples(vec![("/app/bin", program.path.clone())]);
+    let (sources, mut checked) = checked("pid.ctp", r#"probe container("web").fn("main") { println(pid()) }"#, &world);
+    checked.containers.iter_mut().for_each(|container| container.kind = TargetKind::Process);
+    for written in [Written::Text, Written::Records] {
+        let script = emit(&checked, &sources, &Options { written, ..Options::default() }).expect("a script");
+        held("pid.ctp", &script, Some(&program.path)).expect("what stap makes of it");
+        assert!(script.text.contains("if (!ctp_descends(want_pid, want_start)) next"), "{}", script.text);
+        assert!(script.containers.iter().all(|want| want.by == KnownBy::Process));
+    }
+    // Nobody can keep the tasks of a container that starts out in time.
+    checked.containers.iter_mut().for_each(|container| container.kind = TargetKind::Host);
+    let refused = emit(&checked, &sources, &Options::default()).expect_err("the host");
+    assert!(refused.iter().all(|one| one.code == Code::E0302), "{refused:?}");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ctp_lang::codes::Code;
 use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
-use ctp_lang::emit::stap::{Options, Written, emit};
+use ctp_lang::emit::stap::{Options, Written, bpf, emit};
 use ctp_lang::ir::{
     Constant, ContainerIndex, Context, EnumIndex, EnumNames, Exits, Expr, ExprKind, File, FileIndex, Global,
-    GlobalKind, Program, Returns, Show, Ty, Variant,
+    GlobalIndex, GlobalKind, Program, Returns, Show, Stmt, Ty, UpdateOp, Variant,
 };
 use ctp_lang::world::FileId;
 
@@ -260,4 +260,49 @@ fn the_return_of_a_function_with_a_hostile_name_is_named_by_its_address() {
         })
         .collect();
     assert_eq!(points, wanted, "{}", answer.out);
+}
+
+/// In scripts for SystemTap's bpf runtime, which are in guru mode, names stand in comments and in what is printed at the end.
+#[test]
+fn hostile_names_change_nothing_where_it_only_counts() {
+    let root = Root::with(&[]);
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    for _ in 0..10 {
+        let mut made = program(Vec::new());
+        let kind = GlobalKind::Scalar { ty: Ty::Int, initial: Constant::Int(0) };
+        made.globals.push(Global { name: "x".to_owned(), span: span(), kind, printed_at_end: true });
+        made.containers[0].name = Some(numbers.name().replace('\0', "0"));
+        made.containers[0].image = Some(numbers.name());
+        made.files[0].path = format!("/{}", numbers.name());
+        for index in 0..20u32 {
+            let update = ExprKind::Update {
+                global: GlobalIndex(0),
+                keys: Vec::new(),
+                op: UpdateOp::Add,
+                value: Box::new(Expr::int(i64::from(index) << 30, span())),
+                before: false,
+            };
+            let mut one = probe(
+                vec![site(&numbers.name(), 0x1000 + u64::from(index), SiteKind::OutOfLine, AddressRule::LowPc)],
+                vec![Stmt::Effect(expr(Ty::Int, update))],
+            );
+            one.point = numbers.name();
+            made.probes.push(one);
+        }
+        let mut sources = sources(&numbers.name());
+        sources.add(numbers.name(), "x");
+        for for_people in [true, false] {
+            let options = bpf::Options { for_people, ..bpf::Options::default() };
+            let script = bpf::emit(&made, &sources, &options).expect("a script").text;
+            assert!(script.bytes().all(|b| matches!(b, b'\n' | b' '..=b'~')), "{script}");
+            let answer = root.stap(&script, &["-p1", "-g"]).accepted(&script);
+            let points: Vec<&str> = answer.out.lines().filter(|line| line.starts_with("probe ")).collect();
+            let wanted: Vec<String> = ["probe begin{".to_owned()]
+                .into_iter()
+                .chain((0..20).map(|at| format!("probe process(\"/run/ctp/t0\").statement({}){{", 0x1000 + at)))
+                .chain(["probe end{".to_owned()])
+                .collect();
+            assert_eq!(points, wanted, "{script}\n{}", answer.out);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use ctp_lang::check::{Settings, check};
 use ctp_lang::ir::Program;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::parse;
-use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, World};
+use ctp_lang::world::{Container, FileId, ListError, Mapped, OpenError, Opened, Place, World};
 
 use crate::programs::container;
 
@@ -23,8 +23,8 @@ impl World for Samples {
         Vec::new()
     }
 
-    fn mapped(&self, _: &Container) -> Vec<String> {
-        self.0.iter().map(|(path, _)| (*path).to_owned()).collect()
+    fn mapped(&self, _: &Container) -> Mapped {
+        Mapped { paths: self.0.iter().map(|(path, _)| (*path).to_owned()).collect(), of_first: None }
     }
 
     fn open(&self, _: &Container, place: &Place) -> Result<Opened, OpenError> {

@@ -49,10 +49,11 @@ impl Machine {
     }
 
     fn boot(suite: &str, cgroups: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Result<Machine, String> {
+        // While one runs another may be made.
+        let machine = run(script("machine").arg(suite)).stdout.trim().to_owned();
         // One at a time: they are slow enough.
         static RUNNING: Mutex<()> = Mutex::new(());
         let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let machine = run(script("machine").arg(suite)).stdout.trim().to_owned();
         let (share, scratch) = match std::env::var_os("CTP_VM_KEEP") {
             Some(folder) => (Path::new(&folder).join(format!("{suite}-{cgroups}")), None),
             None => {
@@ -95,17 +96,48 @@ impl Machine {
 }
 
 impl Machine {
-    /// Fails unless `ctp run --engine stap` printed what the processes of a container printed, from before it was stopped
-    /// and from after it was started again.
-    pub(crate) fn check_restart(&self) {
-        let read = |file: &str| fs::read_to_string(self.share.join("out/restart").join(file)).unwrap_or_default();
+    /// What `ctp run --engine stap` printed of what the program of the case `arguments` shows, what it must be (that of these
+    /// processes, in this order), and what the engine said; fails where something went wrong, or `twin` was not called.
+    fn shown(&self, name: &str, processes: &[&str]) -> (Vec<String>, Vec<String>, String) {
+        let read = |file: &str| fs::read_to_string(self.share.join("out").join(name).join(file)).unwrap_or_default();
         let said = read("engine.err");
         assert_eq!(read("failed"), "", "{said}");
-        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let expected = case::expected("arguments", |process| lines(read(process)));
         assert!(read("twin").contains("\ndone\n"), "twin was not called");
-        assert_eq!(lines(read("engine")), expected, "{said}");
+        let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let of = |process: &str| if processes.contains(&process) { lines(read(process)) } else { Vec::new() };
+        (lines(read("engine")), case::expected("arguments", of), said)
+    }
+
+    /// Fails unless a container that was stopped and started again was traced before and after.
+    pub(crate) fn check_restart(&self) {
+        let (printed, expected, said) = self.shown("restarted", &["early", "late"]);
+        assert_eq!(printed, expected, "{said}");
         assert!(said.contains("4444 ended; waiting") && said.contains("4444 restarted, let in "), "{said}");
+    }
+
+    /// Fails unless a container that started later, and is meant, was let in under its own id, and one of another build was
+    /// not.
+    pub(crate) fn check_came(&self) {
+        let (printed, expected, said) = self.shown("came", &["early", "late"]);
+        let (ids, others): (Vec<String>, Vec<String>) = printed.into_iter().partition(|line| line.starts_with("in "));
+        assert_eq!(others, expected, "{said}");
+        let id = |digits: &str| format!("in {}{}", &digits[..1], digits[1..].repeat(63));
+        assert_eq!(ids, [vec![id("66"); 3], vec![id("67"); 2]].concat(), "{said}");
+        assert!(said.contains("started, let in ") && said.contains("calls before that were not seen"), "{said}");
+        assert!(said.contains("started with another build of /app/traced") && said.contains("not traced"), "{said}");
+    }
+
+    /// Fails unless of a process that was told by its number, and its descendants, both engines showed every call, the same
+    /// whole values, and nothing of others.
+    pub(crate) fn check_chosen(&self) {
+        let (printed, expected, said) = self.shown("chosen", &["early"]);
+        let read = |file: &str| fs::read_to_string(self.share.join("out/chosen").join(file)).unwrap_or_default();
+        assert_eq!(printed, read("bpf").lines().collect::<Vec<_>>(), "{said}{}", read("bpf.err"));
+        let (wholes, others): (Vec<String>, Vec<String>) = printed.into_iter().partition(|line| line.starts_with('{'));
+        assert_eq!(others, expected, "{said}");
+        assert!(wholes.len() == 3 && wholes.iter().all(|whole| whole.contains(".number=")), "{wholes:?}");
+        assert!(read("other").contains("\ndone\n"), "the other process was not called");
+        assert_eq!(counted(&said), counted(&read("bpf.err")));
     }
 }
 

@@ -40,6 +40,18 @@ fn a_container_that_comes_back() {
     machine().check_restart();
 }
 
+/// One that starts while it runs, and is meant by its pattern.
+#[test]
+fn a_container_that_starts_later() {
+    machine().check_came();
+}
+
+/// `pid(…)`: a process and what descends from it.
+#[test]
+fn a_process_told_by_its_number() {
+    machine().check_chosen();
+}
+
 /// Debian 12's kernel has no uprobe_multi: probes are attached by perf events there.
 #[test]
 fn a_kernel_of_before_uprobe_multi() {

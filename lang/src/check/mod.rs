@@ -47,7 +47,7 @@ use crate::interpret;
 use crate::ir::{
     self, Constant, EnumIndex, EnumNames, Handler, LocalIndex, Probe, ProbeKind, Program, Site, StatsShape, Ty, Variant,
 };
-use crate::resolve::{Match, Resolver};
+use crate::resolve::{Held, Match, Resolver};
 use crate::source::{Sources, Span};
 use crate::stats::Stats;
 use crate::syntax::ast::{self, File, ItemKind, PointKind};
@@ -319,12 +319,12 @@ impl<'a> Checker<'a> {
 
     /// A build and the containers that run it, in words.
     fn build_of(&self, found: &Match) -> String {
-        let names = found.containers.iter().filter_map(|index| self.resolver.container(*index));
+        let names = found.containers().filter_map(|index| self.resolver.container(index));
         let names: Vec<String> = names.map(|container| container.display_name().escape_debug().to_string()).collect();
-        let build = match self.resolver.file(found.file) {
-            Some(ir::File { build_id: Some(id), .. }) => format!("build {id}"),
-            Some(ir::File { path, .. }) => format!("a build of {} without build id", path.escape_debug()),
-            None => "a build".to_owned(),
+        let build = match (found.module.build_id(), found.file().and_then(|file| self.resolver.file(file))) {
+            (Some(id), _) => format!("build {id}"),
+            (None, Some(ir::File { path, .. })) => format!("a build of {} without build id", path.escape_debug()),
+            (None, None) => "a build".to_owned(),
         };
         let word = if names.len() == 1 { "container" } else { "containers" };
         format!("{word} {} ({build})", crate::resolve::list(&names))
@@ -406,7 +406,7 @@ impl<'a> Checker<'a> {
         let mut good = true;
         let (is_return, point) = (returns::is_return(point), point.span);
         let moment = if is_return { Moment::Return } else { Moment::Hit };
-        let several = matches.iter().any(|found| Some(found.file) != matches.first().map(|first| first.file));
+        let several = matches.iter().any(|found| found.file() != matches.first().and_then(Match::file));
         for found in matches {
             self.build = several.then(|| self.build_of(found));
             let name: Arc<str> = found.function.name.as_str().into();
@@ -429,9 +429,9 @@ impl<'a> Checker<'a> {
                     good = false;
                     continue;
                 };
-                let lowered = Site {
-                    file: found.file,
-                    containers: Arc::clone(&found.containers),
+                let lowered = |held: &Held| Site {
+                    file: held.file,
+                    containers: Arc::clone(&held.containers),
                     address: site.address,
                     file_offset: site.file_offset,
                     function: Arc::clone(&name),
@@ -442,7 +442,7 @@ impl<'a> Checker<'a> {
                     repeats: site.repeats,
                     semaphore: site.semaphore,
                     mark: site.mark.clone(),
-                    exits,
+                    exits: exits.clone(),
                 };
                 if site.partial {
                     self.report(
@@ -475,9 +475,10 @@ impl<'a> Checker<'a> {
                 let frame = self.frame_for(&handler, found, site, point);
                 let same =
                     |known: &&mut Variant| known.handler == handler && known.returns == returns && known.frame == frame;
+                let sites = found.held.iter().map(lowered);
                 match variants.iter_mut().find(same) {
-                    Some(variant) => variant.sites.push(lowered),
-                    None => variants.push(Variant { sites: vec![lowered], handler, returns, frame }),
+                    Some(variant) => variant.sites.extend(sites),
+                    None => variants.push(Variant { sites: sites.collect(), handler, returns, frame }),
                 }
             }
         }

@@ -21,6 +21,9 @@ pub(super) const MAX_INFLATE_RATIO: u64 = 1_032;
 /// Most bytes of a section beyond [`MAX_HELD`] for each packed one: debug info becomes two to twenty times as large,
 /// what becomes larger is made to fill disks and take time.
 pub(super) const MAX_UNPACKED_RATIO: u64 = 100;
+/// Most bytes that a zstd stream may refer back to, all of which are held while it is unpacked (`zstd -22` takes 128 MiB
+/// for what is larger, compilers and packagers 8 MiB at most).
+pub(super) const MAX_ZSTD_WINDOW: u64 = 100 << 20;
 /// Most bytes of the notes that are searched for a build id.
 pub(super) const MAX_NOTE_BYTES: u64 = 64 << 10;
 /// Most bytes of a file whose checksum is computed.

@@ -144,6 +144,20 @@ impl Module {
         Some((file.path.as_str(), Arc::clone(&file.bytes)))
     }
 
+    /// Whether the same file at the same path of another container, whose further files `others` finds, would have the
+    /// same debug info: neither container has a file of its own where debug info was looked for.
+    pub fn stands_for(&self, others: Option<&dyn Companions>) -> bool {
+        match (&self.companions, others) {
+            (None, None) => true,
+            (None, Some(_)) | (Some(_), None) => false,
+            (Some(own), Some(others)) => {
+                // After these no further file is looked for but for messages. What is wrong with them matters elsewhere.
+                let _ = (self.symbols(), self.with_debug(|_| Ok(())));
+                own.absent().is_some_and(|paths| others.lacks(&paths))
+            }
+        }
+    }
+
     /// The lowest link-time address of its segments; 0 where it has none.
     pub fn lowest_address(&self) -> u64 {
         self.own.elf.segments.iter().map(|segment| segment.address).min().unwrap_or(0)

@@ -17,6 +17,8 @@ use crate::world::{Keep, ReadAt, ReadError};
 const COMPRESSION_HEADER: u64 = 24;
 /// `.zdebug_*`: `ZLIB` and the size, big-endian.
 const OLD_COMPRESSION_HEADER: u64 = 12;
+/// The longest header of a zstd frame (RFC 8878, 3.1.1.1).
+const LONGEST_ZSTD_HEADER: usize = 18;
 /// Bytes read or written at a time while unpacking.
 const CHUNK: usize = 256 << 10;
 
@@ -224,6 +226,13 @@ impl Stored {
         let name = &self.name;
         let damaged =
             |error: &dyn std::fmt::Display| DebugError::Malformed(format!("section {name} does not inflate: {error}"));
+        if self.packing == Packing::Zstd {
+            let mut header = vec![0; usize::try_from(self.packed).unwrap_or(usize::MAX).min(LONGEST_ZSTD_HEADER)];
+            self.bytes.read_at(self.offset, &mut header)?;
+            if zstd_window(&header).is_some_and(|window| window > limits::MAX_ZSTD_WINDOW) {
+                return Err(over(&format!("bytes of window in section {name}"), limits::MAX_ZSTD_WINDOW));
+            }
+        }
         let mut seen = Seen { raw: self.raw(), packed };
         let raw = std::io::BufReader::with_capacity(CHUNK, &mut seen);
         let mut unpacked: Box<dyn Read + '_> = match self.packing {
@@ -252,6 +261,32 @@ impl Stored {
         // What lies behind the end of the packed stream belongs to the section as well.
         while seen.read(&mut buffer).map_err(|error| damaged(&error))? > 0 {}
         Ok(())
+    }
+}
+
+/// How far back a zstd frame refers, by its header (RFC 8878, 3.1.1.1); `None` where it is none. The decoder does not look
+/// at that of a stream's first frame.
+fn zstd_window(header: &[u8]) -> Option<u64> {
+    let rest = header.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd])?;
+    let (&descriptor, rest) = rest.split_first()?;
+    let (size_flag, single, dictionary) = (descriptor >> 6, descriptor & 0x20 != 0, descriptor & 3);
+    if !single {
+        let window = *rest.first()?;
+        let base = 1u64 << (10 + u32::from(window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    // It is all one window: of as many bytes as there are.
+    let rest = rest.get([0, 1, 2, 4].get(usize::from(dictionary)).copied()?..)?;
+    let number = |bytes: usize| {
+        let mut all = [0; 8];
+        all.get_mut(..bytes)?.copy_from_slice(rest.get(..bytes)?);
+        Some(u64::from_le_bytes(all))
+    };
+    match size_flag {
+        0 => number(1),
+        1 => number(2)?.checked_add(256),
+        2 => number(4),
+        _ => number(8),
     }
 }
 

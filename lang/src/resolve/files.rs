@@ -1,9 +1,10 @@
 //! Owns container + place → opened file and module. Reads no function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::{Binary, Resolver, holders, list};
+use super::{Binary, Held, Resolver, holders, list};
 use crate::codes::Code;
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::DebugError;
@@ -12,13 +13,22 @@ use crate::glob::{is_glob, matches_glob};
 use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
 use crate::syntax::ast::{self, Where, Who, WhoKind};
-use crate::world::{Container, FileId, OpenError, Opened, Place};
+use crate::world::{Companions, Container, FileId, Mapped, OpenError, Opened, Place};
+
+/// A file whose debug info was not asked for yet.
+pub(super) struct Unread {
+    opened: Opened,
+    companions: Option<Arc<dyn Companions>>,
+}
 
 /// What opening gave.
 pub(super) type OpenResult = Result<FileId, OpenError>;
 
 /// The longest path the kernel takes (`PATH_MAX`, limits.h).
 const PATH_MAX: usize = 4096;
+
+/// How many files of one inode are tried before one stands for itself: containers have debug info of their own, or not.
+const MOST_CANDIDATES: usize = 4;
 
 /// Which file a point means.
 pub(super) enum Wanted {
@@ -107,26 +117,28 @@ impl Resolver<'_> {
             Wanted::Place(place) => return self.open_all(containers, place, span, by_file, problems),
             Wanted::Library(name) => name,
         };
+        // By their paths, each with the containers that have mapped it.
+        let mut found: BTreeMap<String, Vec<ContainerIndex>> = BTreeMap::new();
         for &index in containers {
             let Some(container) = self.container(index).cloned() else { continue };
-            let mapped = self.world.mapped(&container);
+            let Mapped { paths: mapped, of_first } = self.world.mapped(&container);
             let is_wanted = |path: &&String| {
                 let file = path.rsplit('/').next().unwrap_or(path);
                 let text = if name.contains('/') { path.as_str() } else { file };
                 text == name || matches_glob(name, text)
             };
-            let found: Vec<String> = mapped.iter().filter(is_wanted).cloned().collect();
-            if !found.is_empty() {
-                for path in found {
-                    self.open_all(&[index], &Place::Path(path), span, by_file, problems);
+            let wanted: Vec<&String> = mapped.iter().filter(is_wanted).collect();
+            if !wanted.is_empty() {
+                for path in wanted {
+                    found.entry(path.clone()).or_default().push(index);
                 }
                 continue;
             }
             // Not mapped (yet): where its loader would find it.
-            let path = FOLDERS.iter().map(|folder| format!("{folder}/{name}"));
-            let there = path.map(Place::Path).find(|place| !is_glob(name) && self.open(index, place).is_ok());
-            if let Some(place) = there {
-                self.open_all(&[index], &place, span, by_file, problems);
+            let mut paths = FOLDERS.iter().map(|folder| format!("{folder}/{name}"));
+            let mut is_there = |path: &String| self.open(index, &Place::Path(path.clone())).is_ok();
+            if let Some(path) = paths.find(|path| !is_glob(name) && is_there(path)) {
+                found.entry(path).or_default().push(index);
                 continue;
             }
             let names: Vec<&str> = mapped.iter().filter_map(|path| path.rsplit('/').next()).collect();
@@ -141,7 +153,13 @@ impl Resolver<'_> {
             if !is_glob(name) {
                 problem = problem.note("nor is it in the folders where loaders look by default");
             }
+            if let Some(count) = of_first {
+                problem = problem.note(format!("only {count} of its processes were looked at: it has more"));
+            }
             problems.push(problem);
+        }
+        for (path, containers) in found {
+            self.open_all(&containers, &Place::Path(path), span, by_file, problems);
         }
     }
 
@@ -160,7 +178,7 @@ impl Resolver<'_> {
                 for index in selected {
                     let Some(container) = self.container(index).cloned() else { continue };
                     let exe = self.open(index, &Place::Exe).into_iter();
-                    let mapped = self.world.mapped(&container).into_iter();
+                    let mapped = self.world.mapped(&container).paths.into_iter();
                     let mapped: Vec<_> = mapped.filter_map(|path| self.open(index, &Place::Path(path)).ok()).collect();
                     for file in exe.chain(mapped) {
                         let containers: &mut Vec<ContainerIndex> = by_file.entry(file).or_default();
@@ -172,8 +190,7 @@ impl Resolver<'_> {
             }
         }
         for (file, containers) in by_file {
-            let Some(&index) = self.file_of.get(&file) else { continue };
-            let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
+            let path = self.path_of(file);
             let module = self.module(file).map_err(|error| error.to_string());
             found.extend(containers.into_iter().map(|container| Binary {
                 container,
@@ -224,22 +241,81 @@ impl Resolver<'_> {
     fn remember(&mut self, container: &Container, opened: Opened) -> FileId {
         let id = opened.file;
         if !self.file_of.contains_key(&id) {
-            let companions = self.world.companions(container, &opened);
-            let module = Module::with_companions(opened.bytes, &opened.path, companions).map(Rc::new);
-            let build_id = module.as_ref().ok().and_then(|module| module.build_id().cloned());
-            self.modules.insert(id, module);
             self.file_of.insert(id, FileIndex(u32::try_from(self.files.len()).unwrap_or(u32::MAX)));
-            self.files.push(File { id, path: opened.path, build_id });
+            self.files.push(File { id, path: opened.path.clone(), build_id: None });
+            let companions = self.world.companions(container, &opened);
+            self.unread.insert(id, Unread { opened, companions });
         }
         id
     }
 
     /// The debug info of an opened file, or why it is none.
-    pub(super) fn module(&self, file: FileId) -> Result<Rc<Module>, DebugError> {
+    pub(super) fn module(&mut self, file: FileId) -> Result<Rc<Module>, DebugError> {
+        let file = self.stood_for.get(&file).copied().unwrap_or(file);
+        if let Some(Unread { opened, companions }) = self.unread.remove(&file) {
+            let module = Module::with_companions(opened.bytes, &opened.path, companions).map(Rc::new);
+            self.modules.insert(file, module);
+        }
         match self.modules.get(&file) {
             Some(module) => module.clone(),
             None => Err(DebugError::Read("the file was not opened".to_owned())),
         }
+    }
+
+    /// The path of an opened file.
+    pub(super) fn path_of(&self, file: FileId) -> String {
+        let known = self.file_of.get(&file).and_then(|index| self.file(*index));
+        known.map_or_else(String::new, |file| file.path.clone())
+    }
+
+    /// Opened files with those who hold them, those together whose debug info is the same: containers of one image have
+    /// one file, which is read once. The first of each stands for the others.
+    pub(super) fn by_inode(&mut self, by_file: BTreeMap<FileId, Vec<ContainerIndex>>) -> Vec<(FileId, Arc<[Held]>)> {
+        let files: Vec<FileId> = by_file.keys().copied().collect();
+        let first = if files.len() > 1 { self.world.same_inodes(&files) } else { files };
+        let mut all: Vec<(FileId, Vec<Held>)> = Vec::new();
+        let mut place_of: HashMap<FileId, usize> = HashMap::new();
+        // Those of one inode that stand for others, by the first of that inode.
+        let mut of_inode: HashMap<FileId, Vec<FileId>> = HashMap::new();
+        for ((file, containers), first) in by_file.into_iter().zip(first) {
+            let Some(&index) = self.file_of.get(&file) else { continue };
+            let held = Held { file: index, containers: containers.into() };
+            let candidates = of_inode.entry(first).or_default();
+            let known = self.stood_for.get(&file).copied().unwrap_or(file);
+            let stands = candidates.iter().copied().find(|one| self.stands_for(*one, file)).unwrap_or(known);
+            match place_of.get(&stands).and_then(|place| all.get_mut(*place)) {
+                Some((_, same)) => same.push(held),
+                None => {
+                    place_of.insert(stands, all.len());
+                    all.push((stands, vec![held]));
+                    if candidates.len() < MOST_CANDIDATES {
+                        candidates.push(stands);
+                    }
+                }
+            }
+        }
+        all.into_iter().map(|(file, held)| (file, held.into())).collect()
+    }
+
+    /// Whether one file stands for another of the same inode: it lies at the same path, and debug info that is in other
+    /// files is none of the containers' own.
+    fn stands_for(&mut self, first: FileId, file: FileId) -> bool {
+        if first == file || self.stood_for.get(&file) == Some(&first) {
+            return true;
+        }
+        let Some(Unread { opened, companions }) = self.unread.get(&file) else { return false };
+        let (path, companions) = (opened.path.clone(), companions.clone());
+        let stands = self.path_of(first) == path
+            && match self.module(first) {
+                Ok(module) => module.stands_for(companions.as_deref()),
+                // What is wrong is wrong with the bytes.
+                Err(_) => true,
+            };
+        if stands {
+            self.unread.remove(&file);
+            self.stood_for.insert(file, first);
+        }
+        stands
     }
 }
 

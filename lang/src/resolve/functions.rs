@@ -4,12 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::places::{self, WantedPlace};
-use super::{Match, Resolver, holders};
+use super::{Held, Match, Resolver, holders};
 use crate::codes::Code;
 use crate::debuginfo::facts::{DebugError, Function, Site, SiteKind};
 use crate::diagnostic::Diagnostic;
 use crate::glob::is_glob;
-use crate::ir::ContainerIndex;
 use crate::source::Span;
 use crate::syntax::ast::{Narrow, What};
 use crate::world::FileId;
@@ -58,19 +57,18 @@ pub(super) fn wanted(what: &What, diagnostics: &mut Vec<Diagnostic>) -> Option<W
 }
 
 impl Resolver<'_> {
-    /// Finds the wanted functions in a file, for the containers that hold it.
+    /// Finds the wanted functions in a file, for those who hold it.
     pub(super) fn functions(
         &mut self,
         file: FileId,
-        containers: &Arc<[ContainerIndex]>,
+        held: &Arc<[Held]>,
         wanted: &WantedFunction,
         place: Span,
         matches: &mut Vec<Match>,
         problems: &mut Vec<Diagnostic>,
     ) {
-        let Some(&index) = self.file_of.get(&file) else { return };
-        let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
-        let holders = self.holders(containers);
+        let path = self.path_of(file);
+        let holders = self.holders_of(held);
         let module = match self.module(file).and_then(|module| module.traced().map(|()| module)) {
             Ok(module) => module,
             Err(error) => {
@@ -116,9 +114,8 @@ impl Resolver<'_> {
             let function = narrowed(function, narrow);
             if !function.sites.is_empty() {
                 matches.push(Match {
-                    file: index,
+                    held: Arc::clone(held),
                     module: Rc::clone(&module),
-                    containers: Arc::clone(containers),
                     function: Rc::clone(&function),
                     glob,
                 });
@@ -132,8 +129,10 @@ impl Resolver<'_> {
         }
     }
 
-    fn holders(&self, containers: &[ContainerIndex]) -> String {
-        holders(containers.iter().filter_map(|&index| self.container(index)))
+    /// Those who hold files, for messages.
+    pub(super) fn holders_of(&self, held: &[Held]) -> String {
+        let containers = held.iter().flat_map(|held| held.containers.iter());
+        holders(containers.filter_map(|&index| self.container(index)))
     }
 }
 

@@ -22,19 +22,38 @@ use crate::source::Span;
 use crate::syntax::ast;
 use crate::world::{Container, FileId, ListError, Place, TargetKind, World};
 
-/// One function of one file with the containers in which a point means it.
+/// One function with the files and containers in which a point means it.
 #[derive(Clone)]
 pub struct Match {
-    /// The file.
-    pub file: FileIndex,
+    /// The file, and with it those that are the same inode; at least one.
+    pub held: Arc<[Held]>,
     /// Its debug info.
     pub module: Rc<Module>,
-    /// The containers, in the order of [`Resolver::containers`].
-    pub containers: Arc<[ContainerIndex]>,
     /// The function; its sites are those the point means.
     pub function: Rc<facts::Function>,
     /// Whether a glob matched it: one of several, of which some may be left out.
     pub glob: bool,
+}
+
+/// A file with the containers in which a point means it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The file.
+    pub file: FileIndex,
+    /// The containers, in the order of the program's.
+    pub containers: Arc<[ContainerIndex]>,
+}
+
+impl Match {
+    /// The first of its files, which stands for the others.
+    pub fn file(&self) -> Option<FileIndex> {
+        self.held.first().map(|held| held.file)
+    }
+
+    /// The containers of all of its files.
+    pub fn containers(&self) -> impl Iterator<Item = ContainerIndex> {
+        self.held.iter().flat_map(|held| held.containers.iter().copied())
+    }
 }
 
 use functions::Wanted;
@@ -61,7 +80,11 @@ pub struct Resolver<'w> {
     files: Vec<File>,
     file_of: HashMap<FileId, FileIndex>,
     opened: HashMap<(ContainerIndex, Place), files::OpenResult>,
+    /// Files whose debug info was not asked for yet.
+    unread: HashMap<FileId, files::Unread>,
     modules: HashMap<FileId, Result<Rc<Module>, facts::DebugError>>,
+    /// Files that another one of the same inode stands for.
+    stood_for: HashMap<FileId, FileId>,
     found: HashMap<(FileId, String), FindResult>,
 }
 
@@ -76,13 +99,20 @@ impl<'w> Resolver<'w> {
             files: Vec::new(),
             file_of: HashMap::new(),
             opened: HashMap::new(),
+            unread: HashMap::new(),
             modules: HashMap::new(),
+            stood_for: HashMap::new(),
             found: HashMap::new(),
         }
     }
 
     /// What all points together matched: containers and files, as the program's indices name them.
-    pub fn finish(self) -> (Vec<Container>, Vec<File>) {
+    pub fn finish(mut self) -> (Vec<Container>, Vec<File>) {
+        let ids: Vec<FileId> = self.files.iter().map(|file| file.id).collect();
+        let builds: Vec<_> = ids.into_iter().map(|id| self.module(id).ok()?.build_id().cloned()).collect();
+        for (file, build_id) in self.files.iter_mut().zip(builds) {
+            file.build_id = build_id;
+        }
         (self.containers, self.files)
     }
 
@@ -109,14 +139,13 @@ impl<'w> Resolver<'w> {
             self.open_wanted(selected, &place, place_span, &mut by_file, &mut problems);
         }
         let mut matches = Vec::new();
-        for (file, containers) in by_file {
-            let containers = containers.into();
+        for (file, held) in self.by_inode(by_file) {
             match &wanted {
                 Wanted::Function(wanted) => {
-                    self.functions(file, &containers, wanted, place_span, &mut matches, &mut problems);
+                    self.functions(file, &held, wanted, place_span, &mut matches, &mut problems);
                 }
                 Wanted::Place(wanted) => {
-                    self.places(file, &containers, wanted, place_span, &mut matches, &mut problems);
+                    self.places(file, &held, wanted, place_span, &mut matches, &mut problems);
                 }
             }
         }

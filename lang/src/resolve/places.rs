@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Match, Resolver, holders};
+use super::{Held, Match, Resolver};
 use crate::codes::Code;
 use crate::debuginfo::facts::{DebugError, Function, Mark};
 use crate::debuginfo::{LineQuery, Module};
 use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::glob::{is_glob, matches_glob};
-use crate::ir::ContainerIndex;
 use crate::source::Span;
 use crate::syntax::ast::{Expr, ExprKind, Str};
 use crate::world::FileId;
@@ -78,19 +77,18 @@ struct Where<'w> {
 }
 
 impl Resolver<'_> {
-    /// Finds the wanted place in a file, for the containers that hold it.
+    /// Finds the wanted place in a file, for those who hold it.
     pub(super) fn places(
         &mut self,
         file: FileId,
-        containers: &Arc<[ContainerIndex]>,
+        held: &Arc<[Held]>,
         wanted: &WantedPlace,
         place: Span,
         matches: &mut Vec<Match>,
         problems: &mut Vec<Diagnostic>,
     ) {
-        let Some(&index) = self.file_of.get(&file) else { return };
-        let path = self.file(index).map_or_else(String::new, |file| file.path.clone());
-        let holders = holders(containers.iter().filter_map(|&index| self.container(index)));
+        let path = self.path_of(file);
+        let holders = self.holders_of(held);
         let module = match self.module(file).and_then(|module| module.traced().map(|()| module)) {
             Ok(module) => module,
             Err(error) => {
@@ -113,9 +111,8 @@ impl Resolver<'_> {
         };
         match found {
             Ok((functions, glob)) => matches.extend(functions.into_iter().map(|function| Match {
-                file: index,
+                held: Arc::clone(held),
                 module: Rc::clone(&module),
-                containers: Arc::clone(containers),
                 function: Rc::new(function),
                 glob,
             })),

@@ -49,6 +49,8 @@ pub enum Emit {
     /// A SystemTap script, with the commands that compile and run it in its head
     #[default]
     Stap,
+    /// A script for SystemTap's bpf runtime, which counts and sums only
+    StapBpf,
     /// The instructions of the embedded eBPF engine
     Bpf,
     /// The checked program, for those who work on ctp
@@ -76,6 +78,10 @@ pub fn run(build: &Build, color: Color) -> Result<u8, Failure> {
                 let options =
                     stap::Options { strlen: build.strlen, map_size: build.map_size, ..stap::Options::default() };
                 stap::emit(&program, &loaded.sources, &options).map(|script| script.text)
+            }
+            Emit::StapBpf => {
+                let options = stap::bpf::Options::default();
+                stap::bpf::emit(&program, &loaded.sources, &options).map(|script| script.text)
             }
             Emit::Bpf => engine::bpf::compile(&program, &by_bpf).map(|compiled| compiled.disassemble(&loaded.sources)),
             Emit::Ir => Ok(format!("{program:#?}\n")),

@@ -102,13 +102,12 @@ fn points(
     let mut file = None;
     let mut types: Vec<(String, Vec<String>)> = Vec::new();
     for found in matches {
-        if file != Some(found.file) {
-            file = Some(found.file);
-            let path = resolver.file(found.file).map_or_else(String::new, |file| file.path.clone());
+        if file != found.file() {
+            file = found.file();
+            let path = file.and_then(|file| resolver.file(file)).map_or_else(String::new, |file| file.path.clone());
             let holders: Vec<String> = found
-                .containers
-                .iter()
-                .filter_map(|index| resolver.container(*index))
+                .containers()
+                .filter_map(|index| resolver.container(index))
                 .map(|container| escape(container.display_name().as_bytes()))
                 .collect();
             let build = found.module.build_id().map_or_else(String::new, |id| format!(" (build id {id})"));

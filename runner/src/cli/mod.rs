@@ -20,6 +20,7 @@ use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
 
 use crate::container::Settings;
+use crate::engine::bpf::raise_limit;
 use crate::error::Failure;
 use crate::privileges;
 use crate::report::{self, Color};
@@ -73,6 +74,8 @@ pub(crate) fn command() -> clap::Command {
 
 /// Runs the command line of this process and gives the exit code.
 pub fn main() -> u8 {
+    // With many containers, each with a file or more, the usual limit is too low (1024; getrlimit(2)).
+    raise_limit();
     completions::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

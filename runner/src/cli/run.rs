@@ -117,6 +117,8 @@ pub enum EngineName {
     Bpf,
     /// SystemTap: a kernel module, made by the stap that is installed
     Stap,
+    /// SystemTap's bpf runtime (stap --bpf): counts and sums only
+    StapBpf,
 }
 
 /// The ways to attach that a user may ask for.
@@ -281,6 +283,7 @@ pub fn run(run: &Run, color: Color) -> Result<u8, Failure> {
         })?,
     };
     match by_stap {
+        Some(wish) if run.engine == EngineName::StapBpf => session.run_by_stap_bpf(output, &wish),
         Some(wish) => session.run_by_stap(output, &wish),
         None => session.run(output),
     }
@@ -307,7 +310,7 @@ fn chosen(run: &Run) -> Result<Option<stap::Wish>, Failure> {
         (run.attach == Attach::Process, "--attach process"),
     ];
     let refused = refused.into_iter().find_map(|(given, flag)| given.then_some(flag));
-    if let (EngineName::Stap, Some(flag)) = (run.engine, refused) {
+    if let (EngineName::Stap | EngineName::StapBpf, Some(flag)) = (run.engine, refused) {
         return Err(Failure::Environment {
             what: format!("{flag} is for ctp's own engine: SystemTap has no such thing"),
             help: Some("leave it out, or use --engine bpf".to_owned()),
@@ -315,7 +318,7 @@ fn chosen(run: &Run) -> Result<Option<stap::Wish>, Failure> {
     }
     match run.engine {
         EngineName::Bpf => Ok(None),
-        EngineName::Stap => Ok(Some(wish)),
+        EngineName::Stap | EngineName::StapBpf => Ok(Some(wish)),
         EngineName::Auto => match doctor::without_bpf() {
             None => Ok(None),
             Some(lacks) => match stap::usable(&wish.machine) {

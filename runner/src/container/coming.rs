@@ -6,7 +6,7 @@ use ctp_lang::world::{Cgroup, Container, Runtime, TargetKind};
 use super::cgroup::classify;
 use super::described::Described;
 use super::hierarchy::Hierarchy;
-use super::{Group, Settings, ask_engines, containerd, docker, known};
+use super::{Absent, Group, Settings, ask_engines, containerd, docker, known};
 use std::collections::HashMap;
 
 /// What a cgroup is.
@@ -67,16 +67,27 @@ fn ask(settings: &Settings, identity: &super::Identity, tasks: Vec<containerd::T
     let tasks = if tasks.is_empty() { containerd::tasks() } else { tasks };
     let group = Group { identity: identity.clone(), v2: true, own: Vec::new(), inner: Vec::new() };
     let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
-    let mut names = ask_engines(settings, std::slice::from_ref(&group), &tasks, &mut Vec::new());
+    let (mut notes, mut absent) = (Vec::new(), Absent::default());
+    let mut names = ask_engines(settings, std::slice::from_ref(&group), &tasks, &mut notes, &mut absent);
     names.remove(&identity.id).unwrap_or_else(|| (identity.runtime, group.described_by_path()))
 }
 
-/// The path of a cgroup from the root of the hierarchy, as the kernel tells it; `None` where this mount does not show
+/// Tells the paths of cgroups from the root of the hierarchy, as the kernel does; none where the mount here does not show
 /// the whole hierarchy.
-pub fn path(cgroup: &Cgroup) -> Option<String> {
-    let hierarchy = Hierarchy::find().filter(Hierarchy::is_whole)?;
-    let path = cgroup.folder.strip_prefix(hierarchy.mount_point().to_str()?)?;
-    path.starts_with('/').then(|| path.to_owned())
+#[derive(Debug)]
+pub struct Paths(Option<Hierarchy>);
+
+impl Paths {
+    /// By the hierarchy that is mounted now.
+    pub fn now() -> Paths {
+        Paths(Hierarchy::find().filter(Hierarchy::is_whole))
+    }
+
+    /// The path of a cgroup.
+    pub fn of(&self, cgroup: &Cgroup) -> Option<String> {
+        let path = cgroup.folder.strip_prefix(self.0.as_ref()?.mount_point().to_str()?)?;
+        path.starts_with('/').then(|| path.to_owned())
+    }
 }
 
 #[cfg(test)]

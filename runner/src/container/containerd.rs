@@ -61,41 +61,25 @@ impl Task {
 }
 
 /// What is known of these tasks: name, image and pod from the annotations of the bundle, labels and image as their
-/// containerd tells them.
-pub(super) fn describe(tasks: &[&Task]) -> Descriptions {
+/// containerd tells them. One that does not answer leaves the annotations; a sentence on each is added to `unanswered`.
+pub(super) fn describe(tasks: &[&Task], unanswered: &mut Vec<String>) -> Descriptions {
     let mut records: HashMap<(&str, &str), HashMap<String, Record>> = HashMap::new();
     let mut found = Descriptions::new();
     for task in tasks {
-        // One that does not answer leaves the annotations; `unanswered` tells of it where it matters.
-        let of_namespace = records
-            .entry((task.socket, task.namespace.as_str()))
-            .or_insert_with(|| records_of(task.socket, &task.namespace).unwrap_or_default());
+        let (socket, namespace) = (task.socket, task.namespace.as_str());
+        let of_namespace = records.entry((socket, namespace)).or_insert_with(|| {
+            records_of(socket, namespace).unwrap_or_else(|error| {
+                unanswered.push(format!(
+                    "containerd did not answer at {socket} ({error}): labels of its containers in {namespace} are unknown"
+                ));
+                HashMap::new()
+            })
+        });
         let record = of_namespace.get(&task.id).cloned().unwrap_or_default();
         let annotations = annotations(&task.bundle.join("config.json")).unwrap_or_default();
         found.insert(task.id.clone(), described(&task.id, annotations, record));
     }
     found
-}
-
-/// Sentences on containerds whose tasks were seen and that do not answer.
-pub(super) fn unanswered() -> Vec<String> {
-    let tasks = tasks();
-    let mut asked: Vec<(&str, &str)> = Vec::new();
-    let mut notes = Vec::new();
-    for task in tasks.iter().filter(|task| task.namespace != DOCKERS_NAMESPACE) {
-        let key = (task.socket, task.namespace.as_str());
-        if asked.contains(&key) {
-            continue;
-        }
-        asked.push(key);
-        if let Err(error) = records_of(task.socket, &task.namespace) {
-            let (namespace, socket) = (&task.namespace, task.socket);
-            notes.push(format!(
-                "containerd did not answer at {socket} ({error}): labels of its containers in {namespace} are unknown"
-            ));
-        }
-    }
-    notes
 }
 
 /// What containerd keeps of a container.

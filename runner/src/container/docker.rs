@@ -49,16 +49,18 @@ pub(super) fn is_here(docker_host: Option<&str>) -> bool {
     socket(docker_host).is_ok_and(|path| path.exists()) || root().join("containers").exists()
 }
 
-/// What docker says of its containers with these ids, and of those in `open` that may be its. Adds a note where it
-/// could not be asked over its socket.
+/// What docker says of its containers with these ids, and of those in `open` that may be its; and of those that do not
+/// run. Adds a note where it could not be asked over its socket.
 pub(super) fn describe(
     docker_host: Option<&str>,
     ids: &[&str],
     open: &[&str],
     notes: &mut Vec<String>,
+    stopped: &mut Option<Vec<(String, String)>>,
 ) -> Descriptions {
     match list(docker_host) {
         Ok(list) => {
+            *stopped = Some(not_running(&list));
             let found: Descriptions = list.into_iter().map(Summary::described).collect();
             let unnamed = ids.iter().filter(|id| !found.contains_key(**id)).count();
             if unnamed > 0 {
@@ -85,12 +87,15 @@ pub(super) fn describe(
 
 /// Names and states of the containers that docker knows and that do not run, at most 20; `None` where it cannot be asked.
 pub(super) fn stopped(docker_host: Option<&str>) -> Option<Vec<(String, String)>> {
-    let list = list(docker_host).ok()?;
-    let stopped = list.into_iter().filter_map(|summary| {
+    Some(not_running(&list(docker_host).ok()?))
+}
+
+fn not_running(list: &[Summary]) -> Vec<(String, String)> {
+    let stopped = list.iter().filter_map(|summary| {
         let state = summary.state.clone().filter(|state| !matches!(state.as_str(), "running" | "paused"))?;
         Some((summary.name()?, state))
     });
-    Some(stopped.take(20).collect())
+    stopped.take(20).collect()
 }
 
 /// The first number of its version; `None` where it does not answer.

@@ -4,19 +4,21 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use ctp_lang::world::{Boundary, Container};
+use ctp_lang::world::{Boundary, Container, Mapped};
 
 use super::process::ProcessDir;
 
-/// The most processes looked at.
-const MOST_PROCESSES: usize = 1024;
+/// The most processes looked at: one that forks without end takes no more than this.
+const MOST_PROCESSES: usize = 1 << 14;
 /// The most paths kept: a container may map as many files as it likes.
 const MOST_PATHS: usize = 65_536;
 
 /// The files mapped as code by a container's processes, each once; those that were deleted meanwhile are left out.
-pub fn mapped(container: &Container) -> Vec<String> {
+pub fn mapped(container: &Container) -> Mapped {
     let mut paths = BTreeSet::new();
-    for pid in processes(container) {
+    let (pids, more) = processes(container, MOST_PROCESSES);
+    let of_first = more.then_some(pids.len());
+    for pid in pids {
         let Ok(maps) = ProcessDir::open(pid).and_then(|process| process.read("maps")) else { continue };
         for line in maps.split(|byte| *byte == b'\n') {
             if paths.len() >= MOST_PATHS {
@@ -27,18 +29,18 @@ pub fn mapped(container: &Container) -> Vec<String> {
             }
         }
     }
-    paths.into_iter().collect()
+    Mapped { paths: paths.into_iter().collect(), of_first }
 }
 
-/// The processes that are in a container's cgroup or below.
-pub fn processes(container: &Container) -> Vec<u32> {
+/// The processes that are in a container's cgroup or below, at most so many, and whether there are more.
+pub fn processes(container: &Container, most: usize) -> (Vec<u32>, bool) {
     let mut pids = Vec::new();
     let cgroup = match (&container.cgroup, &container.boundary) {
         (Some(cgroup), _) | (None, Some(Boundary::Cgroup1 { cgroup, .. })) => Some(cgroup),
         (None, Some(Boundary::MountNamespace(_)) | None) => None,
     };
     let mut open: Vec<PathBuf> = cgroup.iter().map(|cgroup| PathBuf::from(&cgroup.folder)).collect();
-    while let Some(folder) = open.pop().filter(|_| pids.len() < MOST_PROCESSES) {
+    while let Some(folder) = open.pop().filter(|_| pids.len() <= most) {
         let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         // 0 stands for a process of another pid namespace.
         pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid > 0));
@@ -48,8 +50,9 @@ pub fn processes(container: &Container) -> Vec<u32> {
     if pids.is_empty() && container.init_pid != 0 {
         pids.push(container.init_pid);
     }
-    pids.truncate(MOST_PROCESSES);
-    pids
+    let more = pids.len() > most;
+    pids.truncate(most);
+    (pids, more)
 }
 
 /// The path of a line of `maps` that maps a file as code (proc_pid_maps(5): address, perms, offset, dev, inode, path;

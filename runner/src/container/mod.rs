@@ -53,8 +53,19 @@ pub struct Listing {
     pub found: Vec<Found>,
     /// What engines could not be asked and why, a sentence each.
     pub notes: Vec<String>,
+    /// What else is worth saying where a container was not found.
+    pub absent: Absent,
     /// How many processes were looked at.
     pub processes: usize,
+}
+
+/// What engines said, while they were asked, of containers that do not run or of what stays unknown of those that do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// Names and states of docker's containers that do not run; `None` where it was not asked.
+    stopped: Option<Vec<(String, String)>>,
+    /// Why labels are not known, a sentence each.
+    unlabelled: Vec<String>,
 }
 
 /// Where engines are asked.
@@ -86,7 +97,8 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
     let groups = drop_forged(groups, &mut notes);
     let hierarchy = Hierarchy::find();
     let tasks: HashMap<&str, &containerd::Task> = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
-    let mut names = ask_engines(settings, &groups, &tasks, &mut notes);
+    let mut absent = Absent::default();
+    let mut names = ask_engines(settings, &groups, &tasks, &mut notes, &mut absent);
 
     let kernel = Kernel::default();
     let in_first_namespace = target::hosts_first().is_some();
@@ -179,19 +191,22 @@ pub fn discover(settings: &Settings) -> Result<Listing, ListError> {
         let key = |f: &'_ Found| (f.container.runtime, f.container.name.clone(), pod(f), f.container.id.clone());
         key(a).cmp(&key(b))
     });
-    Ok(Listing { found, notes, processes })
+    Ok(Listing { found, notes, absent, processes })
 }
 
-/// Sentences on containers that engines know and that do not run, for when a name was not found. Asks engines anew,
-/// also those of which no container runs.
-pub fn stopped_notes(settings: &Settings) -> Vec<String> {
+/// Sentences on containers that engines know and that do not run, for when a name was not found. Asks docker where no
+/// container of it runs, which the listing did not ask then.
+pub fn stopped_notes(settings: &Settings, listing: &Listing) -> Vec<String> {
     let mut notes = Vec::new();
-    let stopped = docker::stopped(settings.docker_host.as_deref()).unwrap_or_default();
+    let stopped = match &listing.absent.stopped {
+        Some(stopped) => stopped.clone(),
+        None => docker::stopped(settings.docker_host.as_deref()).unwrap_or_default(),
+    };
     if !stopped.is_empty() {
         let list = stopped.iter().map(|(name, state)| format!("{name} ({state})")).collect::<Vec<_>>().join(", ");
         notes.push(format!("docker knows containers that do not run: {list}"));
     }
-    notes.extend(containerd::unanswered());
+    notes.extend(listing.absent.unlabelled.iter().cloned());
     if podman::has_containers() && !podman::has_socket() {
         notes.push(
             "labels of podman's containers are known only through its socket: systemctl start podman.socket".to_owned(),
@@ -381,6 +396,7 @@ fn ask_engines(
     groups: &[Group],
     tasks: &HashMap<&str, &containerd::Task>,
     notes: &mut Vec<String>,
+    absent: &mut Absent,
 ) -> HashMap<String, (Runtime, Described)> {
     let docker_host = settings.docker_host.as_deref();
     let outer = || groups.iter().map(|group| &group.identity).filter(|identity| !identity.nested);
@@ -395,13 +411,13 @@ fn ask_engines(
     let (containerd, without_task): (Vec<&str>, Vec<&str>) =
         ids(Runtime::Containerd).into_iter().partition(|id| tasks.contains_key(id));
     let tasks: Vec<&containerd::Task> = containerd.iter().filter_map(|id| tasks.get(id).copied()).collect();
-    add(Runtime::Containerd, containerd::describe(&tasks));
+    add(Runtime::Containerd, containerd::describe(&tasks, &mut absent.unlabelled));
 
     // Paths that tell no engine (--cgroup-parent), and pods whose engine is docker, are for whoever knows the id.
     let open: Vec<&str> = ids(Runtime::Unknown).into_iter().chain(without_task).collect();
     let of_docker = ids(Runtime::Docker);
     if !of_docker.is_empty() || (!open.is_empty() && docker::is_here(docker_host)) {
-        add(Runtime::Docker, docker::describe(docker_host, &of_docker, &open, notes));
+        add(Runtime::Docker, docker::describe(docker_host, &of_docker, &open, notes, &mut absent.stopped));
     }
     let paths = outer().filter(|i| i.runtime == Runtime::Podman).map(|i| (i.id.as_str(), i.path.as_str()));
     let of_users = rootless::describe(paths);

@@ -17,7 +17,7 @@ use crate::engine::{Failure, HostView, Outcome};
 /// Most roots that the processes of one cgroup may have.
 const MOST_ROOTS: usize = 64;
 /// Most processes of a cgroup that are looked at for their roots.
-const MOST_PROCESSES: usize = 1 << 14;
+const MOST_PROCESSES: usize = 1 << 17;
 
 /// The process of a number in this `/proc`.
 ///
@@ -57,7 +57,17 @@ pub fn cgroup(path: &str) -> Result<Vec<Found>, TargetError> {
     let hosts = hosts_first().and_then(|first| root_of(first.pid));
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    for pid in processes(&hierarchy, path) {
+    let unusable = |reason: String| {
+        let help = Some("select the containers in it by container(\"…\")".to_owned());
+        Err(TargetError::Unusable(ListError { reason, help }))
+    };
+    let pids = processes(&hierarchy, path);
+    if pids.len() > MOST_PROCESSES {
+        return unusable(format!(
+            "more than {MOST_PROCESSES} processes are in cgroup {path}: not all of their roots are known"
+        ));
+    }
+    for pid in pids {
         let Some(root) = root_of(pid) else { continue };
         if !seen.insert(root) {
             continue;
@@ -65,9 +75,7 @@ pub fn cgroup(path: &str) -> Result<Vec<Found>, TargetError> {
         let init = if Some(root) == hosts { None } else { Process::of(pid).ok() };
         found.push(of_cgroup(path, &cgroup, init));
         if found.len() > MOST_ROOTS {
-            let reason = format!("the processes of cgroup {path} have more than {MOST_ROOTS} roots");
-            let help = Some("select the containers in it by container(\"…\")".to_owned());
-            return Err(TargetError::Unusable(ListError { reason, help }));
+            return unusable(format!("the processes of cgroup {path} have more than {MOST_ROOTS} roots"));
         }
     }
     if found.is_empty() {
@@ -158,12 +166,12 @@ fn root_of(pid: u32) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Processes in a cgroup and below it.
+/// Processes in a cgroup and below it; some more than [`MOST_PROCESSES`] where there are more.
 fn processes(hierarchy: &Hierarchy, path: &str) -> Vec<u32> {
     let mut pids = Vec::new();
     let Some(top) = hierarchy.cgroup(path) else { return pids };
     let mut open = vec![std::path::PathBuf::from(top.folder)];
-    while let Some(folder) = open.pop().filter(|_| pids.len() < MOST_PROCESSES) {
+    while let Some(folder) = open.pop().filter(|_| pids.len() <= MOST_PROCESSES) {
         let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         // 0 stands for a process of another pid namespace.
         pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid > 0));

@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod stap;
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ctp_lang::codes::Code;
@@ -130,6 +131,17 @@ pub struct HostView {
 /// A result of an engine.
 pub type Outcome<T> = Result<T, Box<Failure>>;
 
+/// What came of attaching to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// It is attached to.
+    Attached,
+    /// It has ended, or nobody is attached to one by one.
+    Ended,
+    /// Too many that have ended are still being detached from: it may be tried again.
+    Crowded,
+}
+
 /// A tracing engine at work.
 pub trait Engine {
     /// Attaches whatever is not attached, through the descriptors that `file` gives, each with the path to name in
@@ -139,11 +151,11 @@ pub trait Engine {
     /// [`Failure`] when the kernel refuses; what was attached before stays.
     fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()>;
 
-    /// Attaches in one process, where processes are attached to one by one; false where it has ended.
+    /// Attaches in one process, where processes are attached to one by one.
     ///
     /// # Errors
     /// [`Failure`] when the kernel refuses.
-    fn attach_process(&mut self, pid: u32) -> Outcome<bool>;
+    fn attach_process(&mut self, pid: u32) -> Outcome<Joined>;
 
     /// Detaches from a process that ended or executes something else.
     fn detach_process(&mut self, pid: u32);
@@ -182,7 +194,7 @@ pub trait Engine {
     fn counters(&self) -> Outcome<Vec<Counters>>;
 
     /// The output statement of a number in [`Printed`].
-    fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print>;
+    fn print(&self, print: usize) -> Option<&Arc<ctp_lang::ir::Print>>;
 
     /// Takes in a build that the program was not checked with at first: the program, checked with it, its sites in
     /// that build only. Nothing is attached; which build it is, [`Engine::build`] takes. `file` gives the descriptors
@@ -273,6 +285,9 @@ pub trait Engine {
     /// Detaches from inodes that are this container's alone, when it has stopped; where it is not `gone` for good, from
     /// those that may not stay only.
     fn detach_own(&mut self, index: ContainerIndex, gone: bool);
+
+    /// Forgets a container that came later and has stopped: it is in no place of any probe any more.
+    fn leave(&mut self, index: ContainerIndex);
 
     /// Whether cgroups were made since [`Engine::tell_host`] was last called; always false where the host does not count.
     fn new_cgroups(&self) -> bool;

@@ -49,9 +49,35 @@ pub fn layers(process: &ProcessDir, path: &str) -> Vec<File> {
 fn open(folder: &Path, below: &Path) -> Option<File> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder: OwnedFd = nix::fcntl::open(folder, flags, Mode::empty()).ok()?;
+    // No symbolic links: no magic ones either (openat2(2)).
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
     let found = openat2(&folder, below, how).ok()?;
     super::read_regular(&found).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What lies in a layer a container may have written: nothing there leads out of it, or anywhere by a link.
+    #[test]
+    fn a_layer_is_left_by_no_name_and_no_link() {
+        let folder = std::env::temp_dir().join(format!("ctp-layer-{}", std::process::id()));
+        let layer = folder.join("layer");
+        std::fs::create_dir_all(layer.join("app")).unwrap();
+        std::fs::write(folder.join("secret"), "of the host").unwrap();
+        std::fs::write(layer.join("app/inside"), "of the layer").unwrap();
+        for (to, link) in [("app/inside", "link"), ("../secret", "out"), ("app", "folder"), ("/proc/self/exe", "magic")]
+        {
+            std::os::unix::fs::symlink(to, layer.join(link)).unwrap();
+        }
+        let opens = |below: &str| open(&layer, Path::new(below)).is_some();
+        let tried =
+            ["app/inside", "link", "out", "folder/inside", "magic", "../secret", "app/../../secret", "app", "none"];
+        let opened: Vec<&str> = tried.into_iter().filter(|below| opens(below)).collect();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(opened, ["app/inside"]);
+    }
 }

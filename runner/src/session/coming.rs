@@ -3,6 +3,7 @@
 //! which this was seen; what was missed is said.
 
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_lang::ir::{FileIndex, ProbeIndex};
@@ -12,7 +13,7 @@ use ctp_lang::world::{Cgroup, Container, Place, Runtime, TargetKind};
 
 use super::files::{Files, Refused, Seen};
 use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word, files_of};
-use crate::container::coming::{Coming, coming};
+use crate::container::coming::{Coming, Paths, coming};
 use crate::container::{Found, Process, watch};
 use crate::engine::{Engine, Made, Outcome};
 use crate::rootfs::layer::layers;
@@ -162,8 +163,8 @@ impl Targets<'_> {
             said.words.push(not_traced(&container, false, "more containers came than handlers can keep apart by name"));
             return engine.decide(cgroup).map(drop);
         };
-        self.names.resize(index.0 as usize, String::new());
-        self.names.push(container.display_name().to_owned());
+        self.names.resize(index.0 as usize, Arc::from(""));
+        self.names.push(container.display_name().into());
         if let Err(failure) = engine.add_container(index, &container) {
             said.words.push(not_traced(&container, false, &failure.message));
             return engine.decide(cgroup).map(drop);
@@ -194,6 +195,7 @@ impl Targets<'_> {
         said: &mut Said,
     ) -> Outcome<()> {
         let all: Vec<Found> = now.listed(&self.settings).to_vec();
+        let paths = Paths::now();
         for found in all {
             let same = |watched: &Watched| {
                 watched.found.container.id == found.container.id
@@ -202,7 +204,7 @@ impl Targets<'_> {
             if self.watched.iter().any(same) {
                 continue;
             }
-            let Some(path) = found.container.cgroup.as_ref().and_then(crate::container::coming::path) else { continue };
+            let Some(path) = found.container.cgroup.as_ref().and_then(|cgroup| paths.of(cgroup)) else { continue };
             let id = found.container.id.clone();
             self.newcomer(&path, found.container, engine, files, world, said)?;
             let came = self.watched.iter_mut().find(|watched| watched.found.container.id == id);
@@ -283,12 +285,16 @@ impl Targets<'_> {
                     continue;
                 }
             };
-            if engine.is_probed(seen.file, seen.handle.as_fd()) != Some(true) {
+            if seen.probed(engine).is_none() {
                 late = true;
-                let (seen, stays) = in_layer(seen, &back, engine);
+                let (mut seen, stays) = in_layer(seen, &back, engine);
+                // Of copies of one build its own.
+                let mine = files_of(self.program, index);
+                if let Some(own) = seen.alike.iter().find(|file| mine.contains(file)) {
+                    seen.file = *own;
+                }
                 engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
-                let own = files_of(self.program, index);
-                if own.contains(&seen.file) && files.open(seen.file).is_none() {
+                if mine.contains(&seen.file) && files.open(seen.file).is_none() {
                     files.replace(seen.file, &seen);
                 }
             }
@@ -345,7 +351,7 @@ impl Targets<'_> {
         let index = watched.index;
         let counted = part.counts(index);
         part.join(index, &watched.probes);
-        if part.is_probed(seen.file, seen.handle.as_fd()) == Some(true) {
+        if seen.probed(part).is_some() {
             return Ok(!counted);
         }
         let (seen, stays) = in_layer(seen, back, part);

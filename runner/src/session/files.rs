@@ -10,6 +10,7 @@ use ctp_lang::ir::{FileIndex, Program};
 use ctp_lang::world::{FileId, OpenError, Place, ReadAt as _};
 
 use crate::container::Found;
+use crate::engine::Engine;
 use crate::rootfs::layer::layers;
 use crate::world::live::{LiveWorld, root_of};
 
@@ -134,8 +135,9 @@ impl Files {
             let known = program.file(**index).and_then(|known| known.build_id.as_ref());
             known.is_some() && known == build && self.sizes.get(index.0 as usize) == Some(&size)
         };
-        match among.iter().find(is_it) {
-            Some(index) => Ok(Seen { file: *index, handle, path }),
+        let alike: Vec<FileIndex> = among.iter().filter(is_it).copied().collect();
+        match alike.first() {
+            Some(index) => Ok(Seen { file: *index, alike, handle, path }),
             None => Err(Refused::OtherBuild),
         }
     }
@@ -149,11 +151,20 @@ impl Files {
     }
 }
 
+impl Seen {
+    /// The same as the one of its build's files of which this is the very inode, where that is probed.
+    pub(super) fn probed(&self, engine: &dyn Engine) -> Option<FileIndex> {
+        self.alike.iter().copied().find(|file| engine.is_probed(*file, self.handle.as_fd()) == Some(true))
+    }
+}
+
 /// A file that was opened and is of a build that is probed.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// The file that it is a build of.
     pub(super) file: FileIndex,
+    /// All files of that build: copies of it, each of which may be another inode.
+    pub(super) alike: Vec<FileIndex>,
     /// Its descriptor.
     pub(super) handle: Arc<File>,
     /// Its path in the container, links resolved.

@@ -3,6 +3,7 @@
 
 mod builds;
 mod coming;
+mod counted;
 mod files;
 mod machine;
 mod processes;
@@ -166,6 +167,7 @@ impl Session<'_> {
             written: 0,
             ended: false,
             unwritten: 0,
+            events: Vec::new(),
             gathered: (0, 0),
             told_lost: vec![0; self.program.probes.len()],
             write_error: None,
@@ -180,13 +182,8 @@ impl Session<'_> {
             Ok(()) => 0,
             Err(failure) => self.engine_failed(&failure),
         };
-        match running.write_error {
-            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
-                Err(Failure::File { action: "write", path, source: error })
-            }
-            Some(_) | None => Ok(code),
-        }
+        let write_error = running.write_error.take();
+        self.ended(code, write_error)
     }
 
     /// The engine with what unwinds stacks, where the program shows some.
@@ -197,6 +194,39 @@ impl Session<'_> {
         let found = |container| self.world.found_for(container).map(|(_, found)| found);
         let containers = self.program.containers.iter().map(found).collect();
         engine.unwinding(Box::new(Stacks::new(containers, self.world.places())))
+    }
+
+    /// Says that a run of SystemTap's is attached, on standard error and as a JSON line.
+    fn say_attached(&self, output: &mut Output, by: &str) -> std::io::Result<()> {
+        let points = self.program.sites().count() as u64;
+        for point in &self.program.unmatched {
+            let text = format!("{point} matches nothing here");
+            report::notice(&text);
+            output.line(Line::Notice(&text))?;
+        }
+        let containers: Vec<_> = (self.program.containers.iter())
+            .map(|container| (container.display_name().to_owned(), container.id.clone()))
+            .collect();
+        let milliseconds = self.options.started.elapsed().as_millis();
+        if !self.options.quiet && points > 0 {
+            report::notice(&format!(
+                "attached {} in {} in {milliseconds} ms by {by}",
+                summary::counted(points, "point"),
+                targets::described(self.program),
+            ));
+        }
+        output.line(Line::Attached { points, containers: &containers, milliseconds })
+    }
+
+    /// The exit code of a run that came to its end, where writing did not fail.
+    fn ended(&self, code: u8, write_error: Option<std::io::Error>) -> Result<u8, Failure> {
+        match write_error {
+            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
+                Err(Failure::File { action: "write", path, source: error })
+            }
+            Some(_) | None => Ok(code),
+        }
     }
 
     /// The summary on standard error: what became of the hits, the records that were written and those that could not be,
@@ -249,6 +279,8 @@ struct Running<'s> {
     ended: bool,
     /// Events that could not be printed because writing failed.
     unwritten: u64,
+    /// Events on their way from the engine to the output.
+    events: Vec<Event>,
     /// Events printed since what was gathered last went out, and how often it had by then.
     gathered: (u64, u64),
     /// Records that were said to be lost, by probe.
@@ -432,12 +464,14 @@ impl Running<'_> {
 
     /// Takes events from the engine and prints them: how many came, and whether `exit()` ran.
     fn hand_over(&mut self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<(u64, bool), Box<engine::Failure>> {
-        let mut events = Vec::new();
+        // Its memory is used again: there may be thousands at a time.
+        let mut events = std::mem::take(&mut self.events);
         let exited = self.engine.poll(wait, wake, &mut |event| events.push(event))?;
         let count = events.len() as u64;
-        for event in events {
+        for event in events.drain(..) {
             self.event(event);
         }
+        self.events = events;
         Ok((count, exited))
     }
 
@@ -454,7 +488,7 @@ impl Running<'_> {
             return;
         }
         let program = self.session.program;
-        let container = self.targets.name(event.container).to_owned();
+        let container = self.targets.name(event.container);
         let origin = Origin {
             time: self.boot.wrapping_add(event.time.cast_signed()),
             probe: program.probes.get(event.probe.0 as usize).map_or("", |probe| &probe.point),
@@ -510,20 +544,10 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Writes one output statement; what `error()` says goes to standard error too, and makes the run one that failed.
+    /// Writes one output statement; what `error()` says makes the run one that failed.
     fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>, program: &Program) {
-        let done = match print.kind {
-            // Changes of maps do not leave the engine.
-            PrintKind::Keep(_) => Ok(()),
-            PrintKind::Text | PrintKind::Event(_) => self.output.print(print, values, program, origin),
-            PrintKind::Error => {
-                let mut text = Vec::new();
-                write_print(&mut text, print, &values, program);
-                self.failed = true;
-                report::error(&text);
-                self.output.line(Line::Error { text: &text, origin })
-            }
-        };
+        self.failed |= print.kind == PrintKind::Error;
+        let done = show(&mut self.output, print, values, origin, program);
         self.note_write(done);
     }
 
@@ -674,6 +698,27 @@ impl Running<'_> {
     fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
         let records = (self.written, self.unwritten);
         self.session.say_counts(counters, records, elapsed, (self.stopped_runs, self.dropped_updates));
+    }
+}
+
+/// Writes one output statement; what `error()` says goes to standard error too.
+fn show(
+    output: &mut Output,
+    print: &Print,
+    values: Vec<Value>,
+    origin: Origin<'_>,
+    program: &Program,
+) -> std::io::Result<()> {
+    match print.kind {
+        // Changes of maps do not leave the engine.
+        PrintKind::Keep(_) => Ok(()),
+        PrintKind::Text | PrintKind::Event(_) => output.print(print, values, program, origin),
+        PrintKind::Error => {
+            let mut text = Vec::new();
+            write_print(&mut text, print, &values, program);
+            report::error(&text);
+            output.line(Line::Error { text: &text, origin })
+        }
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::container::process::ProcessDir;
-use crate::engine::{Engine, Outcome};
+use crate::engine::{Engine, Joined, Outcome};
 
 /// How often it looks.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
@@ -23,11 +23,30 @@ pub(super) struct Processes {
     late: u64,
     /// How many could not be attached to, for there were too many.
     left_out: u64,
+    /// When it looked last, how long that took, and the longest time from one look to the next.
+    last: Option<(Instant, Duration)>,
+    longest: Duration,
 }
 
 impl Processes {
-    /// Attaches to what is new in these cgroups' folders; true where something was.
+    /// Attaches to what is new in these cgroups' folders; true where something was. It is idle for as long as it was at
+    /// work: a container that forks without end takes half of a processor, not more.
     pub(super) fn look(&mut self, engine: &mut dyn Engine, folders: &[String], begun: bool) -> Outcome<bool> {
+        let started = Instant::now();
+        if let Some((last, took)) = self.last {
+            let since = started.saturating_duration_since(last);
+            if since < LOOK.max(took) {
+                return Ok(false);
+            }
+            self.longest = self.longest.max(since + took);
+        }
+        let found = self.look_now(engine, folders, begun);
+        let ended = Instant::now();
+        self.last = Some((ended, ended.saturating_duration_since(started)));
+        found
+    }
+
+    fn look_now(&mut self, engine: &mut dyn Engine, folders: &[String], begun: bool) -> Outcome<bool> {
         let mut now: HashMap<u32, (u64, u64)> = HashMap::new();
         for pid in folders.iter().flat_map(|folder| pids(folder)) {
             // The stack's address is drawn anew at every exec (ASLR), by whichever thread.
@@ -51,9 +70,13 @@ impl Processes {
                 self.left_out += 1;
                 continue;
             }
-            if engine.attach_process(pid)? {
-                self.known.insert(pid, is);
-                self.late += u64::from(begun);
+            match engine.attach_process(pid)? {
+                Joined::Attached => {
+                    self.known.insert(pid, is);
+                    self.late += u64::from(begun);
+                }
+                Joined::Ended => {}
+                Joined::Crowded => self.left_out += 1,
             }
         }
         Ok(self.late > before)
@@ -66,12 +89,12 @@ impl Processes {
             (0, 0) => None,
             (_, 0) => Some(format!(
                 "{late} began, or executed another program, while ctp traced; what each called in its first {} ms or so \
-                 was not seen (--attach inode misses nothing)",
-                LOOK.as_millis()
+                 was not seen, nor what any called that ended before (--attach inode misses nothing)",
+                self.longest.max(LOOK).as_millis()
             )),
-            (_, left_out) => {
-                Some(format!("{left_out} times a process was not attached to: there are more than {MOST}"))
-            }
+            (_, left_out) => Some(format!(
+                "{left_out} times a process was not attached to: there are more than {MOST}, or they begin and end too fast"
+            )),
         }
     }
 }

@@ -8,13 +8,13 @@ use ctp_lang::codes::Code;
 use ctp_lang::emit::stap::Category;
 use ctp_lang::emit::stap::frames::{Record, Said};
 use ctp_lang::ir::{GlobalIndex, Print, PrintKind, Probe, ProbeIndex, ProbeKind};
-use ctp_lang::value::{MapEntry, sort_entries, write_print};
+use ctp_lang::value::{MapEntry, sort_entries};
 use nix::sys::signalfd::SignalFd;
 use nix::time::ClockId;
 
-use super::returning::Returning;
+use super::returning::{Counts, Returning};
 use super::targets::{Word, any_means_others};
-use super::{Session, WATCH, machine, signals, summary};
+use super::{Session, WATCH, machine, show, signals, summary};
 use crate::engine::stap::{self, StapEngine, StartError, Wish};
 use crate::engine::{self, Counters};
 use crate::error::Failure;
@@ -34,7 +34,8 @@ impl Session<'_> {
     /// [`Failure`] of the machine or the output file.
     pub fn run_by_stap(self, output: Output, wish: &Wish) -> Result<u8, Failure> {
         let signals = signals()?;
-        let engine = match StapEngine::build(self.program, self.sources, self.world, wish, &signals) {
+        let newcomers = self.options.follow && any_means_others(self.files);
+        let engine = match StapEngine::build(self.program, self.sources, self.world, wish, newcomers, &signals) {
             Ok(engine) => engine,
             Err(StartError::Program(diagnostics)) => {
                 report::diagnostics(self.sources, &diagnostics, self.options.color);
@@ -53,6 +54,7 @@ impl Session<'_> {
         }
         let mut run = Scripted {
             session: &self,
+            containers: Returning::new(&self, self.options.follow, newcomers),
             output,
             prints: engine.prints().to_vec(),
             seen: Seen::new(self.program.probes.len()),
@@ -67,16 +69,11 @@ impl Session<'_> {
             Ok(()) => 0,
             Err(failure) => self.engine_failed(&failure),
         };
-        match run.write_error {
-            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                if run.unwritten > 0 {
-                    report::notice(&format!("{} not written", summary::counted(run.unwritten, "record")));
-                }
-                let path = self.options.out.clone().unwrap_or_else(|| "standard output".to_owned());
-                Err(Failure::File { action: "write", path, source: error })
-            }
-            Some(_) | None => Ok(code),
+        let error = run.write_error.take();
+        if error.as_ref().is_some_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) && run.unwritten > 0 {
+            report::notice(&format!("{} not written", summary::counted(run.unwritten, "record")));
         }
+        self.ended(code, error)
     }
 }
 
@@ -105,6 +102,7 @@ impl Seen {
 /// A run at work.
 struct Scripted<'s> {
     session: &'s Session<'s>,
+    containers: Returning<'s>,
     output: Output,
     /// The output statements, by the numbers in records.
     prints: Vec<Print>,
@@ -137,7 +135,10 @@ impl Scripted<'_> {
         let ready = self.seen.ready;
         if ready {
             self.flush();
-            self.events(&mut engine, signals, attached)?;
+            // A signal that came with the last word of all being in place was taken already.
+            if !interrupted {
+                self.events(&mut engine, signals, attached)?;
+            }
         }
         let elapsed = attached.elapsed();
         let ended = {
@@ -180,10 +181,6 @@ impl Scripted<'_> {
         if !has_sites && !has_timers {
             return Ok(());
         }
-        if session.options.follow && any_means_others(session.files) {
-            self.say("containers that match and start later are not traced by SystemTap: run ctp again for them");
-        }
-        let mut containers = Returning::new(session.program, session.world, session.options.follow);
         let mut look = start + WATCH;
         loop {
             let now = Instant::now();
@@ -202,7 +199,11 @@ impl Scripted<'_> {
                 continue;
             }
             look = now + WATCH;
-            let said = containers.look(&mut |container, id, level| engine.let_in(container, id, level))?;
+            let said = self.containers.look(&mut |counts| match counts {
+                Counts::Back(index, id, level) => engine.let_in(index, id, level),
+                Counts::Late(index, like, container) => engine.let_in_late(index.0 + 1, like, container),
+                Counts::Out(cgroup) => engine.let_out(cgroup),
+            })?;
             said.words.iter().for_each(|word| self.tell(word));
             if has_sites && said.all_gone && !has_timers {
                 return Ok(());
@@ -266,8 +267,10 @@ impl Scripted<'_> {
             self.unwritten += 1;
             return;
         }
-        let task = record.container.map(|container| Task {
-            container: program.container(container).map_or("", |container| container.display_name()),
+        let name =
+            record.container.and_then(|container| self.containers.name(container)).unwrap_or_default().to_owned();
+        let task = record.container.map(|_| Task {
+            container: &name,
             pid: record.pid,
             tid: record.tid,
             nspid: record.nspid,
@@ -277,18 +280,8 @@ impl Scripted<'_> {
         let origin = Origin { time, probe: &probe.point, task };
         for (number, values) in prints {
             let Some(print) = self.prints.get(number).cloned() else { continue };
-            let done = match print.kind {
-                // No script makes one.
-                PrintKind::Keep(_) => Ok(()),
-                PrintKind::Text | PrintKind::Event(_) => self.output.print(&print, values, program, origin),
-                PrintKind::Error => {
-                    let mut text = Vec::new();
-                    write_print(&mut text, &print, &values, program);
-                    self.failed = true;
-                    report::error(&text);
-                    self.output.line(Line::Error { text: &text, origin })
-                }
-            };
+            self.failed |= print.kind == PrintKind::Error;
+            let done = show(&mut self.output, &print, values, origin, program);
             self.note_write(done);
         }
         if at_site {
@@ -362,28 +355,8 @@ impl Scripted<'_> {
     }
 
     fn say_attached(&mut self) {
-        let session = self.session;
-        let points = session.program.sites().count() as u64;
-        for point in &session.program.unmatched {
-            self.say(&format!("{point} matches nothing here"));
-        }
-        let containers: Vec<_> = session
-            .program
-            .containers
-            .iter()
-            .map(|container| (container.display_name().to_owned(), container.id.clone()))
-            .collect();
-        let milliseconds = session.options.started.elapsed().as_millis();
-        let done = self.output.line(Line::Attached { points, containers: &containers, milliseconds });
+        let done = self.session.say_attached(&mut self.output, "SystemTap");
         self.note_write(done);
-        if session.options.quiet || points == 0 {
-            return;
-        }
-        report::notice(&format!(
-            "attached {} in {} in {milliseconds} ms by SystemTap",
-            summary::counted(points, "point"),
-            super::targets::described(session.program),
-        ));
     }
 
     fn enough(&self) -> bool {
@@ -394,12 +367,6 @@ impl Scripted<'_> {
     fn tell(&mut self, word: &Word) {
         report::notice(&word.text);
         let done = self.output.line(self.session.line(word));
-        self.note_write(done);
-    }
-
-    fn say(&mut self, text: &str) {
-        report::notice(text);
-        let done = self.output.line(Line::Notice(text));
         self.note_write(done);
     }
 

@@ -2,6 +2,7 @@
 //! wait for. What a container that came is, and whether its files are those that are probed, is in [`super::coming`].
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_lang::ir::{ContainerIndex, FileIndex, ProbeIndex, Program};
@@ -13,6 +14,7 @@ use super::Session;
 use super::builds::Build;
 use super::files::Files;
 use super::summary::counted;
+use crate::container::coming::Paths;
 use crate::container::watch::{self, State};
 use crate::container::{self, Found, Settings};
 use crate::engine::{Engine, Outcome};
@@ -40,7 +42,7 @@ pub(super) struct Targets<'a> {
     /// Containers that came and whose engine has not told their names yet, with when that was.
     pub(super) unnamed: Vec<(String, Container, Instant)>,
     /// Names by the engine's index of a container.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<Arc<str>>,
     /// Whether all running containers are to be looked at for some that were not seen coming.
     pub(super) rescan: bool,
     /// Whether to wait for what ended.
@@ -134,29 +136,28 @@ impl<'a> Targets<'a> {
     pub(super) fn new(session: &Session<'a>) -> Targets<'a> {
         let (program, files, world) = (session.program, session.files, session.world);
         let follow = session.options.follow;
+        let mut probes = probes_by_container(program);
         let watched = (0u32..)
             .map(ContainerIndex)
             .zip(&program.containers)
             .filter_map(|(index, container)| {
                 let (listed, found) = world.found_for(container)?;
-                let probes = probes_of(program, index);
+                let probes = probes.remove(&index).unwrap_or_default();
                 let (path, wanted, state) = (None, false, Life::Runs);
                 Some(Watched { index, listed: Some(listed), found, probes, path, wanted, state, waited: 0 })
             })
             .collect();
-        let all: Vec<&Point> = files.iter().flat_map(|file| &file.items).flat_map(points_of).collect();
-        let point = |span| all.iter().copied().find(|point| point.span == span);
         Targets {
             program,
             sources: session.sources,
             files,
             depth: session.options.depth,
             builds: Vec::new(),
-            points: program.probes.iter().map(|probe| point(probe.span)).collect(),
+            points: points_of_probes(program, files),
             settings: Settings::from_env(),
             watched,
             unnamed: Vec::new(),
-            names: program.containers.iter().map(|container| container.display_name().to_owned()).collect(),
+            names: program.containers.iter().map(|container| container.display_name().into()).collect(),
             rescan: follow,
             follow,
             by_process: false,
@@ -164,8 +165,8 @@ impl<'a> Targets<'a> {
     }
 
     /// The name of a container by the engine's index.
-    pub(super) fn name(&self, index: ContainerIndex) -> &str {
-        self.names.get(index.0 as usize).map_or("", String::as_str)
+    pub(super) fn name(&self, index: ContainerIndex) -> Arc<str> {
+        self.names.get(index.0 as usize).map_or_else(|| Arc::from(""), Arc::clone)
     }
 
     /// The folders of the cgroups of those that run.
@@ -184,9 +185,16 @@ impl<'a> Targets<'a> {
 
     /// Puts the layers' own files into the place of those that links would be made through.
     pub(super) fn use_layers(&self, engine: &dyn Engine, files: &mut Files) {
+        let by_index: HashMap<ContainerIndex, &Watched> =
+            self.watched.iter().map(|watched| (watched.index, watched)).collect();
+        let mut holders: HashMap<FileIndex, &Watched> = HashMap::new();
+        for (_, site) in self.program.sites() {
+            if let Some(holder) = site.containers.iter().find_map(|index| by_index.get(index)) {
+                holders.entry(site.file).or_insert(holder);
+            }
+        }
         for file in engine.attached_through() {
-            let holder = self.watched.iter().find(|watched| files_of(self.program, watched.index).contains(&file));
-            let Some(holder) = holder else { continue };
+            let Some(holder) = holders.get(&file) else { continue };
             match holder.found.container.kind {
                 TargetKind::Container => {
                     files.through_layer(file, &holder.found, &|one, other| engine.same_inode(one, other) == Some(true));
@@ -203,8 +211,9 @@ impl<'a> Targets<'a> {
         if !self.follow {
             return Ok(());
         }
+        let paths = Paths::now();
         for watched in &mut self.watched {
-            watched.path = watched.found.container.cgroup.as_ref().and_then(container::coming::path);
+            watched.path = watched.found.container.cgroup.as_ref().and_then(|cgroup| paths.of(cgroup));
             if let Some(path) = &watched.path {
                 watched.wanted = engine.want(path, watched.index, watched.found.container.pid_level)?;
             }
@@ -257,6 +266,10 @@ impl<'a> Targets<'a> {
                     State::Running | State::Frozen => {}
                     State::Ended => self.end(position, engine, files, world, &mut said)?,
                 },
+                // One that came later comes so again, whoever remembers it.
+                Life::Ended if watched.listed.is_none() && watched.waited >= SOON => {
+                    self.forget(position, engine, files)?;
+                }
                 Life::Ended => {
                     let waited = watched.waited;
                     watched.waited = waited.wrapping_add(1);
@@ -268,7 +281,13 @@ impl<'a> Targets<'a> {
             }
         }
         // Of those that came later nothing need be remembered.
-        self.watched.retain(|watched| watched.state != Life::Gone || watched.listed.is_some());
+        self.watched.retain(|watched| {
+            let stays = watched.state != Life::Gone || watched.listed.is_some();
+            if !stays {
+                engine.leave(watched.index);
+            }
+            stays
+        });
         said.all_gone = self.watched.iter().all(|watched| watched.state == Life::Gone)
             && self.unnamed.is_empty()
             && !(self.follow && self.points.iter().flatten().any(|point| means_others(point)));
@@ -308,6 +327,18 @@ impl<'a> Targets<'a> {
         Ok(())
     }
 
+    /// Waits no longer for a container.
+    fn forget(&mut self, position: usize, engine: &mut dyn Engine, files: &mut Files) -> Outcome<()> {
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
+        watched.state = Life::Gone;
+        engine.detach_own(watched.index, true);
+        if let Some(path) = watched.path.take() {
+            engine.unwant(&path)?;
+        }
+        self.release(engine, files);
+        Ok(())
+    }
+
     /// Looks whether a container that ended came back unseen, or was removed.
     fn look_for(
         &mut self,
@@ -328,7 +359,7 @@ impl<'a> Targets<'a> {
         if let Some(back) = back {
             engine.add_container(watched.index, &back.container)?;
             // That it was not seen coming (very many cgroups were made) does not mean that the kernel did not let it in.
-            let path = back.container.cgroup.as_ref().and_then(container::coming::path);
+            let path = back.container.cgroup.as_ref().and_then(|cgroup| Paths::now().of(cgroup));
             let let_in = watched.wanted && path.is_some() && path == watched.path;
             let probed = let_in && files_of(self.program, watched.index).iter().all(|file| engine.is_live(*file));
             watched.found = back;
@@ -340,47 +371,48 @@ impl<'a> Targets<'a> {
         if container.kind == TargetKind::Container && !now.may_come_back(&self.settings, container) {
             let name = container.display_name().to_owned();
             let text = format!("{name} was removed");
-            engine.detach_own(watched.index, true);
-            let word = Word { kind: Kind::Gone { waits: false }, name, id: container.id.clone(), text };
-            watched.state = Life::Gone;
-            if let Some(path) = watched.path.take() {
-                engine.unwant(&path)?;
-            }
-            said.words.push(word);
-            self.release(engine, files);
+            said.words.push(Word { kind: Kind::Gone { waits: false }, name, id: container.id.clone(), text });
+            self.forget(position, engine, files)?;
         }
         Ok(())
     }
 
     /// Gives up the files that no container uses, or is waited for that will use them again.
     pub(super) fn release(&self, engine: &mut dyn Engine, files: &mut Files) {
-        let in_use = |file: FileIndex| {
-            let uses = |watched: &Watched| match watched.state {
-                Life::Runs | Life::Starts(_) => true,
-                // Only what keeps nothing of the container's mounted.
-                Life::Ended => files.may_stay(file),
-                Life::Gone => false,
-            };
-            // Whoever came later may use any file of its probes.
-            let its = |watched: &Watched| {
-                self.program.sites().filter(|(_, site)| site.file == file).any(|(probe, site)| {
-                    site.containers.contains(&watched.index)
-                        || watched.listed.is_none() && files.may_stay(file) && watched.probes.contains(&probe)
-                })
-            };
-            let others = self.follow && files.may_stay(file) && self.points_at(file).any(means_others);
-            others || self.watched.iter().any(|watched| uses(watched) && its(watched))
-        };
-        engine.release(&in_use);
-        let unused: Vec<FileIndex> =
-            (0u32..).map(FileIndex).take(self.program.files.len()).filter(|file| !in_use(*file)).collect();
-        unused.into_iter().for_each(|file| files.close(file));
+        let used = self.used(files);
+        engine.release(&|file| used.contains(&file));
+        let unused = (0u32..).map(FileIndex).take(self.program.files.len()).filter(|file| !used.contains(file));
+        unused.for_each(|file| files.close(file));
     }
 
-    /// The points that have sites in a file.
-    fn points_at(&self, file: FileIndex) -> impl Iterator<Item = &'a Point> {
-        let sites = self.program.sites().filter(move |(_, site)| site.file == file);
-        sites.filter_map(|(probe, _)| *self.points.get(probe.0 as usize)?)
+    /// The files that are used, or waited for: one pass over all sites, of which a pattern that means many containers has
+    /// many.
+    fn used(&self, files: &Files) -> HashSet<FileIndex> {
+        // Of one that has ended only what keeps nothing of the container's mounted.
+        let uses = |watched: &Watched, stays: bool| match watched.state {
+            Life::Runs | Life::Starts(_) => true,
+            Life::Ended => stays,
+            Life::Gone => false,
+        };
+        let by_index: HashMap<ContainerIndex, &Watched> =
+            self.watched.iter().map(|watched| (watched.index, watched)).collect();
+        // Whoever came later may use any file of its probes.
+        let later = self.watched.iter().filter(|watched| watched.listed.is_none() && uses(watched, true));
+        let of_later: HashSet<ProbeIndex> = later.flat_map(|watched| watched.probes.iter().copied()).collect();
+        let point = |probe: ProbeIndex| self.points.get(probe.0 as usize).copied().flatten();
+        let mut used = HashSet::new();
+        for (probe, site) in self.program.sites() {
+            if used.contains(&site.file) {
+                continue;
+            }
+            let stays = files.may_stay(site.file);
+            let may_come = || self.follow && point(probe).is_some_and(means_others);
+            let own = || site.containers.iter().filter_map(|index| by_index.get(index)).any(|one| uses(one, stays));
+            if stays && (of_later.contains(&probe) || may_come()) || own() {
+                used.insert(site.file);
+            }
+        }
+        used
     }
 }
 
@@ -451,6 +483,13 @@ fn points_of(item: &ast::Item) -> &[Point] {
     }
 }
 
+/// The point of each probe; `None` where it has none in the source.
+pub(super) fn points_of_probes<'a>(program: &Program, files: &'a [ast::File]) -> Vec<Option<&'a Point>> {
+    let all: Vec<&Point> = files.iter().flat_map(|file| &file.items).flat_map(points_of).collect();
+    let point = |span| all.iter().copied().find(|point| point.span == span);
+    program.probes.iter().map(|probe| point(probe.span)).collect()
+}
+
 /// Whether some selector can mean containers that are not there yet, other than those that come back.
 pub(super) fn any_means_others(files: &[ast::File]) -> bool {
     files.iter().flat_map(|file| &file.items).flat_map(points_of).any(means_others)
@@ -471,12 +510,19 @@ fn means_others(point: &Point) -> bool {
     }
 }
 
-/// The probes that mean a container.
-fn probes_of(program: &Program, index: ContainerIndex) -> Vec<ProbeIndex> {
-    let mut probes: Vec<ProbeIndex> =
-        program.sites().filter(|(_, site)| site.containers.contains(&index)).map(|(probe, _)| probe).collect();
-    probes.dedup();
-    probes
+/// The probes that mean each container.
+pub(super) fn probes_by_container(program: &Program) -> HashMap<ContainerIndex, Vec<ProbeIndex>> {
+    let mut all: HashMap<ContainerIndex, Vec<ProbeIndex>> = HashMap::new();
+    for (probe, site) in program.sites() {
+        for index in site.containers.iter() {
+            let probes = all.entry(*index).or_default();
+            // Sites come probe by probe.
+            if probes.last() != Some(&probe) {
+                probes.push(probe);
+            }
+        }
+    }
+    all
 }
 
 /// The files that a container's sites are in.

@@ -53,9 +53,8 @@ impl Files {
     pub(super) fn processes(&self) -> Vec<(ContainerIndex, u32)> {
         let indexed = (0u32..).map(ContainerIndex).zip(&self.containers);
         let found = indexed.filter_map(|(index, found)| Some((index, found.as_ref()?)));
-        found
-            .flat_map(|(index, found)| container::processes(&found.container).into_iter().map(move |pid| (index, pid)))
-            .collect()
+        let processes = |found: &Found| container::processes(&found.container, MOST_EARLY).0;
+        found.flat_map(|(index, found)| processes(found).into_iter().map(move |pid| (index, pid))).collect()
     }
 
     /// A file that a process of a container has mapped.
@@ -96,12 +95,13 @@ impl Files {
         }
     }
 
-    /// Closes the files of containers that have ended: they would keep their file systems mounted.
+    /// Closes the files of containers that have ended: they would keep their file systems mounted. Those of containers
+    /// that came later are opened again where they are wanted.
     pub(super) fn release(&mut self) {
         let containers = &self.containers;
         let lives = |index: ContainerIndex| {
             let found = containers.get(index.0 as usize).and_then(Option::as_ref);
-            found.is_none_or(|found| found.container.init_pid == 0 || found.init.lives())
+            found.is_some_and(|found| found.container.init_pid == 0 || found.init.lives())
         };
         self.open.retain(|(container, _), _| lives(*container));
     }

@@ -8,7 +8,7 @@ mod host;
 mod paths;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ctp_lang::world::{Companion, Companions, Keep, Looked, OpenError, Wanted};
 
@@ -55,13 +55,16 @@ pub(crate) struct Finder {
     path: String,
     places: Arc<Places>,
     cache: Cache,
+    /// Paths in the container at which nothing was; `None` once something was there.
+    absent: Mutex<Option<Vec<String>>>,
 }
 
 impl Finder {
     /// For the file of that path (links resolved) in a container.
     pub(crate) fn new(found: &Found, path: &str, places: &Arc<Places>) -> Finder {
         let cache = Cache::new(places.cache.clone());
-        Finder { found: found.clone(), path: path.to_owned(), places: Arc::clone(places), cache }
+        let absent = Mutex::new(Some(Vec::new()));
+        Finder { found: found.clone(), path: path.to_owned(), places: Arc::clone(places), cache, absent }
     }
 }
 
@@ -99,17 +102,36 @@ impl Companions for Finder {
     fn keep(&self) -> Option<Arc<dyn Keep>> {
         self.cache.keep_by_content()
     }
+
+    fn absent(&self) -> Option<Vec<String>> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lacks(&self, paths: &[String]) -> bool {
+        let Ok(root) = root_of(&self.found) else { return false };
+        paths.iter().all(|path| matches!(root.find(path), Ok(None)))
+    }
 }
 
 impl Finder {
     fn in_container(&self, wanted: &Wanted<'_>, search: &mut Search<'_>) -> bool {
-        let whose = format!("in container `{}`", self.found.container.display_name());
+        let whose = format!("in {}", self.found.container.described());
         let root = match root_of(&self.found) {
             Ok(root) => root,
-            Err(error) => return search.offer(whose, Err(in_words(&error))),
+            Err(error) => {
+                *self.absent.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                return search.offer(whose, Err(in_words(&error)));
+            }
         };
         paths::in_container(wanted, &self.path).into_iter().any(|path| {
-            let opened = match root.find(&path) {
+            let found = root.find(&path);
+            let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&found, &mut *absent) {
+                (Ok(None), Some(paths)) => paths.push(path.clone()),
+                (_, absent) => *absent = None,
+            }
+            drop(absent);
+            let opened = match found {
                 Ok(file) => Ok(file.map(|file| Companion {
                     path: file.path.clone(),
                     bytes: Arc::new(file),

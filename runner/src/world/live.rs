@@ -6,10 +6,11 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ctp_lang::world::{
-    Companions, Container, FileId, ListError, OpenError, Opened, Place, Runtime, TargetError, TargetKind, WantedTarget,
-    World,
+    Companions, Container, FileId, ListError, Mapped, OpenError, Opened, Place, Runtime, TargetError, TargetKind,
+    WantedTarget, World,
 };
 
+use super::same;
 use crate::container::{self, Found, Listing, Settings, target};
 use crate::rootfs::{Root, RootFile};
 use crate::symbols::{Finder, Places};
@@ -29,6 +30,8 @@ pub struct LiveWorld {
 struct Known {
     listing: Listing,
     containers: Arc<[Container]>,
+    /// Where each is among them, by id and runtime.
+    by_id: HashMap<(String, Runtime), usize>,
 }
 
 /// A file that was opened, for the engine: what was checked is what is probed.
@@ -76,17 +79,24 @@ impl LiveWorld {
     /// What was found for an entry that this world gave out, and its index: those of [`LiveWorld::found`] first, then
     /// the other targets.
     pub fn found_for(&self, container: &Container) -> Option<(usize, Found)> {
-        let same = |found: &Found| {
-            let known = &found.container;
-            (known.kind, &known.id, known.runtime) == (container.kind, &container.id, container.runtime)
-                && (known.kind == TargetKind::Container || known.init_pid == container.init_pid)
-        };
-        let listed: &[Found] =
-            self.listing.get().and_then(|known| known.as_ref().ok()).map_or(&[], |k| &k.listing.found);
-        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = listed.iter().chain(targets.iter()).position(same)?;
-        let found = listed.get(position).or_else(|| targets.get(position.checked_sub(listed.len())?))?;
-        Some((position, found.clone()))
+        let known = self.listing.get().and_then(|known| known.as_ref().ok());
+        match container.kind {
+            TargetKind::Container => {
+                let known = known?;
+                let position = *known.by_id.get(&(container.id.clone(), container.runtime))?;
+                Some((position, known.listing.found.get(position)?.clone()))
+            }
+            TargetKind::Process | TargetKind::Cgroup | TargetKind::Host => {
+                let same = |found: &Found| {
+                    let known = &found.container;
+                    (known.kind, &known.id, known.init_pid) == (container.kind, &container.id, container.init_pid)
+                };
+                let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+                let position = targets.iter().position(same)?;
+                let listed = known.map_or(0, |known| known.listing.found.len());
+                Some((listed + position, targets.get(position)?.clone()))
+            }
+        }
     }
 
     /// The containers with their first processes, in the order of [`World::containers`].
@@ -139,7 +149,11 @@ impl LiveWorld {
 impl Known {
     fn new(listing: Listing) -> Known {
         let containers = listing.found.iter().map(|found| found.container.clone()).collect();
-        Known { listing, containers }
+        let mut by_id = HashMap::new();
+        for (position, Found { container, .. }) in listing.found.iter().enumerate() {
+            by_id.entry((container.id.clone(), container.runtime)).or_insert(position);
+        }
+        Known { listing, containers, by_id }
     }
 }
 
@@ -149,8 +163,9 @@ impl World for LiveWorld {
     }
 
     fn listing_notes(&self) -> Vec<String> {
-        let mut notes = self.known().map(|known| known.listing.notes.clone()).unwrap_or_default();
-        notes.extend(container::stopped_notes(&self.settings));
+        let Ok(Known { listing, .. }) = self.known() else { return Vec::new() };
+        let mut notes = listing.notes.clone();
+        notes.extend(container::stopped_notes(&self.settings, listing));
         notes
     }
 
@@ -170,7 +185,7 @@ impl World for LiveWorld {
         Ok(containers)
     }
 
-    fn mapped(&self, container: &Container) -> Vec<String> {
+    fn mapped(&self, container: &Container) -> Mapped {
         container::mapped(container)
     }
 
@@ -190,12 +205,19 @@ impl World for LiveWorld {
         Ok(Opened { file: id, path: file.path.clone(), bytes: Arc::new(file) })
     }
 
-    fn companions(&self, container: &Container, opened: &Opened) -> Option<Arc<dyn Companions>> {
-        let found = &self.known().ok()?.listing.found;
-        let found = found
+    fn same_inodes(&self, files: &[FileId]) -> Vec<FileId> {
+        let opened: Vec<Option<OpenedFile>> = files.iter().map(|file| self.file(*file)).collect();
+        let first = same::first_of_inode(&opened);
+        files
             .iter()
-            .find(|found| found.container.id == container.id && found.container.runtime == container.runtime)?;
-        Some(Arc::new(Finder::new(found, &opened.path, &self.places)))
+            .zip(first)
+            .map(|(file, first)| first.and_then(|at| files.get(at)).copied().unwrap_or(*file))
+            .collect()
+    }
+
+    fn companions(&self, container: &Container, opened: &Opened) -> Option<Arc<dyn Companions>> {
+        let (_, found) = self.found_for(container)?;
+        Some(Arc::new(Finder::new(&found, &opened.path, &self.places)))
     }
 }
 

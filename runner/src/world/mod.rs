@@ -1,3 +1,4 @@
 //! Owns the implementations of [`ctp_lang::world::World`] on this machine.
 
 pub mod live;
+mod same;

@@ -195,8 +195,8 @@ pub fn follower(at: &CgroupOffsets, maps: &Maps) -> Option<Follower> {
     asm.map(R1, maps.ring);
     address(&mut asm, R2, record);
     asm.imm(R3, i64::try_from(RECORD).ok()?);
-    // BPF_RB_NO_WAKEUP
-    asm.imm(R4, 1);
+    // BPF_RB_FORCE_WAKEUP: they are few, and somebody may be waiting for nothing else.
+    asm.imm(R4, 2);
     asm.call(Helper::RingbufOutput);
     let add_one = |asm: &mut Asm, at: usize| -> Option<()> {
         asm.map_value(R2, maps.counts, u32::try_from(at).ok()?);

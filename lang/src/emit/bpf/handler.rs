@@ -86,7 +86,8 @@ pub(super) fn branches(body: &[Stmt]) -> bool {
     })
 }
 
-fn exits(body: &[Stmt]) -> bool {
+/// Whether some statement ends the run.
+pub(super) fn exits(body: &[Stmt]) -> bool {
     let mut any = false;
     ir::visit_statements(body, &mut |stmt| any |= matches!(stmt, Stmt::Exit));
     any

@@ -362,6 +362,8 @@ pub struct Compiled {
     pub namespaces: bool,
     /// Whether tasks of the host count: then new cgroups are to be watched ([`cgroups`]) with the map of their number.
     pub watches_cgroups: Option<MapId>,
+    /// Whether no handler writes a record or ends the run: then nobody needs to look at the ring.
+    pub silent: bool,
     /// The maps of the program that sees containers coming, where they are looked out for.
     pub follows: Option<follow::Maps>,
     /// The map of the tables of containers.
@@ -695,6 +697,12 @@ fn compile_with(
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
     });
     let follows = tasks.follow.then(|| follow::maps(&mut maps));
+    let writes = programs.iter().flat_map(|program: &BpfProgram| &program.maps).any(|(_, map)| *map == map::RING);
+    if let (false, Some(ring)) = (writes, maps.get_mut(map::RING.0 as usize)) {
+        // The smallest there is: its memory counts as ctp's.
+        ring.max_entries = 4096;
+    }
+    let silent = !writes && !exits(program);
     Ok(Compiled {
         maps,
         shared,
@@ -708,6 +716,7 @@ fn compile_with(
         levels1: tasks.levels1,
         namespaces: tasks.namespaces,
         watches_cgroups,
+        silent,
         follows,
         names,
         container_tables,
@@ -732,6 +741,13 @@ fn reached(program: &Program) -> Vec<&Function> {
     reached.into_iter().filter_map(|index| program.functions.get(index.0 as usize)).collect()
 }
 
+/// Whether a handler in the kernel may end the run.
+fn exits(program: &Program) -> bool {
+    let handlers = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| &handler.body);
+    let mut bodies = handlers.chain(reached(program).into_iter().map(|function| &function.body));
+    bodies.any(|body| handler::exits(body))
+}
+
 /// The output statements that run in the kernel, and the number of each by its place in memory.
 fn number_prints(program: &Program) -> (Vec<PrintLayout>, HashMap<*const Print, usize>) {
     let bodies = variants(program).map(|(_, variant, _)| &variant.handler.body);
@@ -739,7 +755,7 @@ fn number_prints(program: &Program) -> (Vec<PrintLayout>, HashMap<*const Print, 
     let (mut prints, mut numbers) = (Vec::new(), HashMap::new());
     for print in bodies.flat_map(|body| reach::prints(body)) {
         numbers.insert(std::ptr::from_ref(print), prints.len());
-        prints.push(PrintLayout { print: print.clone(), fields: fields::fields(print) });
+        prints.push(PrintLayout { print: Arc::new(print.clone()), fields: fields::fields(print) });
     }
     (prints, numbers)
 }

@@ -118,8 +118,8 @@ impl Field {
 /// An output statement and how its values lie in a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrintLayout {
-    /// The statement.
-    pub print: Print,
+    /// The statement. Shared: each event that is printed holds on to it meanwhile.
+    pub print: Arc<Print>,
     /// One field per value of the statement.
     pub fields: Vec<Field>,
 }

@@ -2,11 +2,12 @@
 
 use super::fault::{can_stop, has_error, has_next, loops, prints_in_a_loop};
 use super::functions::parameter;
+use super::late::Text;
 use super::library::Part;
 use super::names::Names;
 use super::records::Category;
 use super::returns::Kept;
-use super::{Emitter, Written, quote};
+use super::{Emitter, KnownBy, Written, quote};
 use crate::ir::{
     ContainerIndex, Context, Expr, ExprKind, Function, GlobalIndex, Handler, Local, LocalIndex, Stmt, TargetStep,
     UpdateOp,
@@ -225,9 +226,14 @@ impl<'e, 'a> Body<'e, 'a> {
     /// Only tasks of the wanted containers: the file may be mapped by others too.
     pub(super) fn guard(&mut self) {
         let Scope::Site { containers, .. } = self.scope else { return };
-        self.emitter.library.uses(Part::Cg);
-        if let [want] = self.emitter.wants.as_slice() {
-            let line = format!("if (ctp_cg({}) != {}) next", want.level_parameter, want.id_parameter);
+        self.emitter.library.knows(&self.emitter.wants);
+        if let Some(want) = self.emitter.only() {
+            let line = match want.by {
+                KnownBy::Cgroup => format!("if (ctp_cg({}) != {}) next", want.second_parameter, want.id_parameter),
+                KnownBy::Process => {
+                    format!("if (!ctp_descends({}, {})) next", want.id_parameter, want.second_parameter)
+                }
+            };
             return self.line(line);
         }
         self.emitter.library.uses(Part::Container);
@@ -235,7 +241,13 @@ impl<'e, 'a> Body<'e, 'a> {
         if containers.len() == self.emitter.wants.len() {
             return self.line("if (!ctp_who) next");
         }
-        let others: Vec<String> = containers.iter().map(|c| format!("ctp_who != {}", c.0 + 1)).collect();
+        let mut who = "ctp_who";
+        if self.emitter.newcomers() {
+            self.emitter.library.uses(Part::Like);
+            self.line(format!("ctp_as = ctp_who > {} ? ctp_like[ctp_who] : ctp_who", self.emitter.wants.len()));
+            who = "ctp_as";
+        }
+        let others: Vec<String> = containers.iter().map(|c| format!("{who} != {}", c.0 + 1)).collect();
         self.line(format!("if ({}) next", others.join(" && ")));
     }
 
@@ -411,7 +423,8 @@ impl<'e, 'a> Body<'e, 'a> {
     }
 
     /// What differs by container: itself where there is one, else by a function.
-    pub(super) fn which(&mut self, part: Part, name: &str, expr: &Expr, of: impl Fn(&Container) -> String) -> String {
+    pub(super) fn which(&mut self, part: Part, name: &str, expr: &Expr, what: Text) -> String {
+        let of = |container: &Container| what.of(container);
         let all = self.containers(expr.span);
         let Some(((_, first), rest)) = all.split_first() else { return String::new() };
         let text = of(first);
@@ -419,8 +432,11 @@ impl<'e, 'a> Body<'e, 'a> {
         if literal.is_none() {
             self.emitter.refuse(expr.span, "a container's name with a NUL byte in it", "its strings end at a NUL");
         }
-        if rest.iter().all(|(_, container)| of(container) == text) {
+        if rest.iter().all(|(_, container)| of(container) == text) && !self.emitter.newcomers() {
             return literal.unwrap_or_default();
+        }
+        if self.emitter.newcomers() {
+            self.emitter.library.uses(Part::Said);
         }
         self.emitter.library.uses(part);
         format!("{name}({})", self.who())
@@ -431,7 +447,7 @@ impl<'e, 'a> Body<'e, 'a> {
         match self.scope {
             Scope::Site { .. } | Scope::Plain { .. } => "ctp_who",
             Scope::Function { .. } => {
-                self.emitter.library.uses(Part::Cg);
+                self.emitter.library.knows(&self.emitter.wants);
                 self.emitter.library.uses(Part::Container);
                 "ctp_container()"
             }
@@ -447,6 +463,9 @@ impl<'e, 'a> Body<'e, 'a> {
             return format!("{function}({})", first.pid_level);
         }
         self.emitter.library.uses(Part::PidLevel);
+        if self.emitter.newcomers() {
+            self.emitter.library.uses(Part::Like);
+        }
         format!("{function}(ctp_pid_level({}))", self.who())
     }
 }

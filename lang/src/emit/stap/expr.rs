@@ -2,7 +2,8 @@
 //! single tokens or calls stand in parentheses.
 
 use super::body::{Body, Form, Scope};
-use super::library::{self, Part};
+use super::late::Text;
+use super::library::Part;
 use super::quote;
 use crate::debuginfo::facts::Register;
 use crate::ir::{
@@ -364,10 +365,8 @@ impl Body<'_, '_> {
                 self.emitter.library.uses(Part::Exe);
                 "ctp_exe()".to_owned()
             }
-            Context::Container => {
-                self.which(Part::ContainerName, "ctp_container_name", expr, |c| c.display_name().to_owned())
-            }
-            Context::ContainerId => self.which(Part::ContainerId, "ctp_container_id", expr, |c| c.id.clone()),
+            Context::Container => self.which(Part::ContainerName, "ctp_container_name", expr, Text::Name),
+            Context::ContainerId => self.which(Part::ContainerId, "ctp_container_id", expr, Text::Id),
             Context::Now => "ktime_get_ns()".to_owned(),
             Context::Uid => {
                 self.emitter.library.uses(Part::Uid);
@@ -385,9 +384,9 @@ impl Body<'_, '_> {
                     String::new()
                 }
             },
-            Context::Image => self.which(Part::Image, "ctp_image", expr, library::image),
-            Context::Pod => self.which(Part::Pod, "ctp_pod", expr, library::pod),
-            Context::Runtime => self.which(Part::Runtime, "ctp_runtime", expr, library::runtime),
+            Context::Image => self.which(Part::Image, "ctp_image", expr, Text::Image),
+            Context::Pod => self.which(Part::Pod, "ctp_pod", expr, Text::Pod),
+            Context::Runtime => self.which(Part::Runtime, "ctp_runtime", expr, Text::Runtime),
             Context::Walltime => "gettimeofday_ns()".to_owned(),
             Context::Elapsed => match &self.returns {
                 Some(kept) => format!("(ktime_get_ns() - {})", kept.since()),

@@ -246,8 +246,11 @@ impl<'a> Reader<'a> {
                     sort_entries(&mut entries);
                     values.push(Value::Table(entries));
                 }
-                // No script shows them.
-                Piece::Whole(_) => return None,
+                Piece::Whole(whole) => {
+                    for _ in 0..=whole.elsewhere.len() {
+                        values.push(self.scalar(&mut rest)?);
+                    }
+                }
             }
         }
         rest.is_empty().then_some(values)
@@ -299,6 +302,12 @@ impl<'a> Reader<'a> {
                 *rest = behind;
                 Some(Value::Int(value))
             }
+            b'w' | b'b' => {
+                let end = behind.iter().position(|byte| *byte == b';')?;
+                let (digits, behind) = (behind.get(..end)?, behind.get(end + 1..)?);
+                *rest = behind;
+                Some(Value::Str { bytes: bytes_of(digits, *letter == b'w')?, truncated: false })
+            }
             b's' => {
                 let (length, behind) = number(behind)?;
                 let (bytes, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
@@ -311,6 +320,20 @@ impl<'a> Reader<'a> {
             _ => None,
         }
     }
+}
+
+/// The bytes that digits stand for; those of whole numbers of eight bytes, where there are some, begin with the highest.
+fn bytes_of(digits: &[u8], numbers: bool) -> Option<Vec<u8>> {
+    let pairs = digits.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let mut bytes: Vec<u8> = pairs.map(byte).collect::<Option<_>>()?;
+    if numbers {
+        bytes.chunks_exact_mut(8).for_each(<[u8]>::reverse);
+    }
+    Some(bytes)
 }
 
 /// What a stream begins with.
@@ -361,6 +384,14 @@ fn body_of(body: &[u8]) -> Parsed<Frame<'_>, &[u8]> {
                 match text.get(length..) {
                     Some(behind) => at = behind,
                     None => return Parsed::Short,
+                }
+            }
+            b'w' | b'b' => {
+                let digits = behind.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+                match behind.get(digits) {
+                    None if behind.len() <= LONGEST => return Parsed::Short,
+                    Some(b';') => at = behind.get(digits + 1..).unwrap_or(&[]),
+                    Some(_) | None => return Parsed::Wrong,
                 }
             }
             b'i' | b'f' | b't' | b'l' | b'e' | b'(' | b')' | b'[' | b']' | b';' | b'-' | b'0'..=b'9' => at = behind,
@@ -471,6 +502,14 @@ mod tests {
     }
 
     const RECORD: &[u8] = b"\x01abcR1;0;0;5;7;8;1;1;\n";
+
+    #[test]
+    fn whole_values_come_as_digits() {
+        assert_eq!(bytes_of(b"0807060504030201ff0a", true), Some(vec![1, 2, 3, 4, 5, 6, 7, 8, 255, 10]));
+        assert_eq!(bytes_of(b"0807060504030201ff", false), Some(vec![8, 7, 6, 5, 4, 3, 2, 1, 255]));
+        assert_eq!(bytes_of(b"", true), Some(Vec::new()));
+        assert_eq!((bytes_of(b"0", true), bytes_of(b"xx", true), bytes_of(b"\xff\xff", false)), (None, None, None));
+    }
 
     #[test]
     fn a_record_is_read_however_the_stream_is_cut() {

@@ -2,7 +2,7 @@
 //! the program that each probe comes from.
 
 use super::quote::{comment, shell};
-use super::{Script, Slot};
+use super::{KnownBy, Script, Slot};
 use crate::debuginfo::facts::{AddressRule, SiteKind};
 use crate::ir::{Expr, File, Handler, Probe, ProbeKind, Program, Site, Stmt};
 use crate::source::{Sources, Span};
@@ -38,7 +38,7 @@ pub(super) fn head(program: &Program, sources: &Sources, script: &Script, by_add
     out
 }
 
-fn names(sources: &Sources) -> String {
+pub(super) fn names(sources: &Sources) -> String {
     let names: Vec<&str> = sources.iter().map(|(_, source)| source.name()).collect();
     if names.is_empty() { "a program".to_owned() } else { names.join(", ") }
 }
@@ -74,8 +74,13 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
         .containers
         .iter()
         .filter_map(|want| {
-            let cgroup = program.container(want.container)?.cgroup.as_ref()?;
-            let (id, level) = (&want.id_parameter, &want.level_parameter);
+            let container = program.container(want.container)?;
+            let (id, level) = (&want.id_parameter, &want.second_parameter);
+            if want.by == KnownBy::Process {
+                let pid = container.init_pid;
+                return Some(format!(" {id}={pid} {level}=$(sed 's/.*) //' /proc/{pid}/stat | cut -d ' ' -f 20)"));
+            }
+            let cgroup = container.cgroup.as_ref()?;
             if cgroup.folder.is_empty() {
                 return Some(format!(" {id}={} {level}={}", cgroup.id, cgroup.level));
             }
@@ -126,7 +131,7 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
 }
 
 /// The path by which a file of a container is opened on the host: of the first container that it is probed in.
-fn opened(program: &Program, slot: &Slot) -> String {
+pub(super) fn opened(program: &Program, slot: &Slot) -> String {
     let path = program.file(slot.file).map_or("", |file: &File| file.path.as_str());
     let pid = program
         .sites()

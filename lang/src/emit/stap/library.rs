@@ -3,20 +3,26 @@
 
 use std::collections::BTreeSet;
 
+use super::late::Text;
 use super::names::Names;
 use super::records::{Category, counted};
-use super::{Options, Want, Written, quote};
+use super::{KnownBy, Options, Want, Written, quote};
 use crate::ir::{self, EnumIndex, GlobalIndex, GlobalKind, Program, Ty, UpdateOp};
 use crate::value::{TRUNCATED, Value};
-use crate::world::Container;
 
 /// A part of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// The cgroup id of the task's ancestor cgroup at a level.
     Cg,
+    /// Whether the task is of a process, or descends from it.
+    Descends,
     /// Which container the task is in.
     Container,
+    /// Which of the program's containers one that came later is like.
+    Like,
+    /// What containers that came later are called.
+    Said,
     /// A container's name.
     ContainerName,
     /// A container's id.
@@ -55,6 +61,8 @@ pub(super) enum Part {
     UserText,
     /// Bytes of the target.
     UserBytes,
+    /// Bytes of the target as digits.
+    Digits,
     /// The lesser of two numbers.
     Min,
     /// The greater of two numbers.
@@ -100,8 +108,12 @@ pub(super) struct Library {
 
 const TASK: &str =
     "@cast(task_current(), \"task_struct\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
+const ANCESTOR: &str = "@cast(ctp_task, \"task_struct\", \"kernel<linux/sched.h>\")";
 const PID: &str = "@cast(ctp_pid, \"pid\", \"kernel<linux/sched.h><linux/pid.h><linux/pid_namespace.h>\")";
 const CGROUP: &str = "@cast(ctp_cgroup, \"cgroup\", \"kernel<linux/sched.h><linux/cgroup.h>\")";
+
+/// How many generations of processes are looked at for the one that a task descends from, as in the embedded engine.
+pub(super) const GENERATIONS: u64 = 64;
 
 impl Library {
     /// Takes every name that the library may need.
@@ -168,6 +180,17 @@ impl Library {
             "probe",
             "what",
             "done",
+            "descends",
+            "digits",
+            "as",
+            "late",
+            "like",
+            "said",
+            "id",
+            "first",
+            "second",
+            "task",
+            "since",
         ] {
             names.own(name);
         }
@@ -186,6 +209,19 @@ impl Library {
     /// Says that a part is used.
     pub(super) fn uses(&mut self, part: Part) {
         self.used.insert(part);
+    }
+
+    /// Says that tasks are asked whose they are.
+    pub(super) fn knows(&mut self, wants: &[Want]) {
+        self.used.extend(wants.iter().map(|want| match want.by {
+            KnownBy::Cgroup => Part::Cg,
+            KnownBy::Process => Part::Descends,
+        }));
+    }
+
+    /// Whether a part is used.
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.used.contains(&part)
     }
 
     /// A string value as it is shown.
@@ -250,13 +286,20 @@ impl Library {
     }
 
     /// The text of all parts used.
-    pub(super) fn text(&self, program: &Program, globals: &[String], wants: &[Want], options: &Options) -> String {
+    /// `later` is what tells containers that came later.
+    pub(super) fn text(
+        &self,
+        program: &Program,
+        globals: &[String],
+        (wants, later): (&[Want], &str),
+        options: &Options,
+    ) -> String {
         let has = |part| self.used.contains(&part);
         let mut out = String::new();
-        if has(Part::Cg) {
+        if has(Part::Cg) || has(Part::Descends) {
             out.push_str("\n// Which tasks count; given when the module is loaded.\n");
             for want in wants {
-                out.push_str(&format!("global {} = 0, {} = 0\n", want.id_parameter, want.level_parameter));
+                out.push_str(&format!("global {} = 0, {} = 0\n", want.id_parameter, want.second_parameter));
             }
         }
         let counters: Vec<&str> = [Part::Faults, Part::Stopped, Part::Unmatched, Part::Full]
@@ -267,14 +310,14 @@ impl Library {
         if !counters.is_empty() && options.written == Written::Text {
             out.push_str(&format!("\n// What was lost, counted without a lock.\nglobal {}\n", counters.join(", ")));
         }
-        self.task_functions(&mut out, program, wants);
+        self.task_functions(&mut out, program, (wants, later));
         self.string_functions(&mut out, options.strlen);
         self.enum_functions(&mut out, program);
         self.update_functions(&mut out, program, globals, options.written);
         out
     }
 
-    fn task_functions(&self, out: &mut String, program: &Program, wants: &[Want]) {
+    fn task_functions(&self, out: &mut String, program: &Program, (wants, later): (&[Want], &str)) {
         let has = |part| self.used.contains(&part);
         if has(Part::Cg) {
             out.push_str(
@@ -289,37 +332,55 @@ impl Library {
             out.push_str(&format!("                                          : {CGROUP}->ancestor_ids[level]\n"));
             out.push_str("    } catch { return 0 }\n}\n");
         }
+        if has(Part::Descends) {
+            // A parent that has ended is not there any more: its children have another.
+            out.push_str(&format!(
+                "\n// Whether this task is of a process, or descends from it: by its id, and by when it began.\n\
+                 function ctp_descends:long (pid:long, start:long) {{\n    try {{\n        \
+                 ctp_task = task_current()\n        \
+                 for (ctp_left = {GENERATIONS}; ctp_left; ctp_left--) {{\n            \
+                 ctp_task = {ANCESTOR}->group_leader\n            \
+                 if (!{ANCESTOR}->tgid) return 0\n            \
+                 if ({ANCESTOR}->tgid == pid) {{\n                \
+                 ctp_since = @defined({ANCESTOR}->start_boottime) ? {ANCESTOR}->start_boottime\n                    \
+                 : {ANCESTOR}->real_start_time\n                \
+                 return ctp_since / 10000000 == start\n            }}\n            \
+                 ctp_task = {ANCESTOR}->real_parent\n        }}\n    \
+                 }} catch {{ }}\n    return 0\n}}\n"
+            ));
+        }
         if has(Part::Container) {
             out.push_str("\n// Which container this task is in, counted from 1; 0: none of them.\nfunction ctp_container:long () {\n");
             for (number, want) in (1u32..).zip(wants) {
-                let (id, level) = (&want.id_parameter, &want.level_parameter);
-                out.push_str(&format!("    if (ctp_cg({level}) == {id}) return {number}\n"));
+                let (id, second) = (&want.id_parameter, &want.second_parameter);
+                out.push_str(&match want.by {
+                    KnownBy::Cgroup => format!("    if (ctp_cg({second}) == {id}) return {number}\n"),
+                    KnownBy::Process => format!("    if (ctp_descends({id}, {second})) return {number}\n"),
+                });
             }
+            out.push_str(later);
             out.push_str("    return 0\n}\n");
         }
-        let containers: Vec<(i64, String)> =
-            (1i64..).zip(&program.containers).map(|(n, c)| (n, c.display_name().to_owned())).collect();
-        if has(Part::ContainerName) {
-            out.push_str(&choice("ctp_container_name", "string", "who", &strings(&containers), "\"\""));
-        }
-        if has(Part::ContainerId) {
-            let ids: Vec<(i64, String)> = (1i64..).zip(&program.containers).map(|(n, c)| (n, c.id.clone())).collect();
-            out.push_str(&choice("ctp_container_id", "string", "who", &strings(&ids), "\"\""));
-        }
-        for (part, name, of) in [
-            (Part::Image, "ctp_image", image as fn(&Container) -> String),
-            (Part::Pod, "ctp_pod", pod),
-            (Part::Runtime, "ctp_runtime", runtime),
+        for (part, name, text) in [
+            (Part::ContainerName, "ctp_container_name", Text::Name),
+            (Part::ContainerId, "ctp_container_id", Text::Id),
+            (Part::Image, "ctp_image", Text::Image),
+            (Part::Pod, "ctp_pod", Text::Pod),
+            (Part::Runtime, "ctp_runtime", Text::Runtime),
         ] {
             if has(part) {
-                let texts: Vec<(i64, String)> = (1i64..).zip(&program.containers).map(|(n, c)| (n, of(c))).collect();
-                out.push_str(&choice(name, "string", "who", &strings(&texts), "\"\""));
+                let texts: Vec<(i64, String)> =
+                    (1i64..).zip(&program.containers).map(|(n, c)| (n, text.of(c))).collect();
+                let otherwise =
+                    if has(Part::Said) { format!("ctp_said[who, {}]", text as u8) } else { "\"\"".to_owned() };
+                out.push_str(&choice(name, "string", "who", &strings(&texts), &otherwise));
             }
         }
         if has(Part::PidLevel) {
             let levels: Vec<(i64, String)> =
                 (1i64..).zip(&program.containers).map(|(n, c)| (n, c.pid_level.to_string())).collect();
-            out.push_str(&choice("ctp_pid_level", "long", "who", &levels, "0"));
+            let otherwise = if has(Part::Like) { "ctp_pid_level(ctp_like[who])" } else { "0" };
+            out.push_str(&choice("ctp_pid_level", "long", "who", &levels, otherwise));
         }
         for (part, name, what, task) in
             [(Part::NsPid, "ctp_ns_pid", "process", "->group_leader"), (Part::NsTid, "ctp_ns_tid", "thread", "")]
@@ -411,6 +472,20 @@ impl Library {
                  return ctp_cut(ctp_text)\n}}\n",
                 over = u64::from(strlen) + 1
             ));
+        }
+        if has(Part::Digits) {
+            out.push_str(
+                "\n// That many bytes at an address: numbers of eight, then the rest one by one, in hexadecimal digits.\n\
+                 function ctp_digits:string (address:long, length:long) {\n    \
+                 ctp_text = \"\"\n    \
+                 for (ctp_left = length; ctp_left > 7; ctp_left -= 8) {\n        \
+                 ctp_text = ctp_text . sprintf(\"%016x\", user_uint64_error(address))\n        \
+                 address += 8\n    }\n    \
+                 for (; ctp_left > 0; ctp_left--) {\n        \
+                 ctp_text = ctp_text . sprintf(\"%02x\", user_uint8_error(address))\n        \
+                 address++\n    }\n    \
+                 return ctp_text\n}\n",
+            );
         }
         self.small_functions(out);
         if has(Part::Quoted) {
@@ -541,21 +616,6 @@ fn named_numbers() -> [(Part, String); 2] {
     ]
 }
 
-/// What `image()` gives.
-pub(super) fn image(container: &Container) -> String {
-    container.image.clone().unwrap_or_default()
-}
-
-/// What `pod()` gives.
-pub(super) fn pod(container: &Container) -> String {
-    container.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name)).unwrap_or_default()
-}
-
-/// What `runtime()` gives.
-pub(super) fn runtime(container: &Container) -> String {
-    container.runtime.as_str().to_owned()
-}
-
 fn counter(part: Part) -> &'static str {
     match part {
         Part::Faults => "ctp_faults",
@@ -563,7 +623,10 @@ fn counter(part: Part) -> &'static str {
         Part::Unmatched => "ctp_unmatched",
         Part::Full
         | Part::Cg
+        | Part::Descends
         | Part::Container
+        | Part::Like
+        | Part::Said
         | Part::ContainerName
         | Part::ContainerId
         | Part::Image
@@ -582,6 +645,7 @@ fn counter(part: Part) -> &'static str {
         | Part::Cut
         | Part::UserText
         | Part::UserBytes
+        | Part::Digits
         | Part::Min
         | Part::Max
         | Part::Abs

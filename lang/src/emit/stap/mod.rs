@@ -10,11 +10,13 @@
 //!   in [`Options::by_address`].
 
 mod body;
+pub mod bpf;
 mod expr;
 mod fault;
 pub mod frames;
 mod functions;
 mod head;
+pub mod late;
 mod library;
 mod loops;
 mod names;
@@ -74,6 +76,8 @@ pub struct Options {
     pub max_steps: u32,
     /// How output is written.
     pub written: Written,
+    /// Whether containers that start later are let in ([`late`]); only where output is records.
+    pub newcomers: bool,
     /// The folder that holds the probed files' slots, in the private root and on the machine: letters, digits and `/`.
     pub folder: String,
 }
@@ -86,6 +90,7 @@ impl Default for Options {
             by_address: BTreeSet::new(),
             max_steps: 10_000,
             written: Written::Text,
+            newcomers: false,
             folder: SLOT_FOLDER.to_owned(),
         }
     }
@@ -106,6 +111,8 @@ pub struct Script {
     pub defines: Vec<String>,
     /// The output statements that records name by their numbers; none where output is text.
     pub prints: Vec<Print>,
+    /// Whether it asks what containers are called, of those that start later too ([`late::SAID`]).
+    pub says: bool,
     /// Whether it has return probes: stap then asks the kernel's symbols for what these need.
     pub returns: bool,
 }
@@ -124,10 +131,22 @@ pub struct Slot {
 pub struct Want {
     /// The container.
     pub container: ContainerIndex,
-    /// Takes the cgroup id: `want_cg`.
+    /// What its tasks are known by.
+    pub by: KnownBy,
+    /// Takes the cgroup's id (`want_cg`), or the process' (`want_pid`).
     pub id_parameter: String,
-    /// Takes the depth of that cgroup below the root of its hierarchy: `want_level`.
-    pub level_parameter: String,
+    /// Takes the depth of that cgroup below the root of its hierarchy (`want_level`), or when the process began, in hundredths
+    /// of a second since the machine did, as field 22 of `/proc/PID/stat` has it (`want_start`).
+    pub second_parameter: String,
+}
+
+/// What the tasks of a container are known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// The cgroup that they are in, or one above it.
+    Cgroup,
+    /// The process that they are of, or descend from.
+    Process,
 }
 
 /// An address that the script probes.
@@ -151,8 +170,8 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     });
     let written = options.written;
     let can = move |construct| match (construct, written) {
-        // Its bits are a number; ctp shows it.
-        (Construct::Float, Written::Records) => Ok(()),
+        // Its bits are a number, its bytes are digits; ctp shows it.
+        (Construct::Float | Construct::Whole, Written::Records) => Ok(()),
         (construct, _) => can(construct),
     };
     let refused = refuse(program, handlers, true, &can, "the embedded engine may: `ctp run --engine bpf`");
@@ -180,12 +199,17 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
         points: std::mem::take(&mut emitter.points),
         defines: emitter.defines(),
         prints: std::mem::take(&mut emitter.prints),
+        says: emitter.library.has(library::Part::Said),
         returns: program.probes.iter().any(returns::has),
     };
     let mut text = head::head(program, sources, &script, emitter.addresses);
     text.push_str(&emitter.globals_text());
     emitter.entries.iter().for_each(|line| text.push_str(line));
-    text.push_str(&emitter.library.text(program, &emitter.globals, &emitter.wants, options));
+    if emitter.newcomers() {
+        text.push_str(&late::declarations(&emitter));
+    }
+    let later = if emitter.newcomers() { late::lines(&emitter) } else { String::new() };
+    text.push_str(&emitter.library.text(program, &emitter.globals, (&emitter.wants, &later), options));
     if options.written == Written::Records {
         text.push_str(&records::declarations(&emitter));
     }
@@ -228,7 +252,8 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | LibraryFunction::SignalStr
             | LibraryFunction::Sample => Ok(()),
         },
-        Construct::Whole => Err("the SystemTap script cannot show whole values yet: show their members"),
+        Construct::Whole => Err("SystemTap cannot show whole values: it does not know their types when it runs; \
+                 `ctp run --engine stap`, which shows them itself, can"),
         Construct::Float => Err("SystemTap cannot show floating-point numbers: it has none"),
         Construct::Semaphore => {
             Err("SystemTap cannot raise the semaphore of a mark in a container: it compares paths, and the mark \
@@ -306,12 +331,19 @@ impl<'a> Emitter<'a> {
         let single = program.containers.len() == 1;
         let wants = (0u32..)
             .zip(&program.containers)
-            .map(|(index, _)| {
+            .map(|(index, container)| {
                 let suffix = if single { String::new() } else { (index + 1).to_string() };
+                let (by, id, second) = match container.kind {
+                    TargetKind::Process => (KnownBy::Process, "want_pid", "want_start"),
+                    TargetKind::Container | TargetKind::Cgroup | TargetKind::Host => {
+                        (KnownBy::Cgroup, "want_cg", "want_level")
+                    }
+                };
                 Want {
                     container: ContainerIndex(index),
-                    id_parameter: format!("want_cg{suffix}"),
-                    level_parameter: format!("want_level{suffix}"),
+                    by,
+                    id_parameter: format!("{id}{suffix}"),
+                    second_parameter: format!("{second}{suffix}"),
                 }
             })
             .collect();
@@ -355,7 +387,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Every container needs a cgroup of its own: that is what a task is known by.
+    /// Every container needs a cgroup of its own, or to be a process: that is what a task is known by.
     fn containers_can_be_told(&mut self) {
         let program = self.program;
         let Some(probe) = program.probes.first() else { return };
@@ -370,10 +402,30 @@ impl<'a> Emitter<'a> {
                         format!("the embedded engine can by its first process: `ctp run --engine bpf`, pid({pid})");
                     self.refuse_with(probe.span, what, why, help);
                 }
-                TargetKind::Process | TargetKind::Host => {
-                    self.refuse(probe.span, what, "the script knows tasks by the cgroup they are in");
+                TargetKind::Process => {}
+                TargetKind::Host => {
+                    let why = "the host's tasks are those in no container's cgroup, and a container may start at any moment: \
+                               only the kernel could keep its tasks out in time";
+                    self.refuse(probe.span, what, why);
                 }
             }
+        }
+    }
+
+    /// Whether containers that start later are let in.
+    fn newcomers(&self) -> bool {
+        let reads = match self.options.written {
+            Written::Text => false,
+            Written::Records => self.options.newcomers,
+        };
+        reads && self.wants.iter().any(|want| want.by == KnownBy::Cgroup) && self.program.sites().next().is_some()
+    }
+
+    /// The only container whose tasks may count.
+    fn only(&self) -> Option<&Want> {
+        match self.wants.as_slice() {
+            [want] if !self.newcomers() => Some(want),
+            _ => None,
         }
     }
 
@@ -479,8 +531,9 @@ impl<'a> Emitter<'a> {
         if nesting > 10 {
             defines.push(format!("-DMAXNESTING={nesting}"));
         }
-        // Each round of a loop over a map, with what its body may do.
-        let over = self.entered.saturating_mul(200);
+        // Each round of a loop over a map, with what its body may do; each generation of a process that is looked at.
+        let processes = self.wants.iter().filter(|want| want.by == KnownBy::Process).count() as u64;
+        let over = self.entered.saturating_mul(200).saturating_add(processes.saturating_mul(8 * library::GENERATIONS));
         let actions = actions.saturating_add(over);
         if self.loops {
             // The script counts the rounds of its loops itself; SystemTap's own limit would end the whole run.

@@ -154,8 +154,14 @@ impl Body<'_, '_> {
                     }
                     format.push_str(&conversion);
                 }
-                // Refused before anything is written, or drawn by themselves.
-                Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. } => {}
+                // Shown by ctp itself; within a string of the script there is nobody to do it.
+                Piece::Whole(whole) => self.emitter.refuse(
+                    whole.block.span,
+                    "a whole value in a string",
+                    "it does not know the value's type when it runs",
+                ),
+                // Drawn by themselves.
+                Piece::Histogram { .. } | Piece::Table { .. } => {}
             }
         }
         if let PrintKind::Event(_) = &print.kind {

@@ -11,11 +11,13 @@ use super::Emitter;
 use super::body::{Body, Scope};
 use super::library::Part;
 use crate::ir::{
-    Expr, ExprKind, GlobalIndex, GlobalKind, Handler, Linear, Piece, Print, Shown, StatOp, Ty, visit_expressions,
+    Block, Expr, ExprKind, GlobalIndex, GlobalKind, Handler, Linear, Piece, Print, Shown, StatOp, Ty, visit_expressions,
 };
 
 /// Bytes of values that one frame may hold, at most; what is longer goes on in the next.
 const FRAME: usize = 7000;
+/// The most bytes of a value that is shown whole.
+const WHOLE: usize = 1024;
 /// The most bytes of a number with its token.
 const NUMBER: usize = 24;
 
@@ -200,8 +202,16 @@ impl Body<'_, '_> {
                     };
                     self.table(*global, &[], histogram);
                 }
-                // Refused before anything is written.
-                Piece::Whole(_) => {}
+                Piece::Whole(whole) => {
+                    let token = self.whole(&whole.block);
+                    frame.make_room(token.size, self);
+                    frame.push(token);
+                    for text in &whole.elsewhere {
+                        let token = self.readable(text);
+                        frame.make_room(token.size, self);
+                        frame.push(token);
+                    }
+                }
             }
         }
         self.line(frame.statement());
@@ -220,21 +230,67 @@ impl Body<'_, '_> {
         let ty = shown.value.ty;
         self.emitter.longest = self.emitter.longest.max(strlen as usize + NUMBER + 8);
         if shown.fault_is_shown && shown.value.can_fault() {
-            let text = self.expr(&shown.value);
-            let name = self.temporary(&shown.value);
-            let read = match ty {
-                Ty::Int => format!("{name} = sprintf(\"i%d;\", {text})"),
-                Ty::Str => format!("{name} = {text}; {name} = sprintf(\"s%d;%s\", strlen({name}), {name})"),
-            };
-            let count = self.count(Category::FaultsShown);
-            self.line(format!("try {{ {read} }} catch {{ {name} = \"f\"; {count} }}"));
-            return Token { format: "%s".to_owned(), arguments: vec![name], size: strlen as usize + NUMBER };
+            return self.readable(&shown.value);
         }
         let text = match &shown.value.kind {
             ExprKind::Local(_) => self.expr(&shown.value),
             _ => self.value(&shown.value, updates || ty == Ty::Str),
         };
         Token::of(&text, ty, strlen)
+    }
+
+    /// A value computed before its output, or that it could not be read.
+    fn readable(&mut self, value: &Expr) -> Token {
+        let strlen = self.emitter.options.strlen;
+        self.emitter.longest = self.emitter.longest.max(strlen as usize + NUMBER + 8);
+        let text = self.expr(value);
+        let name = self.temporary(value);
+        let read = match value.ty {
+            Ty::Int => format!("{name} = sprintf(\"i%d;\", {text})"),
+            Ty::Str => format!("{name} = {text}; {name} = sprintf(\"s%d;%s\", strlen({name}), {name})"),
+        };
+        self.or_fault(name, &read, strlen as usize + NUMBER)
+    }
+
+    /// The bytes of a value that is shown whole, as digits: of memory eight at a time, the highest first.
+    fn whole(&mut self, block: &Expr) -> Token {
+        let ExprKind::Block(bytes) = &block.kind else { return self.readable(block) };
+        let name = self.own("whole");
+        let (read, digits) = match bytes {
+            Block::Memory { address, size } => {
+                if *size as usize > WHOLE {
+                    let why = "what it writes at once holds no more than 1024 bytes of it";
+                    self.emitter.refuse(block.span, "a whole value of this size", why);
+                }
+                // Its rounds are counted among all actions.
+                self.emitter.loops = true;
+                self.emitter.library.uses(Part::Digits);
+                let address = self.expr(address);
+                (format!("{name} = \"w\" . ctp_digits({address}, {size}) . \";\""), 2 * *size as usize)
+            }
+            Block::Parts(parts) => {
+                let mut statements = vec![format!("{name} = \"b\"")];
+                for (part, size) in parts {
+                    let text = self.expr(part);
+                    let value = self.own("part");
+                    let all = (0..*size).map(|byte| format!("({value} >> {}) & 0xff", 8 * byte)).collect::<Vec<_>>();
+                    let format = "%02x".repeat(all.len());
+                    statements.push(format!("{value} = {text}"));
+                    statements.push(format!("{name} = {name} . sprintf(\"{format}\", {})", all.join(", ")));
+                }
+                statements.push(format!("{name} = {name} . \";\""));
+                (statements.join("; "), parts.iter().map(|(_, size)| 2 * usize::from(*size)).sum())
+            }
+        };
+        self.emitter.longest = self.emitter.longest.max(digits + 8);
+        self.or_fault(name, &read, digits + 8)
+    }
+
+    /// A token in a local, which statements compute; where they fail it says so.
+    fn or_fault(&mut self, name: String, statements: &str, size: usize) -> Token {
+        let count = self.count(Category::FaultsShown);
+        self.line(format!("try {{ {statements} }} catch {{ {name} = \"f\"; {count} }}"));
+        Token { format: "%s".to_owned(), arguments: vec![name], size }
     }
 
     /// The frames of a map, an aggregate or a map of them, between brackets; with the histogram that is drawn.
@@ -261,7 +317,7 @@ impl Body<'_, '_> {
         let mut frame = Frame::new('R');
         let (container, nspid) = match self.scope {
             Scope::Site { .. } => {
-                let single = self.emitter.wants.len() == 1;
+                let single = self.emitter.only().is_some();
                 let container = if single { "0".to_owned() } else { "ctp_who - 1".to_owned() };
                 (container, self.ns_id(Part::NsPid, "ctp_ns_pid", self.emitter.span()))
             }
@@ -443,7 +499,7 @@ pub(super) fn declarations(emitter: &Emitter<'_>) -> String {
     // A container that came back has another cgroup: ctp writes it to /proc/systemtap/MODULE.
     let returns: String = (emitter.wants.iter())
         .filter(|_| emitter.program.sites().next().is_some())
-        .flat_map(|want| [&want.id_parameter, &want.level_parameter])
+        .flat_map(|want| [&want.id_parameter, &want.second_parameter])
         .map(|name| format!("probe procfs(\"{name}\").write {{ {name} = strtol($value, 10) }}\n"))
         .collect();
     let returns =

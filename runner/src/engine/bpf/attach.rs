@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
 
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue, Near};
@@ -114,6 +115,11 @@ impl Groups {
         {
             members.push(index);
         }
+    }
+
+    /// Takes a container out of all groups.
+    pub(super) fn leave(&mut self, index: ContainerIndex) {
+        self.sets.iter_mut().for_each(|(members, _)| members.retain(|member| *member != index));
     }
 
     /// Makes the tasks of a target count in all groups it is in.
@@ -431,9 +437,52 @@ pub(super) fn detach(links: Vec<OwnedFd>) {
     std::thread::scope(|scope| {
         while !links.is_empty() {
             let part = links.split_off(links.len().saturating_sub(share));
-            scope.spawn(move || drop(part));
+            // Where no thread is to be had they are closed here, with what would have run.
+            drop(std::thread::Builder::new().spawn_scoped(scope, move || drop(part)));
         }
     });
+}
+
+/// Links that are being closed beside the run: the kernel takes tens of milliseconds for each, and processes that begin
+/// and end without end leave as many as they like.
+#[derive(Debug, Default)]
+pub(super) struct Going {
+    waiting: Vec<OwnedFd>,
+    closing: Option<JoinHandle<()>>,
+}
+
+impl Going {
+    /// Most links that wait.
+    const MOST: usize = 2048;
+
+    /// Whether nothing more is to be attached until some are closed.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.close();
+        self.waiting.len() >= Going::MOST
+    }
+
+    /// Closes these as soon as those before are closed.
+    pub(super) fn add(&mut self, links: Vec<OwnedFd>) {
+        self.waiting.extend(links);
+        self.close();
+    }
+
+    fn close(&mut self) {
+        let busy = self.closing.as_ref().is_some_and(|closing| !closing.is_finished());
+        if !busy && !self.waiting.is_empty() {
+            let links = std::mem::take(&mut self.waiting);
+            self.closing = std::thread::Builder::new().spawn(move || detach(links)).ok();
+        }
+    }
+
+    /// Closes these and all that wait; returns when that is done.
+    pub(super) fn finish(&mut self, links: Vec<OwnedFd>) {
+        let mut all = std::mem::take(&mut self.waiting);
+        all.extend(links);
+        detach(all);
+        // A thread that panicked has closed what it had.
+        let _ = self.closing.take().map(JoinHandle::join);
+    }
 }
 
 #[cfg(test)]
@@ -464,5 +513,7 @@ mod tests {
             (groups.of(ContainerIndex(0)), groups.of(ContainerIndex(1)), groups.next()),
             (vec![7, 8], vec![7], 9)
         );
+        groups.leave(ContainerIndex(1));
+        assert_eq!((groups.of(ContainerIndex(0)), groups.of(ContainerIndex(1))), (vec![7, 8], vec![]));
     }
 }

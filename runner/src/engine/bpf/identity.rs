@@ -2,7 +2,7 @@
 //! whether a container still executes the inode that its path leads to. It does not after a change to the
 //! running file on an overlay (the copy-up): then a probe there is never hit, and nothing else would say so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::BorrowedFd;
 
 use ctp_lang::ir::{ContainerIndex, FileIndex, Program};
@@ -43,12 +43,12 @@ pub(super) fn same(known: &HashMap<FileIndex, Inode>) -> HashMap<FileIndex, File
 /// milliseconds.
 pub(super) fn other_inodes(program: &Program, file: Open<'_, '_>, kernel: &Inodes) -> Vec<Warning> {
     let mut executing: Vec<Warning> = Vec::new();
+    let mut looked_at = HashSet::new();
     for (_, site) in program.sites() {
-        for container in site.containers.iter() {
+        for container in site.containers.iter().filter(|container| looked_at.insert((site.file, **container))) {
             let (Some(known), Some(of)) = (program.container(*container), program.file(site.file)) else { continue };
-            let one = Warning { file: site.file, container: *container, pid: known.init_pid };
-            if !executing.contains(&one) && executes(known.init_pid, &of.path) {
-                executing.push(one);
+            if executes(known.init_pid, &of.path) {
+                executing.push(Warning { file: site.file, container: *container, pid: known.init_pid });
             }
         }
     }

@@ -24,7 +24,7 @@ const MEMBERS: [(&str, &str); 6] = [
 
 /// An inode as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Inode {
+pub struct Inode {
     /// The file system's device, as the kernel numbers it.
     pub(super) device: u32,
     /// The inode's number.

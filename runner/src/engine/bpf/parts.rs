@@ -31,33 +31,8 @@ pub(super) struct Parts {
 impl Parts {
     /// Takes a record; gives the event that is complete with it.
     pub(super) fn take(&mut self, record: Record) -> Option<Event> {
-        let prints = record.prints.into_iter().map(|(print, values)| Printed { print, values });
-        // A thread is in one run at a time: what is there of another came to no end.
-        let known = match record.part {
-            0 => {
-                self.open.remove(&record.tid);
-                Some(Open { time: record.time, parts: 0, prints: Vec::new() })
-            }
-            part => self.open.remove(&record.tid).filter(|open| open.time == record.time && open.parts == part),
-        };
-        let Some(mut open) = known else {
-            if record.committed {
-                *self.dropped.entry(record.probe).or_default() += 1;
-            }
-            return None;
-        };
-        open.prints.extend(prints);
-        open.parts += 1;
-        if !record.committed {
-            if self.open.len() >= MOST
-                && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.time).map(|(tid, _)| *tid)
-            {
-                self.open.remove(&oldest);
-            }
-            self.open.insert(record.tid, open);
-            return None;
-        }
-        Some(Event {
+        let prints = record.prints.into_iter().map(|(print, values)| Printed { print, values }).collect();
+        let complete = |prints: Vec<Printed>| Event {
             probe: record.probe,
             container: record.container,
             time: record.time,
@@ -65,9 +40,34 @@ impl Parts {
             tid: record.tid,
             nspid: record.nspid,
             cpu: record.cpu,
-            prints: open.prints,
+            prints,
             exit: record.exit,
-        })
+        };
+        // A thread is in one run at a time: what is there of another came to no end.
+        let before = if self.open.is_empty() { None } else { self.open.remove(&record.tid) };
+        let mut open = match (record.part, before) {
+            (0, _) if record.committed => return Some(complete(prints)),
+            (0, _) => Open { time: record.time, parts: 0, prints: Vec::new() },
+            (part, Some(open)) if open.time == record.time && open.parts == part => open,
+            (_, _) => {
+                if record.committed {
+                    *self.dropped.entry(record.probe).or_default() += 1;
+                }
+                return None;
+            }
+        };
+        open.prints.extend(prints);
+        open.parts += 1;
+        if record.committed {
+            return Some(complete(open.prints));
+        }
+        if self.open.len() >= MOST
+            && let Some(oldest) = self.open.iter().min_by_key(|(_, open)| open.time).map(|(tid, _)| *tid)
+        {
+            self.open.remove(&oldest);
+        }
+        self.open.insert(record.tid, open);
+        None
     }
 
     /// Runs of a probe that the kernel counted as handed over and that are lost.

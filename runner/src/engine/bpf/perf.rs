@@ -91,8 +91,8 @@ fn link(
         .collect()
 }
 
-/// Lets this process have as many descriptors as it may: one for each address.
-pub(super) fn raise_limit() {
+/// Lets this process have as many descriptors as it may: one for each file of each container, or for each address.
+pub fn raise_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard

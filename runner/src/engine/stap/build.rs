@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use ctp_lang::codes::Code;
 use ctp_lang::debuginfo::Module;
-use ctp_lang::emit::stap::{self, Options, Point, Script};
+use ctp_lang::emit::stap::{self, Options, Point, Script, Slot};
 use ctp_lang::ir::{FileIndex, Program};
 use ctp_lang::source::Sources;
 use ctp_lang::world::{Place, ReadAt, ReadError, World as _};
@@ -51,7 +51,7 @@ pub(super) struct Maker<'a> {
 }
 
 /// A probed file, with what belongs to it.
-struct Probed {
+pub(super) struct Probed {
     file: Arc<File>,
     /// Its debug info, where that is another file.
     debug: Option<(String, Arc<dyn ReadAt>)>,
@@ -95,16 +95,17 @@ impl Maker<'_> {
             }
         }
         let work = Work::new(self.cache, self.number)?;
-        self.fill(&work, program, &script, &probed)?;
+        self.fill(&work, program, (&script.files, script.returns), &probed)?;
         let mut progress = Progress::new();
         let meant: BTreeSet<&Point> = script.points.iter().collect();
-        let answer = self.stap(&work, &script, &["-p2", "-v"], &mut progress)?;
+        let answer = self.stap(&work, &script.text, &with(&script, &["-p2", "-v"]), &mut progress)?;
         let found = answer.map(|out| addresses(&out, &script, &probed));
         let differs = !found.as_ref().is_ok_and(|found| found.iter().collect::<BTreeSet<_>>() == meant);
         if differs && !script.points.is_empty() {
             options.by_address = all;
             script = stap::emit(program, sources, &options).map_err(StartError::Program)?;
-            let out = self.stap(&work, &script, &["-p2", "-v"], &mut progress)?.map_err(StartError::Machine)?;
+            let out = self.stap(&work, &script.text, &with(&script, &["-p2", "-v"]), &mut progress)?;
+            let out = out.map_err(StartError::Machine)?;
             let found = addresses(&out, &script, &probed);
             if found.iter().ne(script.points.iter()) {
                 return Err(elsewhere(&script, &found).into());
@@ -112,7 +113,8 @@ impl Maker<'_> {
         } else if let Err(failure) = found {
             return Err(StartError::Machine(failure));
         }
-        self.stap(&work, &script, &["-p4", "-v", "-m", &name], &mut progress)?.map_err(StartError::Machine)?;
+        let arguments = with(&script, &["-p4", "-v", "-m", &name]);
+        self.stap(&work, &script.text, &arguments, &mut progress)?.map_err(StartError::Machine)?;
         progress.end();
         let made = work.0.join(format!("{name}.ko"));
         std::fs::rename(&made, &kept).map_err(|error| unusable(&made, &error))?;
@@ -158,9 +160,15 @@ impl Maker<'_> {
 
     /// The private copy: each file in its slot, its debug info where elfutils looks for it, the symbols that stap asks
     /// for.
-    fn fill(&self, work: &Work, program: &Program, script: &Script, probed: &[Probed]) -> Result<(), StartError> {
+    pub(super) fn fill(
+        &self,
+        work: &Work,
+        program: &Program,
+        (files, returns): (&[Slot], bool),
+        probed: &[Probed],
+    ) -> Result<(), StartError> {
         let root = work.root();
-        for (slot, one) in script.files.iter().zip(probed) {
+        for (slot, one) in files.iter().zip(probed) {
             copy(&Descriptor(&one.file), &root.join(slot.path.trim_start_matches('/')))?;
             let id = program.file(slot.file).and_then(|file| file.build_id.as_ref()).map(ToString::to_string);
             if let (Some((path, debug)), Some(id)) = (&one.debug, id) {
@@ -174,7 +182,7 @@ impl Maker<'_> {
                 })?;
             }
         }
-        if script.returns {
+        if returns {
             // stap asks the symbol table whether the kernel has return probes.
             let named = self.tree.join("include/config/kernel.release");
             let release = std::fs::read_to_string(named).unwrap_or_else(|_| self.release.to_owned());
@@ -186,20 +194,19 @@ impl Maker<'_> {
     }
 
     /// Runs stap on a script; what it printed, or why it failed.
-    fn stap(
+    pub(super) fn stap(
         &self,
         work: &Work,
-        script: &Script,
+        text: &str,
         arguments: &[&str],
         progress: &mut Progress,
     ) -> Result<Outcome<String>, StartError> {
         let file = work.0.join("script.stp");
-        write(&file, script.text.as_bytes())?;
+        write(&file, text.as_bytes())?;
         let mut command = Command::new(self.stap);
         command
             .args(["-r", &self.tree.display().to_string()])
             .arg(format!("--sysroot={}", work.root().display()))
-            .args(&script.defines)
             .args(arguments)
             .arg(&file)
             .current_dir(&work.0)
@@ -228,13 +235,18 @@ impl Maker<'_> {
     }
 }
 
+/// Arguments behind a script's definitions.
+fn with<'s>(script: &'s Script, arguments: &[&'s str]) -> Vec<&'s str> {
+    script.defines.iter().map(String::as_str).chain(arguments.iter().copied()).collect()
+}
+
 /// The lines of a script without its comments: these name processes and containers, and the module is the same for all.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
 /// The probed files as the world holds them.
-fn probed(program: &Program, world: &LiveWorld) -> Result<Vec<Probed>, StartError> {
+pub(super) fn probed(program: &Program, world: &LiveWorld) -> Result<Vec<Probed>, StartError> {
     (0u32..)
         .map(FileIndex)
         .zip(&program.files)
@@ -290,10 +302,10 @@ fn matters(line: &str) -> bool {
 }
 
 /// A folder that is gone when dropped.
-struct Work(PathBuf);
+pub(super) struct Work(PathBuf);
 
 impl Work {
-    fn new(cache: &Path, number: u32) -> Result<Work, StartError> {
+    pub(super) fn new(cache: &Path, number: u32) -> Result<Work, StartError> {
         let folder = cache.join(format!("work-{number}"));
         // A run that was killed may have left one; its place is ours now.
         drop(std::fs::remove_dir_all(&folder));
@@ -303,8 +315,14 @@ impl Work {
         Ok(Work(folder))
     }
 
+    /// What stap is told to be the root.
     fn root(&self) -> PathBuf {
         self.0.join("root")
+    }
+
+    /// A file that stap has made.
+    pub(super) fn made(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     /// Keeps the script of a compilation that failed.

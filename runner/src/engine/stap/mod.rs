@@ -6,6 +6,7 @@
 //! `staprun -d` where that did not help, and by the next run where nothing of this one was left.
 
 mod build;
+pub mod counting;
 mod pair;
 mod process;
 mod progress;
@@ -23,9 +24,10 @@ use std::time::{Duration, Instant};
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::emit::stap::frames::{Reader, Said};
-use ctp_lang::emit::stap::{Category, Options, Script, Written};
+use ctp_lang::emit::stap::{Category, KnownBy, Options, Script, Want, Written, late};
 use ctp_lang::ir::{ContainerIndex, Print, ProbeIndex, Program};
 use ctp_lang::source::Sources;
+use ctp_lang::world::Container;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
@@ -104,6 +106,8 @@ pub struct StapEngine<'a> {
     strlen: u32,
     /// Megabytes of the buffer of each processor.
     buffer: u32,
+    /// What the parameters of each container hold at first.
+    known: Vec<(u64, u64)>,
     /// The probed files: the module looks them up through their descriptors.
     files: Vec<Arc<File>>,
     running: Option<Running<'a>>,
@@ -195,7 +199,8 @@ fn refused(refusal: pair::Refusal) -> Box<Failure> {
 }
 
 impl<'a> StapEngine<'a> {
-    /// Compiles a program, or finds what was compiled before; loads nothing.
+    /// Compiles a program, or finds what was compiled before; loads nothing. `newcomers` says whether containers that start
+    /// later may be let in.
     ///
     /// # Errors
     /// [`StartError`].
@@ -204,6 +209,7 @@ impl<'a> StapEngine<'a> {
         sources: &Sources,
         world: &LiveWorld,
         wish: &Wish,
+        newcomers: bool,
         signals: &SignalFd,
     ) -> Result<StapEngine<'a>, StartError> {
         let machine = wish.machine.clone();
@@ -212,6 +218,7 @@ impl<'a> StapEngine<'a> {
             map_size: wish.map_size,
             max_steps: wish.max_steps,
             written: Written::Records,
+            newcomers,
             ..Options::default()
         };
         // What SystemTap cannot express is said first: no installation changes that.
@@ -255,6 +262,7 @@ impl<'a> StapEngine<'a> {
         if let Some(folder) = &wish.keep {
             keep(&built, folder)?;
         }
+        let known = built.script.containers.iter().map(|want| known(program, world, want)).collect::<Result<_, _>>()?;
         Ok(StapEngine {
             program,
             machine,
@@ -266,6 +274,7 @@ impl<'a> StapEngine<'a> {
             strlen: wish.strlen,
             // What staprun takes.
             buffer: wish.buffer.div_ceil(1 << 20).clamp(1, 4095),
+            known,
             files,
             running: None,
             stays,
@@ -303,11 +312,9 @@ impl<'a> StapEngine<'a> {
         // SystemTap takes no number above 2^63 - 1; 0 is what an unset one would be.
         let key = (random() >> 2) | 1;
         command.args(["-b", &self.buffer.to_string()]).arg(&self.module).arg(format!("ctp_seal={key}"));
-        for want in &self.script.containers {
-            let cgroup = self.program.container(want.container).and_then(|container| container.cgroup.as_ref());
-            let Some(cgroup) = cgroup else { continue };
-            command.arg(format!("{}={}", want.id_parameter, cgroup.id));
-            command.arg(format!("{}={}", want.level_parameter, cgroup.level));
+        for (want, (id, second)) in self.script.containers.iter().zip(&self.known) {
+            command.arg(format!("{}={id}", want.id_parameter));
+            command.arg(format!("{}={second}", want.second_parameter));
         }
         let child = process::start(&mut command);
         let child = child.map_err(|error| failed(&format!("cannot run {}", self.staprun.display()), error))?;
@@ -322,21 +329,44 @@ impl<'a> StapEngine<'a> {
     /// [`Failure`] where the module does not take it.
     pub fn let_in(&mut self, container: ContainerIndex, cgroup: u64, level: u32) -> Outcome<()> {
         let Some(want) = self.script.containers.iter().find(|want| want.container == container) else { return Ok(()) };
-        let folder = self.machine.proc.join("systemtap").join(&self.name);
         // Never the new id with the old level: nobody is let in in between.
         for (parameter, value) in
-            [(&want.id_parameter, 0), (&want.level_parameter, u64::from(level)), (&want.id_parameter, cgroup)]
+            [(&want.id_parameter, 0), (&want.second_parameter, u64::from(level)), (&want.id_parameter, cgroup)]
         {
-            let file = folder.join(parameter);
-            let done = std::fs::OpenOptions::new()
-                .write(true)
-                .open(&file)
-                .and_then(|mut to| to.write_all(value.to_string().as_bytes()));
-            done.map_err(|error| {
-                Box::new(Failure::new(Code::E0405, format!("cannot write to {}: {error}", file.display())))
-            })?;
+            self.tell(parameter, &value.to_string())?;
         }
         Ok(())
+    }
+
+    /// Lets a container in that started later: its number, counted from 1 behind the program's, and which of these it is
+    /// like.
+    ///
+    /// # Errors
+    /// [`Failure`] where the module does not take it.
+    pub fn let_in_late(&mut self, number: u32, like: ContainerIndex, container: &Container) -> Outcome<()> {
+        let Some(cgroup) = &container.cgroup else { return Ok(()) };
+        // What it is called first: from then on it may be asked.
+        for what in late::Text::ALL.into_iter().filter(|_| self.script.says) {
+            self.tell(late::SAID, &format!("{number} {} {}", what as u8, what.of(container)))?;
+        }
+        self.tell(late::LATE, &format!("{} {number} {}", cgroup.id, like.0 + 1))
+    }
+
+    /// Tasks of this cgroup count no more: a container that had started later ended.
+    ///
+    /// # Errors
+    /// [`Failure`] where the module does not take it.
+    pub fn let_out(&mut self, cgroup: u64) -> Outcome<()> {
+        self.tell(late::LATE, &format!("{cgroup} 0 0"))
+    }
+
+    /// Writes to a file of the module's.
+    fn tell(&self, file: &str, text: &str) -> Outcome<()> {
+        let file = self.machine.proc.join("systemtap").join(&self.name).join(file);
+        let done = std::fs::OpenOptions::new().write(true).open(&file).and_then(|mut to| to.write_all(text.as_bytes()));
+        done.map_err(|error| {
+            Box::new(Failure::new(Code::E0405, format!("cannot write to {}: {error}", file.display())))
+        })
     }
 
     /// Reads what there is, waiting at most `timeout` or until `wake` can be read. Returns whether the module is still
@@ -449,6 +479,34 @@ impl Running<'_> {
         }
         Ok(self.open())
     }
+}
+
+/// What a container's tasks are known by: the cgroup's id and level, or the process' id and when it began.
+fn known(program: &Program, world: &LiveWorld, want: &Want) -> Outcome<(u64, u64)> {
+    let gone = || Box::new(Failure::new(Code::E0406, "a traced container has ended"));
+    let container = program.container(want.container).ok_or_else(gone)?;
+    match want.by {
+        KnownBy::Cgroup => {
+            let cgroup = container.cgroup.as_ref().ok_or_else(gone)?;
+            Ok((cgroup.id, cgroup.level.into()))
+        }
+        KnownBy::Process if !in_first_pid_namespace() => {
+            let message =
+                format!("{} cannot be told to SystemTap: ctp sees it by another number", container.described());
+            Err(Box::new(Failure::new(Code::E0402, message).help("run ctp in the host's pid namespace")))
+        }
+        KnownBy::Process => {
+            let (_, found) = world.found_for(container).ok_or_else(gone)?;
+            Ok((found.init.pid.into(), found.init.start))
+        }
+    }
+}
+
+/// Whether processes have the numbers here that the kernel knows them by.
+fn in_first_pid_namespace() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    // PROC_PID_INIT_INO (include/linux/proc_ns.h).
+    std::fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() == 0xEFFF_FFFC)
 }
 
 /// How many events a line of staprun's says were skipped: hits that no handler saw.

@@ -85,6 +85,11 @@ pub(super) fn left_over(machine: &Machine, remove: &mut dyn FnMut(&str) -> bool)
     stay
 }
 
+/// Whether no run that lives has a place.
+pub(super) fn is_free(machine: &Machine, number: u32) -> bool {
+    number < MOST && matches!(lock(&machine.run, number), Ok(Some(_)))
+}
+
 /// Whether a name is one that ctp gives modules: `ctp_`, 32 hexadecimal digits, `_`, a number.
 fn is_ours(name: &str) -> bool {
     let Some((digits, number)) = name.strip_prefix("ctp_").and_then(|rest| rest.split_once('_')) else { return false };
