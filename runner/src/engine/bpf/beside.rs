@@ -93,6 +93,7 @@ impl BpfEngine {
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes: self.uprobes,
             processes: None,
+            going: attach::Going::default(),
             probes: program.probes.len(),
             pause: BUSY,
             measuring: hot::Measuring::Not,

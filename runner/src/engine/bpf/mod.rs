@@ -24,8 +24,9 @@ mod ring;
 mod sys;
 pub mod tasks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -38,15 +39,16 @@ use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Boundary, Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, HostView, Made, Outcome};
+use super::{Counters, Engine, Event, Failure, HostView, Joined, Made, Outcome};
 use attach::{Groups, Plan, Who};
 pub use beside::build_of;
 use ctp_lang::stack::{Stack, Taken, Unwinder};
 pub use facts::kernel_version;
 pub use identity::Warning;
+pub use inode::Inode;
 use kept::Kept;
 use load::failure;
-pub use perf::Uprobes;
+pub use perf::{Uprobes, raise_limit};
 use ring::Ring;
 use sys::{Map, Shared};
 
@@ -85,6 +87,15 @@ pub fn sessions(program: &Program, options: &Options, uprobes: Uprobes) -> Resul
     emit::sessions::usable(program, options, &facts::facts(&facts::look(&wanted), uprobes))
 }
 
+/// The inode behind each file as the kernel knows it, whatever it was opened through; `None` where it does not tell, or
+/// ctp may not ask.
+pub fn inodes_of(files: &[BorrowedFd<'_>]) -> Vec<Option<Inode>> {
+    let mut wanted = btf::Wanted::default();
+    inode::want(&mut wanted);
+    let inodes = inode::Inodes::load(&facts::look(&wanted)).and_then(|inodes| inodes.of_files(files));
+    inodes.unwrap_or_else(|_| vec![None; files.len()])
+}
+
 /// The eBPF engine at work.
 #[derive(Debug)]
 pub struct BpfEngine {
@@ -112,6 +123,8 @@ pub struct BpfEngine {
     uprobes: Uprobes,
     /// The links to each process, where processes are attached to one by one.
     processes: Option<HashMap<u32, Vec<OwnedFd>>>,
+    /// Links to processes that have ended.
+    going: attach::Going,
     probes: usize,
     /// How long the last wait between two looks at the ring was.
     pause: Duration,
@@ -231,6 +244,7 @@ impl BpfEngine {
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes,
             processes: None,
+            going: attach::Going::default(),
             probes: program.probes.len(),
             pause: BUSY,
             measuring: hot::Measuring::Not,
@@ -337,6 +351,18 @@ impl BpfEngine {
         groups.try_for_each(|groups| groups.remove(self.who()?, key))
     }
 
+    /// Whether nothing comes that is not waited for: no record, no end of the run, no cgroup that is only counted.
+    fn is_silent(&self) -> bool {
+        let silent = self.compiled.silent && self.beside.iter().all(|beside| beside.compiled.silent);
+        silent && self.cgroups.is_none()
+    }
+
+    /// What can be read when a container was made.
+    fn made_fd(&self) -> Option<BorrowedFd<'_>> {
+        let maps = self.compiled.follows.filter(|_| self.follower.is_some())?;
+        self.maps.get(maps.ring.0 as usize)?.as_ref().map(Map::as_fd)
+    }
+
     fn exited(&self) -> bool {
         self.scalars.number(0).is_some_and(|exited| exited.load(Ordering::Acquire) != 0)
     }
@@ -375,8 +401,8 @@ impl Engine for BpfEngine {
             if left.is_zero() {
                 return Ok(false);
             }
-            let woken = wait(self.pause.min(left), wake);
-            self.pause = (self.pause * 2).min(IDLE);
+            let woken = wait(self.pause.min(left), wake, self.made_fd());
+            self.pause = if self.is_silent() { left } else { (self.pause * 2).min(IDLE) };
             if woken {
                 self.drain(event)?;
                 return Ok(false);
@@ -386,7 +412,7 @@ impl Engine for BpfEngine {
 
     fn attach<'a>(&mut self, file: &dyn Fn(FileIndex) -> Option<(BorrowedFd<'a>, &'a str)>) -> Outcome<()> {
         if self.uprobes.here() == Uprobes::Perf {
-            perf::raise_limit();
+            raise_limit();
         }
         for (plan, links) in self.plans.iter_mut().filter(|(_, links)| links.is_empty()) {
             let Some((descriptor, path)) = plan.files.iter().find_map(|index| file(*index)) else { continue };
@@ -403,8 +429,11 @@ impl Engine for BpfEngine {
         Ok(())
     }
 
-    fn attach_process(&mut self, pid: u32) -> Outcome<bool> {
-        let Some(processes) = &mut self.processes else { return Ok(false) };
+    fn attach_process(&mut self, pid: u32) -> Outcome<Joined> {
+        let Some(processes) = &mut self.processes else { return Ok(Joined::Ended) };
+        if self.going.is_full() {
+            return Ok(Joined::Crowded);
+        }
         let mut links = Vec::new();
         for (plan, _) in &mut self.plans {
             let Some((file, path)) = plan.handle.take() else { continue };
@@ -416,20 +445,17 @@ impl Engine for BpfEngine {
             plan.handle = Some((file, path));
             match attached? {
                 // It has ended.
-                none if none.is_empty() => return Ok(false),
+                none if none.is_empty() => return Ok(Joined::Ended),
                 some => links.extend(some),
             }
         }
         processes.insert(pid, links);
-        Ok(true)
+        Ok(Joined::Attached)
     }
 
     fn detach_process(&mut self, pid: u32) {
         let links = self.processes.as_mut().and_then(|processes| processes.remove(&pid)).unwrap_or_default();
-        if !links.is_empty() {
-            // The kernel takes tens of milliseconds for each.
-            std::thread::spawn(move || drop(links));
-        }
+        self.going.add(links);
     }
 
     fn left_out(&mut self) -> Vec<String> {
@@ -461,7 +487,7 @@ impl Engine for BpfEngine {
     fn stop(&mut self) -> Outcome<()> {
         self.release(&|_| false);
         let processes = self.processes.iter_mut().flat_map(|processes| processes.drain());
-        attach::detach(processes.flat_map(|(_, links)| links).collect());
+        self.going.finish(processes.flat_map(|(_, links)| links).collect());
         self.beside.iter_mut().try_for_each(Engine::stop)
     }
 
@@ -499,7 +525,7 @@ impl Engine for BpfEngine {
             .collect()
     }
 
-    fn print(&self, print: usize) -> Option<&ctp_lang::ir::Print> {
+    fn print(&self, print: usize) -> Option<&Arc<ctp_lang::ir::Print>> {
         let (build, own) = beside::split(print);
         let compiled = match build {
             None => &self.compiled,
@@ -627,11 +653,12 @@ impl Engine for BpfEngine {
         let sites = &self.compiled.sites;
         let mine = self.groups.of(index);
         let all = || self.plans.iter().flat_map(|(plan, _)| &plan.cookies);
-        let probes: Vec<(ProbeIndex, u64)> = all()
+        let probes: HashSet<ProbeIndex> = all()
             .filter(|cookie| mine.contains(&attach::group_of(**cookie)))
             .filter_map(|cookie| attach::site_of(*cookie, sites))
-            .map(|site| (site.probe, site.file_offset))
+            .map(|site| site.probe)
             .collect();
+        let own = |cookie: u64| attach::site_of(cookie, sites).is_some_and(|site| probes.contains(&site.probe));
         let there = |one: &(Plan, Vec<OwnedFd>)| is_live(one) && inode.is_some() && one.0.inode == inode;
         let mut cookies: Vec<u64> = Vec::new();
         for (plan, _) in self.plans.iter_mut().filter(|plan| there(plan)) {
@@ -641,11 +668,8 @@ impl Engine for BpfEngine {
         }
         if !cookies.is_empty() {
             // Another container's file is this inode: its links count for this one too.
-            for cookie in cookies {
-                let own = |site: &emit::CompiledSite| probes.contains(&(site.probe, site.file_offset));
-                if attach::site_of(cookie, sites).is_some_and(own) {
-                    self.groups.join(index, attach::group_of(cookie));
-                }
+            for cookie in cookies.into_iter().filter(|cookie| own(*cookie)) {
+                self.groups.join(index, attach::group_of(cookie));
             }
             return Ok(());
         }
@@ -656,6 +680,10 @@ impl Engine for BpfEngine {
             if !first.iter().any(|known| known.program == plan.program) {
                 first.push(plan.elsewhere(inode, (index, stays)));
             }
+        }
+        // It may be the build of others by now, whose places count for them alone.
+        for cookie in first.iter().flat_map(|plan| &plan.cookies).filter(|cookie| own(**cookie)) {
+            self.groups.join(index, attach::group_of(*cookie));
         }
         for mut plan in first {
             let program = self.programs.get(plan.program);
@@ -687,6 +715,11 @@ impl Engine for BpfEngine {
         );
         self.plans.retain(|(plan, _)| !own(plan));
         self.beside.iter_mut().for_each(|beside| beside.detach_own(index, gone));
+    }
+
+    fn leave(&mut self, index: ContainerIndex) {
+        self.groups.leave(index);
+        self.beside.iter_mut().for_each(|beside| beside.leave(index));
     }
 
     fn new_cgroups(&self) -> bool {
@@ -788,19 +821,12 @@ fn owned(descriptor: BorrowedFd<'_>) -> Outcome<OwnedFd> {
     again.map_err(|error| failure(Code::E0407, "cannot open a descriptor once more", &error))
 }
 
-/// Waits; whether `wake` can be read.
-fn wait(time: Duration, wake: Option<BorrowedFd<'_>>) -> bool {
+/// Waits until one of them can be read; whether `wake` can.
+fn wait(time: Duration, wake: Option<BorrowedFd<'_>>, made: Option<BorrowedFd<'_>>) -> bool {
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::time::TimeSpec;
-    match wake {
-        None => {
-            std::thread::sleep(time);
-            false
-        }
-        Some(wake) => {
-            let mut fds = [PollFd::new(wake, PollFlags::POLLIN)];
-            // An interrupted wait is a short one.
-            ppoll(&mut fds, Some(TimeSpec::from(time)), None).is_ok_and(|ready| ready > 0)
-        }
-    }
+    let mut fds: Vec<PollFd<'_>> = wake.into_iter().chain(made).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    // An interrupted wait is a short one.
+    let ready = ppoll(&mut fds, Some(TimeSpec::from(time)), None).is_ok_and(|ready| ready > 0);
+    ready && wake.is_some() && fds.first().and_then(PollFd::any).unwrap_or(false)
 }
