@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use ctp_lang::world::Runtime;
+use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::Running;
+use ctp_tests::docker::{Container, Image};
 use ctp_tests::driven::Driver;
 use ctp_tests::process::Output;
 use ctp_tests::unique::{Scratch, name};
@@ -90,6 +92,36 @@ fn replicas_in_three_engines_by_one_pattern() {
         assert_eq!(seen.len() + missed, calls.len(), "{}: {}", started.name, output.stderr);
     }
     assert!(reported(&output, &other.name).is_empty());
+}
+
+/// Two builds of one program, each in a container; then the first is made anew with the build of the other, which is
+/// probed already, but for the other.
+#[test]
+fn one_that_comes_back_with_the_build_of_another() {
+    let image = |flag: &str| Image::new(&Binary::compile("twins.c", Compiler::Gcc, &["-g", flag]), "/app/test_app");
+    let (old, new) = (image("-O0"), image("-O2"));
+    let base = name();
+    let mut first = Container::driven_as(&old, &format!("{base}-1"));
+    let mut second = Container::driven_as(&new, &format!("{base}-2"));
+    let script = format!(
+        r#"probe container("{base}-*"):exe.fn("my_function") {{ printf("%s my_function was called with %d\n", container(), $arg) }}"#
+    );
+    let mut running = Running::attached(&script);
+    first.call(2);
+    second.call(3);
+    let mut printed = first.printed();
+    drop(first);
+    running.wait_for_stderr(&format!("ctp: {base}-1 ended"));
+    let mut first = Container::driven_as(&new, &format!("{base}-1"));
+    running.wait_for_stderr(&format!("ctp: {base}-1 restarted"));
+    first.call(4);
+    printed.extend(first.printed());
+    let output = running.interrupt();
+    for (name, printed) in [(first.name(), printed), (second.name(), second.printed())] {
+        let own = format!("{name} ");
+        let seen: Vec<&str> = output.lines().iter().filter_map(|line| line.strip_prefix(&own)).collect();
+        assert_eq!(seen, printed, "{name}: {}", output.stderr);
+    }
 }
 
 /// One that came later, of an engine that nobody is asked about, is not waited for without end: when it comes again it is

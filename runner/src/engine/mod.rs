@@ -268,8 +268,9 @@ pub trait Engine {
     fn is_probed(&self, file: FileIndex, descriptor: BorrowedFd<'_>) -> Option<bool>;
 
     /// Probes another inode of the same build as a file, for a container: a copy of its own, or the one that its
-    /// processes execute though its path leads to another by now. `stays` tells whether it may stay probed when the
-    /// container has stopped.
+    /// processes execute though its path leads to another by now. Where it is probed already the container's tasks count
+    /// there too. `stays` tells whether it may stay probed when the container has stopped. Whether hits of the
+    /// container's did not count there before.
     ///
     /// # Errors
     /// [`Failure`] when the kernel refuses.
@@ -280,7 +281,7 @@ pub trait Engine {
         descriptor: BorrowedFd<'_>,
         path: &str,
         stays: bool,
-    ) -> Outcome<()>;
+    ) -> Outcome<bool>;
 
     /// Detaches from inodes that are this container's alone, when it has stopped; where it is not `gone` for good, from
     /// those that may not stay only.

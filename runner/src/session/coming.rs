@@ -285,18 +285,21 @@ impl Targets<'_> {
                     continue;
                 }
             };
-            if seen.probed(engine).is_none() {
-                late = true;
-                let (mut seen, stays) = in_layer(seen, &back, engine);
-                // Of copies of one build its own.
-                let mine = files_of(self.program, index);
-                if let Some(own) = seen.alike.iter().find(|file| mine.contains(file)) {
-                    seen.file = *own;
+            let mine = files_of(self.program, index);
+            let probed = seen.probed(engine);
+            let (seen, stays) = match probed {
+                Some(file) => (Seen { file, ..seen }, false),
+                None => {
+                    let (seen, stays) = in_layer(seen, &back, engine);
+                    // Of copies of one build its own.
+                    let own = seen.alike.iter().find(|file| mine.contains(file)).copied();
+                    (Seen { file: own.unwrap_or(seen.file), ..seen }, stays)
                 }
-                engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
-                if mine.contains(&seen.file) && files.open(seen.file).is_none() {
-                    files.replace(seen.file, &seen);
-                }
+            };
+            // Probed or not, it may be the build of others by now, whose places did not count for this one.
+            late |= engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
+            if probed.is_none() && mine.contains(&seen.file) && files.open(seen.file).is_none() {
+                files.replace(seen.file, &seen);
             }
         }
         let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;

@@ -107,13 +107,15 @@ impl Groups {
         self.all().filter(|(_, members)| members.contains(&index)).map(|(group, _)| group).collect()
     }
 
-    /// Takes a container into a group.
-    pub(super) fn join(&mut self, index: ContainerIndex, group: u32) {
+    /// Takes a container into a group; whether it was not in it.
+    pub(super) fn join(&mut self, index: ContainerIndex, group: u32) -> bool {
         let at = group.checked_sub(self.first).and_then(|at| self.sets.get_mut(at as usize));
-        if let Some((members, _)) = at
-            && !members.contains(&index)
-        {
-            members.push(index);
+        match at {
+            Some((members, _)) if !members.contains(&index) => {
+                members.push(index);
+                true
+            }
+            Some(_) | None => false,
         }
     }
 

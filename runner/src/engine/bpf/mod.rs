@@ -648,7 +648,7 @@ impl Engine for BpfEngine {
         descriptor: BorrowedFd<'_>,
         path: &str,
         stays: bool,
-    ) -> Outcome<()> {
+    ) -> Outcome<bool> {
         let inode = self.inodes.as_ref().and_then(|inodes| inodes.of_files(&[descriptor]).ok()?.first().copied()?);
         let sites = &self.compiled.sites;
         let mine = self.groups.of(index);
@@ -668,10 +668,11 @@ impl Engine for BpfEngine {
         }
         if !cookies.is_empty() {
             // Another container's file is this inode: its links count for this one too.
+            let mut joined = false;
             for cookie in cookies.into_iter().filter(|cookie| own(*cookie)) {
-                self.groups.join(index, attach::group_of(cookie));
+                joined |= self.groups.join(index, attach::group_of(cookie));
             }
-            return Ok(());
+            return Ok(joined);
         }
         let alike = self.plans.iter().filter(|(plan, _)| plan.files.contains(&file));
         // Of several plans for files of one build one stands for all: they have the same places.
@@ -705,7 +706,7 @@ impl Engine for BpfEngine {
                 None => self.plans.push((plan, links)),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn detach_own(&mut self, index: ContainerIndex, gone: bool) {
