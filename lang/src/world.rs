@@ -401,6 +401,10 @@ pub trait Keep: Send + Sync {
 
     /// Begins to keep a section of `size` bytes; `None` where that cannot be.
     fn begin(&self, section: &str, size: u64) -> Option<Box<dyn Keeping>>;
+
+    /// What tells the bytes that a section was unpacked from, once it was kept or found, from all others: nothing where
+    /// the file itself is known. `None` where that is not known.
+    fn digest(&self, section: &str) -> Option<Vec<u8>>;
 }
 
 /// A section that is being kept.

@@ -722,9 +722,10 @@ fn kept_conversions() -> Vec<(&'static str, Vec<Stmt>)> {
     let mut cases: Vec<_> = numbers.into_iter().map(|(name, show)| (name, case(&[&n, &m, &far], show))).collect();
     cases.push(("%s, kept", case(&[&s, &|| text("ab"), &|| text("")], Show::Text)));
     let octal = shown(n(), Show::Octal, Spec { alternate: true, ..spec });
+    let character = shown(n(), Show::Unicode, spec);
     cases.push((
         "conversions that are only shown",
-        vec![Stmt::Print(Print { kind: PrintKind::Text, pieces: vec![octal], span: span() })],
+        vec![Stmt::Print(Print { kind: PrintKind::Text, pieces: vec![octal, character], span: span() })],
     ));
     cases
 }

@@ -211,6 +211,7 @@ fn computed(compute: &Compute) -> u64 {
         Compute::Const(value) => value.cast_unsigned(),
         Compute::Register(register) | Compute::Returned(register) => held(register.0),
         Compute::ModuleAddress(address) => mixed(*address),
+        Compute::ThreadPointer => mixed(u64::MAX),
         Compute::Deref { address, size } => stored(computed(address), *size),
         Compute::Unary(op, operand) => {
             let value = computed(operand);

@@ -58,7 +58,7 @@ fn members(module: &Module, members: &[Member]) -> Vec<String> {
         let width = member.bits.map_or(0, |(_, width)| width);
         let name = if member.base_class { "base" } else { member.name.as_deref().unwrap_or("-") };
         match plain(module, member.ty) {
-            Some(Type::Unknown(what)) if what.contains("member") => format!("{name}@{from}+{width}/{MEMBER_POINTER}"),
+            Some(Type::MemberPointer { .. }) => format!("{name}@{from}+{width}/{MEMBER_POINTER}"),
             _ => format!("{name}@{from}+{width}/{}", size(module, member.ty)),
         }
     });
@@ -93,7 +93,7 @@ fn shape(module: &Module, ty: Option<TypeId>, depth: u32) -> String {
             }
             format!("aggregate \t{}\t {all} {}", name.unwrap_or_default(), shown.join(","))
         }
-        Some(Type::Unknown(what)) if what.contains("member") => MEMBER_POINTER.to_owned(),
+        Some(Type::MemberPointer { .. }) => MEMBER_POINTER.to_owned(),
         Some(Type::Unknown(what)) => format!("unknown {what}"),
         Some(Type::Typedef { .. } | Type::Qualified { .. }) => unreachable!("plain() is behind them"),
     }

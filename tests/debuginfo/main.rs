@@ -10,6 +10,7 @@ mod evaluate;
 mod files;
 mod formats;
 mod indexes;
+mod kept;
 mod languages;
 mod lists;
 mod names;

@@ -154,6 +154,7 @@ fn python(compute: &Compute) -> String {
         Compute::Const(value) => format!("({value})"),
         Compute::Register(register) | Compute::Returned(register) => format!("R({})", register.0),
         Compute::ModuleAddress(address) => format!("({address:#x} + bias)"),
+        Compute::ThreadPointer => "(int(gdb.parse_and_eval('$fs_base')) & U)".to_owned(),
         Compute::Deref { address, size } => format!("M({}, {size})", python(address)),
         Compute::Unary(op, operand) => {
             let operand = python(operand);

@@ -295,7 +295,12 @@ pub(crate) fn plain(module: &Module, mut ty: Option<TypeId>) -> Option<Type> {
 
 pub(crate) fn size(module: &Module, ty: Option<TypeId>) -> u64 {
     match plain(module, ty) {
-        Some(Type::Base { size, .. } | Type::Pointer { size, .. } | Type::Enum { size, .. }) => size,
+        Some(
+            Type::Base { size, .. }
+            | Type::Pointer { size, .. }
+            | Type::Enum { size, .. }
+            | Type::MemberPointer { size, .. },
+        ) => size,
         Some(Type::Aggregate { size, .. }) => size.unwrap_or(0),
         Some(Type::Array { element, counts }) => {
             counts.iter().map(|count| count.unwrap_or(0)).product::<u64>() * size(module, element)
@@ -351,7 +356,9 @@ fn shape(module: &Module, ty: Option<TypeId>, depth: u32) -> String {
             let members: Vec<String> = members.collect();
             format!("aggregate {} {all} {}", name.unwrap_or_default(), members.join(","))
         }
-        Some(Type::Typedef { .. } | Type::Qualified { .. } | Type::Unknown(_)) => "unknown".to_owned(),
+        Some(Type::MemberPointer { .. } | Type::Typedef { .. } | Type::Qualified { .. } | Type::Unknown(_)) => {
+            "unknown".to_owned()
+        }
     }
 }
 

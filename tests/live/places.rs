@@ -219,3 +219,47 @@ fn probes_at_one_place_run_in_the_order_of_the_program() {
         assert_eq!(ctp.interrupt().lines(), ["first", "second", "third"].repeat(2), "{how}");
     }
 }
+
+/// A call that comes through a thunk is one call of the function, whether the thunk goes on into that or is a copy of it.
+#[test]
+fn calls_through_thunks_are_hit_once() {
+    for (compiler, level) in [(Compiler::Gxx, "-O0"), (Compiler::Gxx, "-O2"), (Compiler::Clang, "-O2")] {
+        let plus: &[&str] = if compiler == Compiler::Clang { &["--driver-mode=g++"] } else { &[] };
+        let binary = Binary::compile("thunks.cpp", compiler, &[&["-g", level], plus].concat());
+        let probes = [
+            r#"BIN.fn("all::one") { println("one") }"#,
+            r#"BIN.fn("all::two") { println("two") }"#,
+            r#"BIN.fn("all::three") { println("three") }"#,
+            r#"BIN.fn("all::self") { println("self") }"#,
+        ];
+        let (printed, hit) = traced(&binary, &probes, 3);
+        let words = |line: &String| line.split(' ').next().unwrap().to_owned();
+        let called: Vec<String> = sorted(printed.iter().map(words));
+        assert_eq!(hit, called, "{compiler:?} {level}");
+        // By a glob, which leaves the thunks themselves out.
+        let (printed, hit) = traced(&binary, &[r#"BIN.fn("*all::t*") { println($n) }"#], 3);
+        let known = hit.iter().filter(|line| !line.starts_with('<')).count();
+        let called = printed.iter().filter(|line| line.starts_with('t')).count();
+        assert_eq!(hit.len(), called, "{compiler:?} {level}: {hit:?}");
+        assert!(known > 0);
+    }
+}
+
+/// Without debug info, too, a function of Go whose stack has to grow is hit once.
+#[test]
+fn calls_of_a_stripped_go_program_are_hit_once_while_their_stack_grows() {
+    let whole = Binary::compile("returns.go", Compiler::Go, &[]);
+    let stripped = Binary::compile("returns.go", Compiler::Go, &["-ldflags=-s -w"]);
+    for binary in [whole, stripped] {
+        let probes = [
+            r#"BIN.fn("main.deep") { hits += 1 }"#,
+            r#"BIN.fn("main.leaf") { println("leaf") }"#,
+            "end { println(hits) } global hits",
+        ];
+        let (printed, hit) = traced(&binary, &probes, 3);
+        let calls = |line: &String| line.strip_prefix("deep ")?.split(' ').next()?.parse::<u32>().ok().map(|n| n + 1);
+        let calls: u32 = printed.iter().filter_map(calls).sum();
+        assert!(calls > 3000 && hit.contains(&calls.to_string()), "{calls}: {hit:?}");
+        assert_eq!(hit.iter().filter(|line| *line == "leaf").count(), 3);
+    }
+}

@@ -33,3 +33,32 @@ fn classes_strings_and_vectors_are_what_users_think_of() {
         }
     }
 }
+
+/// gdb's own view of the same values: `p data`, `p function`, as numbers.
+#[test]
+fn pointers_to_members_and_null_pointers_are_shown() {
+    for (compiler, flags) in [
+        ("g++", ["-std=c++17", "-g", "-O0"]),
+        ("g++", ["-std=c++17", "-g", "-O2"]),
+        ("clang++", ["-std=c++17", "-g", "-O0"]),
+        ("clang++", ["-std=c++17", "-g", "-O2"]),
+    ] {
+        let path = compile("members.cpp", compiler, &flags);
+        let stopped = Stopped::at(&path, 1);
+        // `last` lies behind the virtual table's pointer, a long and an int; Base's second virtual function is at 8 in
+        // the table; Other's function wants Other, which lies 16 bytes into Both.
+        let plain = stopped.address_of("Other::plain()");
+        let cases = [
+            ("$data, $none", "20 -1".to_owned()),
+            ("$function", format!("{{.ptr={plain:#x}, .adj=16}}")),
+            ("$is_virtual", "{.ptr=0x9, .adj=0}".to_owned()),
+            // gdb says so too.
+            ("$nothing", if flags[2] == "-O2" && compiler == "clang++" { "<optimized out>" } else { "0x0" }.to_owned()),
+            ("$held", "{.data=20, .function={.ptr=0x9, .adj=0}, .nothing=0x0}".to_owned()),
+            ("$letter", "\u{e9}".to_owned()),
+        ];
+        for (values, expected) in cases {
+            assert_eq!(stopped.prints(&format!("println({values})")), expected, "{compiler} {flags:?}: {values}");
+        }
+    }
+}

@@ -3,6 +3,26 @@
 use crate::stop::{Stopped, compile};
 
 #[test]
+fn characters_are_shown_as_such() {
+    for flags in [["-g", "-Copt-level=0"], ["-g", "-Copt-level=2"]] {
+        let stopped = Stopped::at(&compile("letters.rs", "rustc", &flags), 1);
+        let cases = [
+            ("$letter, $plain, $last", "\u{fc} a \u{10ffff}"),
+            ("$word.first, $word.rest", "\u{e9} ['z', '\u{4e16}']"),
+            ("$word.none, $word.some", "None Some('\u{1f600}')"),
+            ("$letter == 252, $plain + 1", "1 98"),
+        ];
+        for (values, expected) in cases {
+            assert_eq!(stopped.prints(&format!("println({values})")), expected, "{flags:?}: {values}");
+        }
+        assert_eq!(
+            stopped.prints("printf(\"%c|%3c|%s|%d|%x\", $letter, $plain, $letter, $letter, $plain)"),
+            "\u{fc}|  a|\u{fc}|252|61"
+        );
+    }
+}
+
+#[test]
 fn values_are_shown_as_rust_would() {
     for flags in [["-g", "-Copt-level=0"], ["-g", "-Copt-level=2"]] {
         let path = compile("values.rs", "rustc", &flags);

@@ -12,10 +12,10 @@ use ctp_lang::debuginfo::facts::Register;
 use ctp_lang::diagnostic::Diagnostic;
 use ctp_lang::interpret;
 use ctp_lang::interpret::recorded::Recorded;
-use ctp_lang::ir::{Handler, ProbeKind, Program, Site};
+use ctp_lang::ir::{Context, Handler, ProbeKind, Program, Site};
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::parse;
-use ctp_lang::value::write_print;
+use ctp_lang::value::{Value, write_print};
 use ctp_lang::world::{Container, FileId, ListError, OpenError, Opened, Place, World};
 use ctp_tests::world::Machine;
 use object::{Object as _, ObjectSegment as _};
@@ -25,6 +25,7 @@ pub(crate) struct Stopped {
     path: PathBuf,
     function: &'static str,
     registers: Vec<i64>,
+    thread_pointer: i64,
     memory: Vec<(u64, Vec<u8>)>,
     bias: u64,
 }
@@ -154,7 +155,7 @@ bias = main() - linked
 gdb.Breakpoint("*%d" % ({address} + bias))
 for _ in range({hit}): gdb.execute("continue")
 names = ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp"] + ["r%d" % n for n in range(8, 16)]
-values = [int(gdb.parse_and_eval("(long)$" + name)) for name in names] + [bias]
+values = [int(gdb.parse_and_eval("(long)$" + name)) for name in names + ["fs_base"]] + [bias]
 open("{registers}", "w").write(" ".join(str(value) for value in values))
 gdb.execute("set use-coredump-filter off")
 gdb.execute("set dump-excluded-mappings on")
@@ -174,6 +175,7 @@ gdb.execute("generate-core-file {core}")
             .unwrap_or_else(|_| panic!("gdb: {}", String::from_utf8_lossy(&gdb.stderr)));
         let mut values: Vec<i64> = values.split(' ').map(|value| value.parse().unwrap()).collect();
         let bias = values.pop().unwrap().cast_unsigned();
+        let thread_pointer = values.pop().unwrap();
         let bytes = std::fs::read(&core).unwrap();
         let file = object::File::parse(bytes.as_slice()).unwrap();
         let mut memory = segments(&file, 0);
@@ -188,7 +190,15 @@ gdb.execute("generate-core-file {core}")
         for leftover in [&core, &registers, &script] {
             std::fs::remove_file(leftover).unwrap();
         }
-        Stopped { path: path.to_owned(), function, registers: values, memory, bias }
+        Stopped { path: path.to_owned(), function, registers: values, thread_pointer, memory, bias }
+    }
+
+    /// Where a function of C++ is, which nm finds by its name.
+    pub(crate) fn address_of(&self, name: &str) -> u64 {
+        let listed = Command::new("nm").arg("-C").arg(&self.path).output().unwrap().stdout;
+        let listed = String::from_utf8(listed).unwrap();
+        let line = listed.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap();
+        u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap() + self.bias
     }
 
     /// What a handler prints here.
@@ -205,6 +215,7 @@ gdb.execute("generate-core-file {core}")
         machine.memory.clone_from(&self.memory);
         machine.registers = (0..16).map(Register).zip(self.registers.iter().copied()).collect();
         machine.bias = self.bias;
+        machine.contexts.insert(Context::ThreadPointer, Value::Int(self.thread_pointer));
         let run = interpret::run(&program, handler, &mut machine).unwrap_or_else(|stop| panic!("{body}: {stop:?}"));
         let mut out = Vec::new();
         run.prints.iter().for_each(|(print, values)| write_print(&mut out, print, values, &program));

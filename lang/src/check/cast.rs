@@ -231,7 +231,10 @@ impl Checker<'_> {
             && why.contains("thread-local")
         {
             let message = format!("`{name}` is thread-local: each thread has its own, and ctp does not know where");
-            self.report(Diagnostic::new(Code::E0205, operand.span, message));
+            self.report(
+                Diagnostic::new(Code::E0205, operand.span, message)
+                    .note("where a program's are is known; where a library's are, only to the dynamic linker"),
+            );
             return None;
         }
         let object = Object {

@@ -83,6 +83,7 @@ fn aggregate(module: &Module, id: TypeId) -> Option<TypeId> {
             | Type::Enum { .. }
             | Type::Array { .. }
             | Type::Function
+            | Type::MemberPointer { .. }
             | Type::Unknown(_) => return None,
         }
     }
@@ -123,6 +124,10 @@ fn classify(
         },
         Type::Pointer { size, .. } => scalar(offset, size, Class::Integer, classes),
         Type::Enum { size, .. } => scalar(offset, size, Class::Integer, classes),
+        // Of a pointer to a function, two numbers.
+        Type::MemberPointer { size, .. } => {
+            (0..size / 8).try_for_each(|nth| scalar(offset.saturating_add(nth * 8), 8, Class::Integer, classes))
+        }
         Type::Typedef { target, .. } | Type::Qualified { target, .. } => {
             classify(module, target, offset, classes, depth, left)
         }
@@ -181,7 +186,10 @@ fn merge(classes: &mut [Class; 2], at: u64, class: Class) {
 fn size_of(module: &Module, id: Option<TypeId>, depth: usize) -> Option<u64> {
     let depth = depth.checked_sub(1)?;
     match module.ty(id?).ok()? {
-        Type::Base { size, .. } | Type::Pointer { size, .. } | Type::Enum { size, .. } => Some(size),
+        Type::Base { size, .. }
+        | Type::Pointer { size, .. }
+        | Type::Enum { size, .. }
+        | Type::MemberPointer { size, .. } => Some(size),
         Type::Aggregate { size, .. } => size,
         Type::Typedef { target, .. } | Type::Qualified { target, .. } => size_of(module, target, depth),
         Type::Array { element, counts } => {

@@ -95,7 +95,7 @@ fn assign(module: &Module, ty: Option<TypeId>, offset: u64, depth: usize, to: &m
         Type::Aggregate { kind: AggregateKind::Struct, members, .. } => members
             .iter()
             .try_for_each(|member| assign(module, member.ty, offset.checked_add(member.offset)?, depth, to)),
-        Type::Aggregate { .. } | Type::Unknown(_) => None,
+        Type::Aggregate { .. } | Type::MemberPointer { .. } | Type::Unknown(_) => None,
     }
 }
 

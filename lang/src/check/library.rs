@@ -238,6 +238,7 @@ const fn type_of(context: Context) -> Ty {
         | Context::Uid
         | Context::Gid
         | Context::Cpu
+        | Context::ThreadPointer
         | Context::Walltime
         | Context::Elapsed => Ty::Int,
         Context::Image
@@ -265,6 +266,7 @@ pub(super) fn needs_task(context: Context) -> bool {
         | Context::Uid
         | Context::Gid
         | Context::Cpu
+        | Context::ThreadPointer
         | Context::Comm
         | Context::Container
         | Context::ContainerId

@@ -16,8 +16,8 @@ pub(super) enum Nature {
     Str,
     /// An integer of the program: 1, 2, 4 or 8 bytes.
     Number { bytes: u8, signed: bool },
-    /// A `char`, shown as a character.
-    Char { signed: bool },
+    /// A `char` of 1 byte, or of 4 (Rust's `char`), shown as a character.
+    Char { bytes: u8, signed: bool },
     /// A truth value of 1 to 8 bytes.
     Bool { bytes: u8 },
     /// A value of an enumeration.
@@ -40,7 +40,7 @@ impl Nature {
         match self {
             Nature::Int => Some((8, true)),
             Nature::Number { bytes, signed } | Nature::Enum { bytes, signed, .. } => Some((*bytes, *signed)),
-            Nature::Char { signed } => Some((1, *signed)),
+            Nature::Char { bytes, signed } => Some((*bytes, *signed)),
             Nature::Bool { bytes } => Some((*bytes, false)),
             Nature::Pointer { .. } => Some((8, false)),
             Nature::Str | Nature::Float { .. } | Nature::Text { .. } | Nature::Whole { .. } | Nature::Opaque { .. } => {
@@ -83,8 +83,9 @@ pub(super) fn nature(module: &Module, shape: &Shape) -> Nature {
             // `char` itself is text; `signed char`, `unsigned char` and what typedefs make of them are numbers.
             let is_char = bytes == 1 && !bare.number_alias && matches!(name.to_string().as_str(), "char" | "char8_t");
             match encoding {
-                Encoding::SignedChar if is_char => Nature::Char { signed: true },
-                Encoding::UnsignedChar if is_char => Nature::Char { signed: false },
+                Encoding::SignedChar if is_char => Nature::Char { bytes, signed: true },
+                // Rust's `char`, C++'s `char32_t`: `DW_ATE_UTF`.
+                Encoding::UnsignedChar if is_char || bytes == 4 => Nature::Char { bytes, signed: false },
                 Encoding::Signed | Encoding::SignedChar => number(true),
                 Encoding::Unsigned | Encoding::UnsignedChar => number(false),
                 Encoding::Boolean => Nature::Bool { bytes },
@@ -114,6 +115,9 @@ pub(super) fn nature(module: &Module, shape: &Shape) -> Nature {
             Some(_) | None => Nature::Whole { what: named() },
         },
         Type::Function => opaque("a function".to_owned()),
+        Type::MemberPointer { function: false, size: 8 } => Nature::Number { bytes: 8, signed: true },
+        Type::MemberPointer { function: true, size: 16 } => Nature::Whole { what: named() },
+        Type::MemberPointer { size, .. } => opaque(format!("{} of {size} bytes", named())),
         Type::Unknown(tag) => opaque(format!("a value of a type ctp does not read ({})", tag.escape_debug())),
         // `bare` looks through these; what is left is nested past its bound.
         Type::Typedef { .. } | Type::Qualified { .. } => opaque(named()),
@@ -146,10 +150,10 @@ pub(super) fn wide(name: &str, encoding: Encoding, size: u64) -> Option<Wide> {
     }
 }
 
-/// Whether it is a character.
+/// Whether it is a character of which texts are made: a byte.
 pub(super) fn is_char(module: &Module, shape: &Shape) -> bool {
     let base = matches!(shape.bare(module).map(|bare| bare.ty), Some(Type::Base { .. }));
-    base && matches!(nature(module, shape), Nature::Char { .. })
+    base && matches!(nature(module, shape), Nature::Char { bytes: 1, .. })
 }
 
 /// Values and names; what in a name could control a terminal is escaped, for the traced file's maker chose it.

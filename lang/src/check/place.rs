@@ -1,7 +1,7 @@
 //! Owns DWARF location → IR: how a value at a site is computed. Knows sizes and signs, no names and no types.
 
 use crate::debuginfo::facts::{self, Compute, Location, Piece, Unavailable};
-use crate::ir::{BinaryOp, CompareOp, Expr, ExprKind, Ty, UnaryOp};
+use crate::ir::{BinaryOp, CompareOp, Context, Expr, ExprKind, Ty, UnaryOp};
 use crate::source::Span;
 
 /// The most expressions that one computed value becomes: some of DWARF's operators name an operand several times, so a
@@ -108,7 +108,11 @@ pub(super) fn further(address: Expr, bytes: u64, span: Span) -> Expr {
 /// How many expressions [`Builder::compute`] makes of a value, or more.
 fn size(compute: &Compute) -> u64 {
     match compute {
-        Compute::Const(_) | Compute::Register(_) | Compute::Returned(_) | Compute::ModuleAddress(_) => 1,
+        Compute::Const(_)
+        | Compute::Register(_)
+        | Compute::Returned(_)
+        | Compute::ModuleAddress(_)
+        | Compute::ThreadPointer => 1,
         Compute::Deref { address, .. } => size(address).saturating_add(1),
         Compute::Unary(facts::UnaryOp::Abs, operand) => size(operand).saturating_mul(3).saturating_add(4),
         Compute::Unary(
@@ -172,6 +176,7 @@ impl Builder {
             Compute::Register(register) => self.int(ExprKind::Register(*register)),
             Compute::Returned(register) => self.int(ExprKind::Returned(*register)),
             Compute::ModuleAddress(address) => self.int(ExprKind::ModuleAddress(*address)),
+            Compute::ThreadPointer => self.int(ExprKind::Context(Context::ThreadPointer)),
             Compute::Deref { address, size } => {
                 self.int(ExprKind::Load { address: Box::new(self.compute(address)), size: *size, signed: false })
             }

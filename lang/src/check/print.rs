@@ -302,6 +302,7 @@ impl Checker<'_> {
             b'X' => Show::Hex { upper: true },
             b'o' => Show::Octal,
             b'p' => Show::Pointer,
+            _ if matches!(typed.nature, Nature::Char { bytes: 4, .. }) => Show::Unicode,
             _ => Show::Char,
         };
         let mut typed = typed;

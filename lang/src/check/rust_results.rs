@@ -114,7 +114,8 @@ impl Parts {
                 }
                 variants.variants.iter().try_for_each(|variant| all(&variant.members, self))
             }
-            Type::Function | Type::Unknown(_) => None,
+            // Rust has no pointers to members.
+            Type::Function | Type::MemberPointer { .. } | Type::Unknown(_) => None,
         }
     }
 }

@@ -86,7 +86,10 @@ impl Shape {
         let mut shape = self.clone();
         for _ in 0..DEEPEST {
             let size = match shape.bare(module)?.ty {
-                Type::Base { size, .. } | Type::Pointer { size, .. } | Type::Enum { size, .. } => size,
+                Type::Base { size, .. }
+                | Type::Pointer { size, .. }
+                | Type::Enum { size, .. }
+                | Type::MemberPointer { size, .. } => size,
                 Type::Aggregate { size, .. } => size?,
                 Type::Array { element, counts } => {
                     for count in counts {
@@ -224,6 +227,8 @@ fn spelled(module: &Module, ty: Option<TypeId>, depth: usize) -> String {
             }
         }
         Ok(Type::Function) => "function".to_owned(),
+        Ok(Type::MemberPointer { function: false, .. }) => "pointer to a member".to_owned(),
+        Ok(Type::MemberPointer { function: true, .. }) => "pointer to a member function".to_owned(),
         Ok(Type::Unknown(tag)) => escaped(tag),
     }
 }

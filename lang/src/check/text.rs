@@ -50,6 +50,7 @@ fn aggregate(module: &Module, shape: &Shape) -> Option<(Option<String>, Option<u
         | Type::Typedef { .. }
         | Type::Qualified { .. }
         | Type::Function
+        | Type::MemberPointer { .. }
         | Type::Unknown(_) => None,
     }
 }
@@ -153,6 +154,7 @@ fn rust_pointer(module: &Module, vec: &Shape) -> Option<Vec<String>> {
             | Type::Typedef { .. }
             | Type::Qualified { .. }
             | Type::Function
+            | Type::MemberPointer { .. }
             | Type::Unknown(_) => return None,
         };
         let mut next = members.iter().filter(|m| m.name.as_deref().is_some_and(|name| WRAPPERS.contains(&name)));

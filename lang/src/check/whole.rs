@@ -122,7 +122,8 @@ pub(super) fn show(checker: &mut Checker<'_>, nature: &Nature) -> Option<Show> {
     Some(match nature {
         Nature::Int | Nature::Number { signed: true, .. } => Show::Signed,
         Nature::Number { signed: false, .. } => Show::Unsigned,
-        Nature::Char { .. } => Show::Char,
+        Nature::Char { bytes: 1, .. } => Show::Char,
+        Nature::Char { .. } => Show::Unicode,
         Nature::Bool { .. } => Show::Bool,
         Nature::Enum { name, names, .. } => Show::Enum(checker.intern_enum(name.as_ref(), names)),
         Nature::Pointer { .. } => Show::Pointer,
@@ -186,6 +187,21 @@ impl Builder<'_, '_> {
                     }
                 }
             }
+            Type::MemberPointer { function: false, size: 8 } => {
+                self.shown(&spot, 8, Layout::Scalar { size: 8, signed: true, show: Show::Signed })
+            }
+            Type::MemberPointer { function: true, size: 16 } => {
+                let part = |name: &str, offset, signed, show| LayoutMember {
+                    name: Some(name.to_owned()),
+                    offset,
+                    bits: None,
+                    layout: Layout::Scalar { size: 8, signed, show },
+                };
+                // As the ABI calls them.
+                let members = vec![part("ptr", 0, false, Show::Pointer), part("adj", 8, true, Show::Signed)];
+                self.shown(&spot, 16, Layout::Aggregate { name: None, tuple: false, members })
+            }
+            Type::MemberPointer { .. } => not_shown(&shape.name(self.module)),
             Type::Function => not_shown("a function"),
             Type::Unknown(tag) => not_shown(&tag.escape_debug().to_string()),
             Type::Typedef { .. } | Type::Qualified { .. } => Self::words(MORE),

@@ -167,7 +167,7 @@ fn of_caller<'a>(
 /// not to be relied on (psABI 3.2.1).
 fn as_callee(compute: Compute) -> Result<Compute, Refusal> {
     Ok(match compute {
-        Compute::Const(_) | Compute::ModuleAddress(_) => compute,
+        Compute::Const(_) | Compute::ModuleAddress(_) | Compute::ThreadPointer => compute,
         Compute::Register(STACK) => {
             Compute::Binary(BinaryOp::Add, Box::new(Compute::Register(STACK)), Box::new(Compute::Const(8)))
         }
@@ -185,7 +185,11 @@ fn as_callee(compute: Compute) -> Result<Compute, Refusal> {
 
 fn reads(compute: &Compute) -> bool {
     match compute {
-        Compute::Const(_) | Compute::ModuleAddress(_) | Compute::Register(_) | Compute::Returned(_) => false,
+        Compute::Const(_)
+        | Compute::ModuleAddress(_)
+        | Compute::ThreadPointer
+        | Compute::Register(_)
+        | Compute::Returned(_) => false,
         Compute::Deref { .. } => true,
         Compute::Unary(_, operand) => reads(operand),
         Compute::Binary(_, left, right) => reads(left) || reads(right),

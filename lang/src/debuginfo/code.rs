@@ -140,6 +140,17 @@ impl Code {
         found
     }
 
+    /// The address behind the check of the stack with which a function of Go begins, where that is all that comes before:
+    /// every call passes it, and once, whether or not its stack has to grow.
+    pub(super) fn behind_stack_check(&self) -> Option<u64> {
+        let (entry, check) = (*self.starts.first()?, *self.stack_checks.first()?);
+        let jump = self.starts.get(self.starts.partition_point(|start| *start <= check))?;
+        let behind = *self.starts.get(self.starts.partition_point(|start| start <= jump))?;
+        let is_jump = self.branches.iter().any(|(from, _)| from == jump) && !self.stops.contains(jump);
+        let grows = is_jump && !self.retries(entry, behind).is_empty();
+        (grows && self.always_reaches(entry, behind) && !self.returns_to(entry, behind, |_| true)).then_some(behind)
+    }
+
     /// Whether a jump from `address` or behind it (of an instruction for which `inside` holds) leads back to
     /// `entry..=address`: then one call can pass `address` more than once.
     pub(super) fn returns_to(&self, entry: u64, address: u64, inside: impl Fn(u64) -> bool) -> bool {
@@ -212,6 +223,20 @@ mod tests {
         let mut text = text;
         text[3] = 0x20;
         assert!(self::code(&text).returns_to(0x1000, 0x1006, |_| true));
+    }
+
+    #[test]
+    fn what_checks_its_stack_is_passed_once_behind_that() {
+        // 1000: cmp rsp, [r14+16]; 1004: jbe 1008; 1006: push rbp; 1007: ret; 1008: call …; 100d: jmp 1000
+        let text = [0x49, 0x3b, 0x66, 0x10, 0x76, 0x02, 0x55, 0xc3, 0xe8, 0, 0, 0, 0, 0xeb, 0xf1];
+        assert_eq!(code(&text).behind_stack_check(), Some(0x1006));
+        // The jump leads elsewhere; nothing leads back; there is no check.
+        for (at, byte) in [(5, 0x01), (14, 0xf7), (3, 0x20)] {
+            let mut text = text;
+            text[at] = byte;
+            assert_eq!(code(&text).behind_stack_check(), None, "{at}");
+        }
+        assert_eq!(code(&[]).behind_stack_check(), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl Tree {
             Compute::Register(_)
             | Compute::Returned(_)
             | Compute::ModuleAddress(_)
+            | Compute::ThreadPointer
             | Compute::Deref { .. }
             | Compute::Unary(..)
             | Compute::Binary(..) => None,
@@ -98,6 +99,7 @@ pub(super) fn is_beyond(address: &Compute, register: u16, offset: i64) -> bool {
         Compute::Const(_)
         | Compute::Returned(_)
         | Compute::ModuleAddress(_)
+        | Compute::ThreadPointer
         | Compute::Deref { .. }
         | Compute::Unary(..)
         | Compute::Binary(..) => false,
@@ -107,7 +109,11 @@ pub(super) fn is_beyond(address: &Compute, register: u16, offset: i64) -> bool {
 /// Nodes of a tree that was built within the bound before, so recursion is bounded too.
 fn count(compute: &Compute) -> usize {
     match compute {
-        Compute::Const(_) | Compute::Register(_) | Compute::Returned(_) | Compute::ModuleAddress(_) => 1,
+        Compute::Const(_)
+        | Compute::Register(_)
+        | Compute::Returned(_)
+        | Compute::ModuleAddress(_)
+        | Compute::ThreadPointer => 1,
         Compute::Deref { address, .. } => 1 + count(address),
         Compute::Unary(_, operand) => 1 + count(operand),
         Compute::Binary(_, left, right) => 1 + count(left) + count(right),

@@ -13,6 +13,7 @@ use super::facts::DebugError;
 use super::limits::{self, over};
 use super::reader::{Section, Slice};
 use super::sections::{self, Stored};
+use super::sieve::Sieve;
 use super::units::{Debug, DieId, IN_TYPES};
 use crate::world::{Companion, Companions, Keep, Looked, ReadAt, Wanted};
 
@@ -75,6 +76,8 @@ pub(super) struct DwarfFile {
     pub(super) gdb_index: Option<Stored>,
     /// Which unit a place in `.debug_str_offsets` belongs to.
     pub(super) strings_of_units: OnceLock<Result<Parts, DebugError>>,
+    /// What is known of the names in `.debug_info` and in `.debug_types`.
+    pub(super) sieves: [OnceLock<Option<Sieve>>; 2],
 }
 
 /// Where a split unit belongs.
@@ -112,6 +115,8 @@ pub(super) struct Dwarf {
     pub(super) signatures: HashMap<u64, DieId>,
     /// Which of the files is dwz's.
     pub(super) alternate: Option<usize>,
+    /// How far below a thread's pointer the module's thread-local storage begins, where that is known.
+    pub(super) thread_storage_below: Option<u64>,
     /// Split files that were not found.
     pub(super) missing: Missing,
     /// Whether functions may be made from others in another unit.
@@ -164,7 +169,8 @@ impl DwarfFile {
         }
         // An index is a help: what is wrong with it does not matter.
         let gdb_index = Stored::of(&file.bytes, &file.elf, ".gdb_index", file.keep.as_ref()).ok().flatten();
-        let opened = DwarfFile { role, sections, gdb_index, strings_of_units: OnceLock::new() };
+        let opened =
+            DwarfFile { role, sections, gdb_index, strings_of_units: OnceLock::new(), sieves: Default::default() };
         // Unpacking these tells what is wrong with them in words.
         for id in [SectionId::DebugInfo, SectionId::DebugAbbrev, SectionId::DebugStr] {
             opened.stored(id).map_or(Ok(()), Stored::ready)?;
@@ -205,13 +211,14 @@ impl<'m> Pages<'m> {
 }
 
 impl Dwarf {
-    /// Opens the file that has the units, and those that it refers to.
-    pub(super) fn read(main: &ElfFile, companions: Option<&dyn Companions>) -> Result<Dwarf, DebugError> {
+    /// Opens the file that has the units of a module, and those that it refers to.
+    pub(super) fn read(module: &Elf, main: &ElfFile, companions: Option<&dyn Companions>) -> Result<Dwarf, DebugError> {
         let mut dwarf = Dwarf {
             files: vec![DwarfFile::open(main, Role::Main)?],
             spans: Vec::new(),
             signatures: HashMap::new(),
             alternate: None,
+            thread_storage_below: module.thread_storage_below(),
             missing: Missing::default(),
             refers_across: OnceLock::new(),
         };
@@ -394,6 +401,14 @@ fn headers(
     Ok(())
 }
 
+/// The units of a section by itself.
+#[cfg(test)]
+pub(super) fn units_of(stored: &Stored) -> Vec<UnitSpan> {
+    let mut spans = Vec::new();
+    headers(stored, 0, (0, stored.size()), None, &mut spans).expect("whole");
+    spans
+}
+
 /// Reads a unit's header (DWARF 5, 7.5.1).
 fn span_at(header: &[u8], start: DieId, at: u64, split: Option<Split>) -> Result<UnitSpan, DebugError> {
     let malformed = |what: &str| DebugError::Malformed(format!("DWARF: the unit at {at:#x} {what}"));
@@ -541,6 +556,7 @@ fn split_id(file: &ElfFile) -> Result<Option<u64>, DebugError> {
         spans: Vec::new(),
         signatures: HashMap::new(),
         alternate: None,
+        thread_storage_below: None,
         missing: Missing::default(),
         refers_across: OnceLock::new(),
     };

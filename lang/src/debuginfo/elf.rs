@@ -29,6 +29,14 @@ pub(super) struct Segment {
     pub(super) file_size: u64,
 }
 
+/// The thread-local storage of a program or library (`PT_TLS`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ThreadStorage {
+    address: u64,
+    size: u64,
+    align: u64,
+}
+
 /// The machine a file's code is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Machine {
@@ -53,6 +61,9 @@ pub(super) struct Elf {
     pub(super) sections: Vec<Section>,
     pub(super) segments: Vec<Segment>,
     pub(super) build_id: Option<BuildId>,
+    /// Its thread-local storage, and whether it is a program, which processes execute, and no library.
+    thread_storage: Option<ThreadStorage>,
+    is_program: bool,
 }
 
 const HEADER: usize = 64;
@@ -99,9 +110,12 @@ impl Elf {
             return Err(over("segments", limits::MAX_SEGMENTS));
         }
         let sections = read_sections(bytes, section_offset, section_count, names_index)?;
-        let (segments, notes) = read_segments(bytes, u64_at(&header, 32)?, segment_count, u16_at(&header, 54)?)?;
-        let build_id = find_build_id(bytes, &sections, &notes);
-        Ok(Elf { machine, sections, segments, build_id })
+        let found = read_segments(bytes, u64_at(&header, 32)?, segment_count, u16_at(&header, 54)?)?;
+        let build_id = find_build_id(bytes, &sections, &found.notes);
+        let is_program = elf::FileType(u16_at(&header, 16)?) == elf::ET_EXEC
+            || found.dynamic.is_some_and(|(offset, size)| is_pie(bytes, offset, size));
+        let Segments { segments, thread_storage, .. } = found;
+        Ok(Elf { machine, sections, segments, build_id, thread_storage, is_program })
     }
 
     /// The section of that name which has contents in this file.
@@ -115,6 +129,16 @@ impl Elf {
             let into = address.checked_sub(segment.address)?;
             (into < segment.file_size).then(|| segment.offset.checked_add(into)).flatten()
         })
+    }
+
+    /// How far below a thread's pointer its copy of the program's thread-local storage begins: the dynamic linker puts it
+    /// first (ELF Handling For Thread-Local Storage, 3.4.6; glibc's `_dl_determine_tlsoffset`). Of a library only that
+    /// knows where.
+    pub(super) fn thread_storage_below(&self) -> Option<u64> {
+        let ThreadStorage { address, size, align } = self.thread_storage?;
+        let align = align.max(1);
+        let told = self.is_program && self.machine == Machine::X86_64 && align.is_power_of_two();
+        (told && address.is_multiple_of(align)).then(|| size.checked_next_multiple_of(align)).flatten()
     }
 
     /// Where a link-time address lies in the file; `None` outside executable, file-backed segments.
@@ -228,28 +252,52 @@ fn read_sections(bytes: &dyn ReadAt, offset: u64, count: u64, names_index: u32) 
 
 type Notes = Vec<(u64, u64)>;
 
-fn read_segments(bytes: &dyn ReadAt, offset: u64, count: u64, each: u16) -> Result<(Vec<Segment>, Notes), DebugError> {
+/// What program headers say.
+#[derive(Default)]
+struct Segments {
+    segments: Vec<Segment>,
+    notes: Notes,
+    dynamic: Option<(u64, u64)>,
+    thread_storage: Option<ThreadStorage>,
+}
+
+/// Whether a dynamic section says that the file is a program that can be loaded anywhere (`DF_1_PIE`, since binutils
+/// 2.26), and no library.
+fn is_pie(bytes: &dyn ReadAt, offset: u64, size: u64) -> bool {
+    const ENTRY: usize = 16;
+    let table = read_range(bytes, offset, size.min(limits::MAX_DYNAMIC)).and_then(Result::ok).unwrap_or_default();
+    let entries = table.chunks_exact(ENTRY).map(|entry| (u64_at(entry, 0).unwrap_or(0), u64_at(entry, 8).unwrap_or(0)));
+    // `DT_NULL` ends it; `DT_FLAGS_1`.
+    entries.take_while(|(tag, _)| *tag != 0).any(|(tag, value)| tag == 0x6fff_fffb && value & 0x0800_0000 != 0)
+}
+
+fn read_segments(bytes: &dyn ReadAt, offset: u64, count: u64, each: u16) -> Result<Segments, DebugError> {
+    let mut found = Segments::default();
     if count == 0 {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(found);
     }
     if u64::from(each) != PROGRAM_HEADER {
         return Err(DebugError::Malformed("e_phentsize is not 56".to_owned()));
     }
     let table = read_table(bytes, offset, count, PROGRAM_HEADER, "program headers")?;
-    let (mut segments, mut notes) = (Vec::new(), Vec::new());
     for header in table.chunks_exact(PROGRAM_HEADER as usize) {
         let flags = u32_at(header, 4)?;
         let (offset, address, file_size) = (u64_at(header, 8)?, u64_at(header, 16)?, u64_at(header, 32)?);
         match elf::ProgramType(u32_at(header, 0)?) {
             elf::PT_LOAD => {
                 let executable = flags & elf::PF_X.0 != 0;
-                segments.push(Segment { executable, address, offset, file_size });
+                found.segments.push(Segment { executable, address, offset, file_size });
             }
-            elf::PT_NOTE => notes.push((offset, file_size)),
+            elf::PT_NOTE => found.notes.push((offset, file_size)),
+            elf::PT_DYNAMIC => found.dynamic = Some((offset, file_size)),
+            elf::PT_TLS => {
+                let (size, align) = (u64_at(header, 40)?, u64_at(header, 48)?);
+                found.thread_storage = Some(ThreadStorage { address, size, align });
+            }
             _ => {}
         }
     }
-    Ok((segments, notes))
+    Ok(found)
 }
 
 /// The build id from note segments, or where they were stripped of, from note sections. A damaged note is no build id.

@@ -380,7 +380,15 @@ impl<'p, 'e, 'a> Machine<'p, 'e, 'a> {
             }
             Operation::Piece { size_in_bits, bit_offset } => self.piece(size_in_bits, bit_offset.unwrap_or(0)),
             Operation::Bra { .. } | Operation::Skip { .. } => Ok(()),
-            Operation::TLS => Err(unsupported("a thread-local variable")),
+            Operation::TLS => {
+                let offset = self.pop()?.tree;
+                let below = self.place.debug.files.thread_storage_below.and_then(|below| i64::try_from(below).ok());
+                let below = below.ok_or_else(|| {
+                    unsupported("a thread-local variable of a library, whose place only the dynamic linker knows")
+                })?;
+                let tree = Tree::leaf(Compute::ThreadPointer).plus(below.wrapping_neg());
+                self.push(tree.and_then(|start| start.binary(BinaryOp::Add, offset)).ok_or_else(too_large)?)
+            }
             Operation::ParameterRef { offset } => {
                 let tree = calls::parameter(&self.inner(), self.place.unit.id(offset))?;
                 self.push(tree)

@@ -192,6 +192,15 @@ pub enum Type {
     },
     /// A function type (behind a pointer).
     Function,
+    /// C++'s pointer to a member (`DW_TAG_ptr_to_member_type`; Itanium C++ ABI 2.3): to data, where that lies in an
+    /// object, -1 for none; to a function, its address or 1 and where the virtual table has it, and what is to be added
+    /// to the object's address, 8 bytes each.
+    MemberPointer {
+        /// Whether to a function.
+        function: bool,
+        /// Size in bytes.
+        size: u64,
+    },
     /// A type ctp does not read, by its DWARF tag's name.
     Unknown(String),
 }
@@ -213,6 +222,8 @@ pub enum Compute {
     Returned(Register),
     /// The run-time address of a link-time address of the module (`DW_OP_addr`, `DW_OP_addrx`): load bias added.
     ModuleAddress(u64),
+    /// What tells a thread its own copies of thread-local variables: the base of its segment fs.
+    ThreadPointer,
     /// Memory of the target: `size` (1, 2, 4, 8) bytes at an address, zero-extended.
     Deref {
         /// Where.
@@ -470,6 +481,15 @@ pub struct Function {
     pub go: Option<Vec<GoResult>>,
     /// Sites: out of line first, then inlined instances by address.
     pub sites: Vec<Site>,
+}
+
+impl Function {
+    /// Whether it is a thunk, which corrects the object's address and goes on into a member function of C++ (Itanium C++
+    /// ABI 5.1.4.3: `_ZTh`, `_ZTv`, `_ZTc`).
+    pub fn is_thunk(&self) -> bool {
+        let linkage = self.linkage_name.as_deref().unwrap_or(&self.name);
+        ["_ZTh", "_ZTv", "_ZTc"].iter().any(|mark| linkage.starts_with(mark))
+    }
 }
 
 /// A result of a Go function.

@@ -19,6 +19,7 @@ use super::price;
 use super::prologue::{self, Producer, Validity};
 use super::search::{Instance, Names};
 use super::symbols::{Symbols, is_fragment};
+use super::thunks;
 use super::types::{self, Passed};
 use super::units::{Debug, Die, DieId, Unit};
 use super::variables::{self, Found};
@@ -55,7 +56,11 @@ impl<'a> Builder<'_, 'a> {
         let mut index = BTreeMap::new();
         for (root, instances) in instances {
             let Some(names) = roots.get(root) else { continue };
-            let sites = self.sites(instances)?;
+            let mut sites = self.sites(instances)?;
+            let thunks = names.linkage.as_deref().map_or(&[][..], |linkage| self.symbols.thunks_of(linkage));
+            if !thunks.is_empty() {
+                sites.extend(self.in_thunks(*root, thunks, &sites)?);
+            }
             if sites.is_empty() {
                 continue;
             }
@@ -81,6 +86,15 @@ impl<'a> Builder<'_, 'a> {
             order(&mut function.sites);
         }
         Ok(functions)
+    }
+
+    /// The copies of a function in thunks of it that nothing describes.
+    fn in_thunks(&self, root: DieId, thunks: &[(u64, u64)], sites: &[Site]) -> Result<Vec<Site>, DebugError> {
+        let (unit, _) = self.debug.die(root)?;
+        if prologue::producer(self.debug, &unit) != Producer::Gcc {
+            return Ok(Vec::new());
+        }
+        Ok(thunks::copies(self.bytes, self.elf, thunks, sites))
     }
 
     fn describe(&self, root: DieId, names: &Names, sites: Vec<Site>) -> Result<Function, DebugError> {
@@ -577,10 +591,15 @@ pub(super) fn from_symbols<'s>(
     symbols: impl Iterator<Item = super::symbols::Symbol<'s>>,
 ) -> Result<Vec<Function>, DebugError> {
     let mut functions: BTreeMap<String, Function> = BTreeMap::new();
+    let has = |name| file.elf.section(name).is_some();
+    let go = has(".gopclntab") || has(".go.buildinfo");
     for symbol in symbols {
         let end = symbol.address.saturating_add(symbol.size);
+        // Go's functions begin anew when their stack has grown.
+        let behind =
+            if go { Code::read(&*file.bytes, &file.elf, &[(symbol.address, end)]).behind_stack_check() } else { None };
         let cheaper = price::of_symbol(&*file.bytes, &file.elf, symbol.address, end);
-        let address = cheaper.unwrap_or(symbol.address);
+        let address = behind.or(cheaper).unwrap_or(symbol.address);
         let Some(file_offset) = file.elf.file_offset(address) else { continue };
         let linkage = super::symbols::clone_base(symbol.name);
         let demangled = super::names::demangle(linkage).map(|name| name.full);

@@ -11,17 +11,17 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags as
 use crate::world::{ReadAt, ReadError};
 
 /// Bytes unpacked at a time: a power of two, of more than one window.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 128 << 10;
 /// How far back a stream may refer (RFC 1951, 2).
 const WINDOW: usize = 32 << 10;
 /// Packed bytes read at a time.
 const INPUT: usize = 64 << 10;
-/// Pieces that are kept.
-const KEPT: usize = 16;
+/// Pieces that are kept: what was read of them others remember.
+const KEPT: usize = 2;
 /// Pieces from one noted state to the next, at first.
-const APART: u64 = 4;
+const APART: u64 = 16;
 /// Most states that are noted (43 kB each): one more, and every other one goes.
-const MOST: usize = 256;
+const MOST: usize = 64;
 /// Bytes that may be unpacked for reading a section, for each of its own, and besides.
 const WORK: u64 = 32;
 const WORK_BESIDES: u64 = 4 << 30;
@@ -275,7 +275,7 @@ mod tests {
                 assert!(part == all[at..at + size], "{size} at {at}, level {level}");
             }
             let state = inflated.state.lock().expect("whole");
-            assert!(state.noted.len() >= 3 && state.kept.len() == KEPT);
+            assert!(state.noted.len() >= 2 && state.kept.len() == KEPT);
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
             assert!(part == all[at..at + 1000], "{at}");
             let state = inflated.state.lock().expect("whole");
             assert!(state.noted.len() <= 4 && state.noted.iter().all(|noted| noted.next % state.apart == 0));
-            assert_eq!((state.apart, state.noted.len()), (4 * APART, 2));
+            assert_eq!((state.apart, state.noted.len()), (2 * APART, 2));
         }
     }
 

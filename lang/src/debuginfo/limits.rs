@@ -14,16 +14,21 @@ pub(super) const MAX_SECTION_BYTES: u64 = 1 << 30;
 /// Most bytes of one section unpacked into memory. Larger ones are kept on the disk by the runner; where it does not,
 /// zlib's are unpacked in pieces.
 pub(super) const MAX_UNPACKED_IN_MEMORY: u64 = 64 << 20;
-/// Bytes of a section beyond which it is not all held in memory, where that can be helped.
-pub(super) const MAX_HELD: u64 = 16 << 20;
+/// Bytes of a packed section beyond which it is not all held in memory, where that can be helped.
+pub(super) const MAX_HELD: u64 = 2 << 20;
+/// Bytes of a section of units from which on a sieve of its names is kept beside it.
+pub(super) const MIN_SIEVED: u64 = 1 << 20;
 /// Most bytes that deflate can make of one (zlib's documentation: 1032:1).
 pub(super) const MAX_INFLATE_RATIO: u64 = 1_032;
-/// Most bytes of a section beyond [`MAX_HELD`] for each packed one: debug info becomes two to twenty times as large,
-/// what becomes larger is made to fill disks and take time.
+/// Most bytes of a section for each packed one, and besides: debug info becomes two to twenty times as large, what
+/// becomes larger is made to fill disks and take time.
 pub(super) const MAX_UNPACKED_RATIO: u64 = 100;
+pub(super) const MAX_UNPACKED_BESIDES: u64 = 16 << 20;
 /// Most bytes that a zstd stream may refer back to, all of which are held while it is unpacked (`zstd -22` takes 128 MiB
 /// for what is larger, compilers and packagers 8 MiB at most).
 pub(super) const MAX_ZSTD_WINDOW: u64 = 100 << 20;
+/// Most bytes of a dynamic section that are looked at.
+pub(super) const MAX_DYNAMIC: u64 = 64 << 10;
 /// Most bytes of the notes that are searched for a build id.
 pub(super) const MAX_NOTE_BYTES: u64 = 64 << 10;
 /// Most bytes of a file whose checksum is computed.

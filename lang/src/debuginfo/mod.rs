@@ -36,8 +36,11 @@ mod reader;
 mod scan;
 mod search;
 mod sections;
+mod sieve;
+mod skim;
 mod stripped;
 mod symbols;
+mod thunks;
 mod types;
 mod units;
 pub mod unwind;
@@ -561,7 +564,7 @@ impl Module {
         question: impl FnOnce(&Debug<'_>) -> Result<T, DebugError>,
     ) -> Result<Option<T>, DebugError> {
         let Some(file) = self.with_units() else { return Ok(None) };
-        let dwarf = match self.dwarf.get_or_init(|| Dwarf::read(file, self.companions.as_deref())) {
+        let dwarf = match self.dwarf.get_or_init(|| Dwarf::read(&self.own.elf, file, self.companions.as_deref())) {
             Ok(dwarf) => dwarf,
             // Without the rest of it nothing can be said of values: the names of symbols remain.
             Err(DebugError::Missing(_)) => return Ok(None),

@@ -34,7 +34,7 @@ impl Kind {
     }
 }
 
-fn is_type(tag: DwTag) -> bool {
+pub(super) fn is_type(tag: DwTag) -> bool {
     matches!(
         tag,
         gimli::DW_TAG_base_type
@@ -286,10 +286,11 @@ pub(super) fn find_globals(debug: &Debug<'_>, name: &str, near: Option<TypeId>) 
 }
 
 /// Whether a location is an address of the file and none in a frame: `DW_OP_addr`, `DW_OP_addrx`,
-/// `DW_OP_GNU_addr_index` first.
+/// `DW_OP_GNU_addr_index` first, or `DW_OP_form_tls_address`, `DW_OP_GNU_push_tls_address` last (no LEB128 number ends so).
 fn is_static(location: Option<Value<'_>>) -> bool {
     let Some(Value::Exprloc(expression)) = location else { return false };
-    matches!(expression.0.bytes().ok().as_deref().and_then(|bytes| bytes.first()), Some(0x03 | 0xa1 | 0xfb))
+    let bytes = expression.0.bytes().unwrap_or_default();
+    matches!(bytes.first(), Some(0x03 | 0xa1 | 0xfb)) || matches!(*bytes, [0x0c | 0x0e | 0xa2 | 0xfc, .., 0x9b | 0xe0])
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Needed {
     fn compute(&mut self, compute: &Compute) {
         match compute {
             // What a function returns is in no register yet.
-            Compute::Const(_) | Compute::ModuleAddress(_) | Compute::Returned(_) => {}
+            Compute::Const(_) | Compute::ModuleAddress(_) | Compute::ThreadPointer | Compute::Returned(_) => {}
             Compute::Register(register) => self.add(register.0),
             Compute::Deref { address, .. } => self.compute(address),
             Compute::Unary(_, operand) => self.compute(operand),

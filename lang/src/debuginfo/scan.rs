@@ -1,10 +1,13 @@
 //! Owns looking for byte strings in whole sections: one pass in pieces that fit the processor's cache, whatever the
 //! section's size. Never says what a find means.
 
+use std::ops::Range;
+
 use memchr::memmem::Finder;
 
 use super::facts::DebugError;
 use super::sections::Stored;
+use super::sieve::{Key, Sieve};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
@@ -18,6 +21,8 @@ const TABLE: usize = 1 << 16;
 pub(super) struct Needles {
     texts: Vec<Finder<'static>>,
     many: Option<Many>,
+    /// What a sieve knows them by.
+    keys: Vec<Key>,
     /// Length of the longest.
     longest: usize,
 }
@@ -33,15 +38,26 @@ impl Needles {
     /// A text with the NUL behind it.
     pub(super) fn add_name(&mut self, name: &str) {
         let terminated: Vec<u8> = name.bytes().chain([0]).collect();
+        self.keys.push(Key::text(name.as_bytes()));
         self.add(&terminated);
     }
 
-    /// Offsets as DWARF writes them (in DWARF64 the lower half of one: that is looked for).
+    /// Offsets of strings as DWARF writes them (in DWARF64 the lower half of one: that is looked for).
     pub(super) fn add_offsets(&mut self, offsets: impl IntoIterator<Item = u64>) {
+        self.add_numbers(offsets, Key::offset);
+    }
+
+    /// Offsets of DIEs that others were made from.
+    pub(super) fn add_origins(&mut self, offsets: impl IntoIterator<Item = u64>) {
+        self.add_numbers(offsets, Key::origin);
+    }
+
+    fn add_numbers(&mut self, offsets: impl IntoIterator<Item = u64>, key: impl Fn(u32) -> Key) {
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         let mut sorted: Vec<u32> = offsets.into_iter().map(|offset| offset as u32).collect();
         sorted.sort_unstable();
         sorted.dedup();
+        self.keys.extend(sorted.iter().map(|offset| key(*offset)));
         if sorted.len() <= FEW {
             sorted.iter().for_each(|offset| self.add(&offset.to_le_bytes()));
             return;
@@ -61,28 +77,48 @@ impl Needles {
         self.texts.push(Finder::new(bytes).into_owned());
     }
 
-    /// Calls `hit` for places at which one of the needles is; it returns from where on to look for that one again.
-    pub(super) fn scan(&self, stored: &Stored, mut hit: impl FnMut(u64) -> u64) -> Result<(), DebugError> {
-        let size = stored.size();
+    /// Calls `hit` for places at which one of the needles is; it returns from where on to look for that one again. With a
+    /// sieve, where that lets one through; names and origins are all that is found then.
+    pub(super) fn scan(
+        &self,
+        stored: &Stored,
+        sieve: Option<&Sieve>,
+        mut hit: impl FnMut(u64) -> u64,
+    ) -> Result<(), DebugError> {
+        let mut next = vec![0; self.texts.len()];
+        next.push(if self.many.is_some() { 0 } else { u64::MAX });
+        let all = || std::iter::once(0..stored.size()).collect::<Vec<_>>();
+        // What is wrong with what was kept does not matter: it was to spare time.
+        let parts = sieve.map_or_else(all, |sieve| sieve.parts(&self.keys).unwrap_or_else(|_| all()));
+        parts.into_iter().try_for_each(|part| self.scan_part(stored, part, &mut next, &mut hit))
+    }
+
+    /// The same for the needles that begin in one part.
+    fn scan_part(
+        &self,
+        stored: &Stored,
+        part: Range<u64>,
+        next: &mut [u64],
+        hit: &mut dyn FnMut(u64) -> u64,
+    ) -> Result<(), DebugError> {
         let longest = self.longest as u64;
-        if longest == 0 || size < longest {
+        let end = part.end.saturating_add(longest.saturating_sub(1)).min(stored.size());
+        if longest == 0 || end.saturating_sub(part.start) < longest {
             return Ok(());
         }
         // Read in whole pieces, each behind the last bytes of the one before: what lies across is found there.
         let overlap = self.longest - 1;
         let mut buffer = vec![0; overlap + CHUNK];
-        let mut next = vec![0; self.texts.len()];
-        next.push(if self.many.is_some() { 0 } else { u64::MAX });
-        let mut read = 0;
+        let mut read = part.start;
         let mut carried = 0;
-        while read < size {
-            let wanted = usize::try_from(size - read).unwrap_or(usize::MAX).min(CHUNK);
+        while read < end {
+            let wanted = usize::try_from(end - read).unwrap_or(usize::MAX).min(CHUNK);
             let start = overlap - carried;
             stored.read(read, buffer.get_mut(overlap..overlap + wanted).unwrap_or_default())?;
             let chunk = buffer.get(start..overlap + wanted).unwrap_or_default();
             let base = read - carried as u64;
             let finders = self.texts.iter().map(Some).chain([None]);
-            for (finder, next) in finders.zip(&mut next) {
+            for (finder, next) in finders.zip(next.iter_mut()) {
                 loop {
                     let from = usize::try_from((*next).max(base) - base).unwrap_or(usize::MAX);
                     let Some(rest) = chunk.get(from..) else { break };
@@ -96,10 +132,10 @@ impl Needles {
                 }
             }
             read += wanted as u64;
-            carried = overlap.min(usize::try_from(read).unwrap_or(usize::MAX));
+            carried = overlap.min(usize::try_from(read - part.start).unwrap_or(usize::MAX));
             buffer.copy_within(overlap + wanted - carried.min(overlap + wanted)..overlap + wanted, overlap - carried);
             // What lies before where all go on need not be read.
-            let go_on = next.iter().copied().min().unwrap_or(0).min(size);
+            let go_on = next.iter().copied().min().unwrap_or(0).min(end);
             let piece = go_on - go_on % CHUNK as u64;
             if piece > read {
                 (read, carried) = (piece, 0);
@@ -128,7 +164,7 @@ mod tests {
         let stored = Stored::plain(Arc::new(bytes.to_vec()), 0, bytes.len() as u64);
         let mut found = Vec::new();
         needles
-            .scan(&stored, |at| {
+            .scan(&stored, None, |at| {
                 found.push(at);
                 at + 1
             })
@@ -164,7 +200,7 @@ mod tests {
         needles.add_name("x");
         let mut found = Vec::new();
         needles
-            .scan(&stored, |at| {
+            .scan(&stored, None, |at| {
                 found.push(at);
                 at + 300_000
             })

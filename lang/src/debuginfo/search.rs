@@ -1,6 +1,7 @@
 //! Owns finding functions by name and the places of their code: which DIEs bear a name, and which DIEs with code were
 //! made from them. Reads units flat, and only those whose bytes can mention what is looked for.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gimli::{DwTag, SectionId, UnitOffset};
@@ -9,6 +10,7 @@ use super::dwarf::{self, Role};
 use super::facts::DebugError;
 use super::limits::{self, over};
 use super::name_index;
+use super::named;
 use super::names::{Demangled, Glob, Nearest, demangle};
 use super::scan::Needles;
 use super::units::{Debug, DieId, IN_TYPES, Unit, UnitSpan, Value};
@@ -119,7 +121,7 @@ pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<Die
 pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Result<(), DebugError> {
     in_batches(debug, debug.spans.iter(), |debug, span| {
         let (mut declarations, mut completed) = (Vec::new(), BTreeSet::new());
-        walk_names(debug, span, None, &mut completed, |id, names, declared| {
+        walk_names(debug, span, None, false, &mut completed, |id, names, declared| {
             if declared {
                 declarations.push((id, names));
             } else {
@@ -188,7 +190,7 @@ pub(super) fn units_naming<'n>(
         // Linkers let a name share the end of a longer one, so any place at which it ends counts.
         let mut offsets = Vec::new();
         if let Some(strings) = file.stored(SectionId::DebugStr) {
-            names.scan(strings, |at| {
+            names.scan(strings, None, |at| {
                 offsets.push(at);
                 if offsets.len() > limits::MAX_NAME_OFFSETS { u64::MAX } else { at + 1 }
             })?;
@@ -217,7 +219,7 @@ fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut Hits
     let mut needles = Needles::default();
     needles.add_offsets(offsets.iter().copied());
     let mut places = Vec::new();
-    needles.scan(table, |at| {
+    needles.scan(table, None, |at| {
         places.push(at);
         at + 1
     })?;
@@ -250,7 +252,7 @@ fn collect_hits(
     let stored = debug.files.files.get(file).and_then(|file| file.stored(section));
     let (Some(stored), Some(start)) = (stored, dwarf::in_file(file, 0)) else { return Ok(()) };
     let start = start | mark;
-    needles.scan(stored, |at| {
+    needles.scan(stored, debug.sieve(file, section), |at| {
         let id = start | at;
         let index = debug.spans.partition_point(|span| span.start <= id);
         let found = index.checked_sub(1).and_then(|index| Some((index, debug.spans.get(index)?)));
@@ -281,7 +283,7 @@ fn collect_units(
     let stored = debug.files.files.get(file).and_then(|file| file.stored(section));
     let (Some(stored), Some(start)) = (stored, dwarf::in_file(file, 0)) else { return Ok(()) };
     let start = start | mark;
-    needles.scan(stored, |at| {
+    needles.scan(stored, debug.sieve(file, section), |at| {
         let id = start | at;
         let index = debug.spans.partition_point(|span| span.start <= id);
         let found = index.checked_sub(1).and_then(|index| Some((index, debug.spans.get(index)?)));
@@ -328,7 +330,14 @@ fn names_in(
     // Declarations that nothing completes: in C, one in each unit that calls the function.
     let mut declarations = BTreeSet::new();
     let mut completed = BTreeSet::new();
-    walk_names(debug, span, hits, &mut completed, |id, names, declared| {
+    // A name without scopes and parameters stands in the DIE as it is.
+    let composed = |name: &str| name.contains("::") || name.contains('(');
+    let hit_only = match query {
+        Query::Exact(name) => !composed(name),
+        Query::Among(names) => !names.iter().any(|name| composed(name)),
+        Query::Glob(_) => false,
+    };
+    walk_names(debug, span, hits, hit_only, &mut completed, |id, names, declared| {
         if names.fit(query) {
             let root = debug.root(id)?;
             if root == id {
@@ -367,6 +376,12 @@ pub(super) fn is_scope(tag: DwTag) -> bool {
     )
 }
 
+/// Whether what bears such a tag is looked for by its name: the sieve of a section lets these through.
+pub(super) fn is_sought(tag: DwTag) -> bool {
+    let own = matches!(tag, gimli::DW_TAG_subprogram | gimli::DW_TAG_variable | gimli::DW_TAG_enumerator);
+    own || is_scope(tag) || named::is_type(tag)
+}
+
 /// What stands for the name of a class without one.
 pub(super) const UNNAMED: &str = "{unnamed}";
 
@@ -374,7 +389,7 @@ pub(super) const UNNAMED: &str = "{unnamed}";
 pub(super) fn names_of(debug: &Debug<'_>, id: DieId) -> Result<Option<Names>, DebugError> {
     let Some(span) = debug.span_of(id) else { return Ok(None) };
     let (mut made_from, mut found) = (BTreeSet::new(), None);
-    walk_names(debug, span, Some(&[id]), &mut made_from, |at, names, _| {
+    walk_names(debug, span, Some(&[id]), true, &mut made_from, |at, names, _| {
         if at == id {
             found = Some(names);
         }
@@ -383,27 +398,45 @@ pub(super) fn names_of(debug: &Debug<'_>, id: DieId) -> Result<Option<Names>, De
     Ok(found)
 }
 
+/// A namespace, class or module around what is read.
+struct Scope<'a> {
+    depth: isize,
+    tag: DwTag,
+    name: Option<Value<'a>>,
+    /// Its name, once that was asked for.
+    text: OnceCell<String>,
+}
+
+impl<'a> Scope<'a> {
+    fn text(&self, debug: &Debug<'a>, unit: &Unit<'a>) -> String {
+        let anonymous = || if self.tag == gimli::DW_TAG_namespace { "(anonymous namespace)" } else { UNNAMED };
+        let text = || self.name.and_then(|name| debug.text(unit, name)).unwrap_or_else(|| anonymous().to_owned());
+        self.text.get_or_init(text).clone()
+    }
+}
+
 /// Calls `each` for every function of a unit that names itself, with whether it is only declared there, and notes what
 /// functions without code of their own name are made from. Where `hits` are known, what is inside of functions and types
-/// that hold none of them is passed over.
+/// that hold none of them is passed over, and with `hit_only`, functions that hold none themselves.
 fn walk_names<'a>(
     debug: &Debug<'a>,
     span: &UnitSpan,
     hits: Option<&[DieId]>,
+    hit_only: bool,
     made_from: &mut BTreeSet<DieId>,
     mut each: impl FnMut(DieId, Names, bool) -> Result<(), DebugError>,
 ) -> Result<(), DebugError> {
     let unit = debug.unit(span)?;
     let mut entries = unit.unit.entries_raw(None)?;
     let mut attributes = Vec::new();
-    let mut scopes: Vec<(isize, String)> = Vec::new();
+    let mut scopes: Vec<Scope<'a>> = Vec::new();
     // Depth at which the reader was set down last.
     let mut base = 0;
     while !entries.is_empty() {
         let (offset, depth) = (entries.next_offset(), base + entries.next_depth());
         let Some(abbreviation) = entries.read_abbreviation()? else { continue };
         debug.count_die()?;
-        while scopes.last().is_some_and(|(outer, _)| *outer >= depth) {
+        while scopes.last().is_some_and(|outer| outer.depth >= depth) {
             scopes.pop();
         }
         let tag = abbreviation.tag();
@@ -443,21 +476,26 @@ fn walk_names<'a>(
         if !scope && !function {
             continue;
         }
-        let short = text(&[gimli::DW_AT_name]);
         if scope {
             if scopes.len() >= limits::MAX_SCOPES {
                 return Err(over("nested scopes", limits::MAX_SCOPES));
             }
-            let anonymous = || if tag == gimli::DW_TAG_namespace { "(anonymous namespace)" } else { UNNAMED };
-            scopes.push((depth, short.unwrap_or_else(|| anonymous().to_owned())));
+            scopes.push(Scope { depth, tag, name: value(gimli::DW_AT_name), text: OnceCell::new() });
             continue;
         }
+        if hit_only && let Some(hits) = hits {
+            let (from, to) = (unit.id(offset), unit.id(entries.next_offset()));
+            if hits.get(hits.partition_point(|hit| *hit < from)).is_none_or(|hit| *hit >= to) {
+                continue;
+            }
+        }
+        let short = text(&[gimli::DW_AT_name]);
         let linkage = text(&[gimli::DW_AT_linkage_name, gimli::DW_AT_MIPS_linkage_name]);
         if short.is_none() && linkage.is_none() {
             continue;
         }
         let declared = attributes.iter().any(|attribute| attribute.name() == gimli::DW_AT_declaration);
-        let scopes = scopes.iter().map(|(_, name)| name.clone()).collect();
+        let scopes = scopes.iter().map(|scope| scope.text(debug, &unit)).collect();
         each(unit.id(offset), Names { short, linkage, scopes }, declared)?;
     }
     Ok(())
@@ -496,7 +534,7 @@ pub(super) fn instances(
                 Role::Split | Role::Package => &[],
             };
             let mut needles = Needles::default();
-            needles.add_offsets(offsets);
+            needles.add_origins(offsets);
             for holder in holders {
                 for (section, mark) in [(SectionId::DebugInfo, 0), (SectionId::DebugTypes, IN_TYPES)] {
                     collect_units(debug, *holder, section, mark, &needles, &mut wanted)?;

@@ -117,7 +117,7 @@ impl Stored {
             return Err(DebugError::Malformed(format!("section {name} cannot inflate to {size} bytes")));
         }
         if packing != Packing::None
-            && size > packed.saturating_mul(limits::MAX_UNPACKED_RATIO).saturating_add(limits::MAX_HELD)
+            && size > packed.saturating_mul(limits::MAX_UNPACKED_RATIO).saturating_add(limits::MAX_UNPACKED_BESIDES)
         {
             let what = format!("bytes in section {name} for each of its {packed} packed ones");
             return Err(over(&what, limits::MAX_UNPACKED_RATIO));
@@ -133,6 +133,16 @@ impl Stored {
             unpacked: OnceLock::new(),
             anew: OnceLock::new(),
         }))
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What keeps it unpacked; `None` where it is not packed, or nothing does.
+    pub(super) fn keeper(&self) -> Option<&dyn Keep> {
+        self.keep.as_deref().filter(|_| self.packing != Packing::None)
     }
 
     /// Bytes of the section, unpacked.

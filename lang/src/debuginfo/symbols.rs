@@ -12,6 +12,7 @@ use super::limits::{self, over};
 use super::names::{Glob, demangle};
 use super::pclntab;
 use super::sections;
+use super::thunks::{self, Thunks};
 
 /// `Elf64_Sym`.
 const SYMBOL: usize = 24;
@@ -22,6 +23,7 @@ pub(super) struct Symbols {
     tables: Vec<(Vec<u8>, Vec<u8>)>,
     /// Address, table, byte in the table; by address.
     by_address: OnceLock<Vec<(u64, usize, usize)>>,
+    thunks: OnceLock<Thunks>,
 }
 
 /// A defined function.
@@ -58,7 +60,7 @@ impl Symbols {
             let Some(strings) = elf.sections.get(section.link as usize) else { continue };
             tables.push((sections::load(bytes, elf, name)?, sections::load(bytes, elf, &strings.name)?));
         }
-        Ok(Symbols { tables, by_address: OnceLock::new() })
+        Ok(Symbols { tables, by_address: OnceLock::new(), thunks: OnceLock::new() })
     }
 
     /// The defined functions (`STT_FUNC`), `.symtab` first. A `STT_GNU_IFUNC` is the function that chooses the
@@ -103,6 +105,12 @@ impl Symbols {
         let behind = index.partition_point(|(own, _, _)| *own <= address);
         let before = index.get(..behind).unwrap_or_default().chunk_by(|(one, _, _), (other, _, _)| one == other);
         before.rev().flatten().filter_map(|one| self.indexed(*one))
+    }
+
+    /// The thunks of a function by its linkage name: address and size.
+    pub(super) fn thunks_of(&self, linkage: &str) -> &[(u64, u64)] {
+        let known = self.thunks.get_or_init(|| thunks::thunks(self));
+        known.get(&thunks::same_name(linkage)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The link-time address of a variable.

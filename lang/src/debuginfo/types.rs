@@ -90,6 +90,10 @@ pub(super) fn read(debug: &Debug<'_>, id: TypeId) -> Result<Type, DebugError> {
             let size = size.or_else(|| Some(number(&die, gimli::DW_AT_bit_size)?.div_ceil(8)));
             Ok(Type::Base { name: name().unwrap_or_default(), encoding: encoding(&die), size: size.unwrap_or(0) })
         }
+        // `std::nullptr_t`: gcc's and clang's names of it.
+        gimli::DW_TAG_unspecified_type if name().is_some_and(|name| name == "decltype(nullptr)") => {
+            Ok(Type::Pointer { to: None, size: size.unwrap_or(POINTER_SIZE), reference: false })
+        }
         gimli::DW_TAG_unspecified_type => Ok(Type::Unknown(name().unwrap_or_else(|| "unspecified type".to_owned()))),
         gimli::DW_TAG_pointer_type => pointer(false),
         gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type => pointer(true),
@@ -104,11 +108,33 @@ pub(super) fn read(debug: &Debug<'_>, id: TypeId) -> Result<Type, DebugError> {
         gimli::DW_TAG_restrict_type => qualified("restrict"),
         gimli::DW_TAG_atomic_type => qualified("_Atomic"),
         gimli::DW_TAG_subroutine_type => Ok(Type::Function),
+        gimli::DW_TAG_ptr_to_member_type => {
+            let function = points_to_function(debug, target()?)?;
+            let known = if function { 2 * POINTER_SIZE } else { POINTER_SIZE };
+            Ok(Type::MemberPointer { function, size: size.unwrap_or(known) })
+        }
         other => match other.static_string() {
             Some(tag) if tag.ends_with("_type") => Ok(Type::Unknown(tag.to_owned())),
             _ => Err(DebugError::Malformed(format!("no type at {:#x}", id.0))),
         },
     }
+}
+
+/// Whether the type of a member is a function's, behind typedefs and qualifiers.
+fn points_to_function(debug: &Debug<'_>, member: Option<TypeId>) -> Result<bool, DebugError> {
+    let mut next = member.map(|member| member.0);
+    for _ in 0..limits::MAX_ORIGINS {
+        let Some(id) = next else { return Ok(false) };
+        let (unit, die) = whole(debug, id)?;
+        match die.tag() {
+            gimli::DW_TAG_subroutine_type => return Ok(true),
+            gimli::DW_TAG_typedef | gimli::DW_TAG_const_type | gimli::DW_TAG_volatile_type => {
+                next = debug.type_of(&unit, &die)?;
+            }
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 /// The direct children of a DIE.

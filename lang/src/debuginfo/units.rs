@@ -18,6 +18,7 @@ use super::indexed;
 use super::limits::{self, over};
 use super::lines::Table;
 pub(super) use super::reader::Slice;
+use super::sieve::{self, Sieve};
 
 /// Bytes in memory, to be read as gimli reads.
 pub(super) type Raw<'r> = gimli::EndianSlice<'r, LittleEndian>;
@@ -182,10 +183,23 @@ impl<'a> Debug<'a> {
         parts.as_deref().map_err(Clone::clone)
     }
 
+    /// What is known of the names in a section of units, found out once.
+    pub(super) fn sieve(&self, file: usize, section: SectionId) -> Option<&'a Sieve> {
+        let [info, types] = &self.files.files.get(file)?.sieves;
+        let known = if section == SectionId::DebugTypes { types } else { info };
+        known.get_or_init(|| sieve::of(self, file, section)).as_ref()
+    }
+
     /// Whether functions may be made from others in another unit (link-time optimisation, dwz): found out once.
     pub(super) fn refers_across(&self) -> Result<bool, DebugError> {
         let known = self.files.refers_across.get_or_init(|| {
-            for file in &self.files.files {
+            for (number, file) in self.files.files.iter().enumerate() {
+                if let Some(sieve) = self.sieve(number, SectionId::DebugInfo) {
+                    if sieve.refers_across {
+                        return Ok(true);
+                    }
+                    continue;
+                }
                 match file.role {
                     Role::Main | Role::Alternate => {
                         let abbreviations = file.stored(SectionId::DebugAbbrev);

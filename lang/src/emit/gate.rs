@@ -40,6 +40,8 @@ pub(super) enum Construct {
     Whole,
     /// `float` and `double`.
     Float,
+    /// Characters of more than a byte.
+    Unicode,
     /// `.return`, `@entry`, `$return`.
     Return,
     /// A mark's semaphore.
@@ -130,6 +132,7 @@ fn piece(piece: &Piece, span: Span, found: &mut Vec<(Construct, Span)>) {
         Piece::Text(_) | Piece::Unavailable { .. } => {}
         Piece::Value(shown) => match shown.show {
             Show::Float { .. } => found.push((Construct::Float, shown.value.span)),
+            Show::Unicode => found.push((Construct::Unicode, shown.value.span)),
             Show::Signed
             | Show::Unsigned
             | Show::Hex { .. }

@@ -280,6 +280,8 @@ pub enum Context {
     Gid,
     /// The cpu's number.
     Cpu,
+    /// The base of the thread's segment fs, from which its thread-local variables are counted; no program asks for it.
+    ThreadPointer,
     /// The function that was hit.
     ProbeFunction,
     /// The probe point as written.

@@ -237,6 +237,8 @@ pub enum Show {
     Pointer,
     /// The byte of that number.
     Char,
+    /// The character with that number (Rust's `char`), as UTF-8.
+    Unicode,
     /// `true` or `false`.
     Bool,
     /// An enumerator's name, or the number where none fits.

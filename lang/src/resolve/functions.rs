@@ -109,7 +109,13 @@ impl Resolver<'_> {
         let before = matches.len();
         let glob = is_glob(&wanted.name) && !found.iter().any(|function| function.name == wanted.name);
         let narrow = if wanted.returns { Some(Narrow::Call) } else { wanted.narrow };
-        for function in found.iter() {
+        // A thunk goes on into the function that it is one of, where the call is hit.
+        let thunks = if glob { found.iter().filter(|function| function.is_thunk()).count() } else { 0 };
+        let thunks = if thunks < found.len() { thunks } else { 0 };
+        if thunks > 0 {
+            problems.push(left_out(&wanted.name, &path, thunks, wanted.span));
+        }
+        for function in found.iter().filter(|function| thunks == 0 || !function.is_thunk()) {
             let inlined = function.sites.iter().filter(|site| is_inlined(site)).count();
             let function = narrowed(function, narrow);
             if !function.sites.is_empty() {
@@ -149,6 +155,12 @@ fn narrowed(function: &Rc<Function>, narrow: Option<Narrow>) -> Rc<Function> {
 
 fn is_inlined(site: &Site) -> bool {
     matches!(site.kind, SiteKind::Inlined { .. })
+}
+
+fn left_out(name: &str, path: &str, count: usize, span: Span) -> Diagnostic {
+    let thunks = if count == 1 { "1 thunk is".to_owned() } else { format!("{count} thunks are") };
+    Diagnostic::new(Code::W0008, span, format!("{thunks} left out of what `{name}` matches in `{path}`"))
+        .note("a virtual call that comes through a thunk goes on into the function itself, and is hit there")
 }
 
 fn inlined_returns(name: &str, count: usize, span: Span) -> Diagnostic {

@@ -208,6 +208,7 @@ fn write_int(out: &mut Vec<u8>, number: i64, show: Show, spec: Spec, enums: &[En
         Show::Float { bits, form } => float_digits(out, Float::from_bits(number, bits), form, spec),
         Show::Pointer => digits(out, "0x", &format!("{unsigned:x}"), spec),
         Show::Char => pad(out, &[unsigned.to_le_bytes()[0]], spec),
+        Show::Unicode => pad(out, unicode(number).unwrap_or_else(|words| words).as_bytes(), spec),
         Show::Bool => match number {
             0 => pad(out, b"false", spec),
             1 => pad(out, b"true", spec),
@@ -221,6 +222,15 @@ fn write_int(out: &mut Vec<u8>, number: i64, show: Show, spec: Spec, enums: &[En
             }
         }
     }
+}
+
+/// The character of a number, as a text; an error says in words that there is none.
+///
+/// # Errors
+/// For a number that is no character's (Unicode 3.9, D76).
+pub fn unicode(number: i64) -> Result<String, String> {
+    let code = u32::try_from(number & 0xffff_ffff).unwrap_or(0);
+    char::from_u32(code).map(String::from).ok_or_else(|| format!("<no character {code:#x}>"))
 }
 
 fn sign(negative: bool, spec: Spec) -> &'static str {

@@ -188,8 +188,8 @@ fn scalars_are_shown_as_their_types_say() {
         (scalar(1, true, Show::Char), vec![b'\''], "'\\''"),
         (scalar(1, true, Show::Char), vec![b'"'], "'\"'"),
         (scalar(1, true, Show::Char), vec![0], "'\\x00'"),
-        (scalar(4, false, Show::Char), vec![0xe9, 0, 0, 0], "'\u{e9}'"),
-        (scalar(4, false, Show::Char), vec![0, 0xd8, 0, 0], "<no character 0xd800>"),
+        (scalar(4, false, Show::Unicode), vec![0xe9, 0, 0, 0], "'\u{e9}'"),
+        (scalar(4, false, Show::Unicode), vec![0, 0xd8, 0, 0], "<no character 0xd800>"),
         (scalar(8, false, Show::Float { bits: 64, form: FloatForm::Shortest }), 0.1f64.to_le_bytes().into(), "0.1"),
         (scalar(4, true, Show::Signed), vec![1, 2, 3], "<fault>"),
     ];

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::{FAULT, Float, TRUNCATED, Value, write_int, write_quoted};
+use super::{FAULT, Float, TRUNCATED, Value, unicode, write_int, write_quoted};
 use crate::ir::{Discriminant, EnumNames, Layout, LayoutMember, Show, Spec, VariantLayout};
 
 /// How deep values that are shown whole may be in each other; what is deeper is `...`.
@@ -83,7 +83,7 @@ impl Decoder<'_> {
         self.left.set(left);
         match layout {
             Layout::Scalar { size, signed, show } => match number(bytes, 0, *size, *signed) {
-                Some(number) => scalar(number, *size, *show),
+                Some(number) => scalar(number, *show),
                 None => Node::Fault,
             },
             Layout::Wide(wide) => super::wide::write(*wide, bytes).map_or(Node::Fault, Node::Wide),
@@ -172,9 +172,9 @@ impl Decoder<'_> {
 
     fn member(&self, member: &LayoutMember, bytes: &[u8], levels: usize) -> Node {
         match (member.bits, &member.layout) {
-            (Some((offset, width)), Layout::Scalar { size, signed, show }) => {
+            (Some((offset, width)), Layout::Scalar { signed, show, .. }) => {
                 match bit_field(bytes, offset, width, *signed) {
-                    Some(number) => scalar(number, *size, *show),
+                    Some(number) => scalar(number, *show),
                     None => Node::Fault,
                 }
             }
@@ -219,15 +219,22 @@ fn within(tag: i64, low: i64, high: i64, signed: bool) -> bool {
     }
 }
 
-fn scalar(number: i64, size: u8, show: Show) -> Node {
-    if show != Show::Char {
-        return Node::Number { number, show };
-    }
-    let code = u32::try_from(number & 0xffff_ffff).unwrap_or(0);
-    match (size, char::from_u32(code)) {
-        (1, _) => Node::Character(vec![number.to_le_bytes()[0]]),
-        (_, Some(character)) => Node::Character(character.to_string().into_bytes()),
-        (_, None) => Node::Words(format!("<no character {code:#x}>")),
+fn scalar(number: i64, show: Show) -> Node {
+    match show {
+        Show::Char => Node::Character(vec![number.to_le_bytes()[0]]),
+        Show::Unicode => match unicode(number) {
+            Ok(character) => Node::Character(character.into_bytes()),
+            Err(words) => Node::Words(words),
+        },
+        Show::Signed
+        | Show::Unsigned
+        | Show::Hex { .. }
+        | Show::Octal
+        | Show::Pointer
+        | Show::Bool
+        | Show::Enum(_)
+        | Show::Text
+        | Show::Float { .. } => Node::Number { number, show },
     }
 }
 
@@ -346,6 +353,7 @@ pub fn as_float(number: i64, show: Show) -> Option<Float> {
         | Show::Octal
         | Show::Pointer
         | Show::Char
+        | Show::Unicode
         | Show::Bool
         | Show::Enum(_)
         | Show::Text => None,

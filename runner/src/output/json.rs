@@ -3,7 +3,7 @@
 use ctp_lang::ir::{GlobalIndex, GlobalKind, Linear, Piece, Program, Show, Shown, StatsShape};
 use ctp_lang::stack::{Frame, Stack, bounded};
 use ctp_lang::stats::Stats;
-use ctp_lang::value::{self, Float, Node, Value, as_float};
+use ctp_lang::value::{self, Float, Node, Value, as_float, unicode};
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
@@ -118,6 +118,7 @@ fn number(number: i64, show: Show, program: &Program) -> Json {
         Show::Unsigned | Show::Hex { .. } | Show::Octal => Json::Unsigned(number.cast_unsigned()),
         Show::Pointer => Json::Text(format!("{:#x}", number.cast_unsigned())),
         Show::Char => text(&[number.to_le_bytes()[0]], false),
+        Show::Unicode => text(unicode(number).unwrap_or_else(|words| words).as_bytes(), false),
         Show::Bool => match number {
             0 => Json::Bool(false),
             1 => Json::Bool(true),

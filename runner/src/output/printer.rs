@@ -3,7 +3,7 @@
 use std::io;
 
 use ctp_lang::ir::{ExprKind, Piece, Print, PrintKind, Program, Show, Shown};
-use ctp_lang::value::{Value, with_values, write_global, write_piece, write_print};
+use ctp_lang::value::{Value, unicode, with_values, write_global, write_piece, write_print};
 
 use super::escape::escape;
 use super::sink::Sink;
@@ -117,7 +117,9 @@ fn write_piece_safely(out: &mut Vec<u8>, piece: &Piece, values: &[Value], progra
     match piece {
         Piece::Text(_) | Piece::Unavailable { .. } => out.extend_from_slice(&text),
         // Made safe before it was brought to its width, or the program's own character.
-        Piece::Value(shown) if matches!(shown.show, Show::Text | Show::Char) => out.extend_from_slice(&text),
+        Piece::Value(shown) if matches!(shown.show, Show::Text | Show::Char | Show::Unicode) => {
+            out.extend_from_slice(&text)
+        }
         // Names of enumerators and whole values.
         Piece::Value(_) | Piece::Whole(_) => out.extend_from_slice(escape(text).as_bytes()),
         Piece::Histogram { .. } | Piece::Table { .. } => write_lines_safely(out, &text),
@@ -140,6 +142,10 @@ fn safe(shown: &Shown, value: Value) -> Value {
         Value::Int(number) if shown.show == Show::Char && !matches!(shown.value.kind, ExprKind::Int(_)) => {
             Value::str(escape([number.to_le_bytes()[0]]))
         }
+        Value::Int(number) if shown.show == Show::Unicode => match unicode(number) {
+            Ok(character) => Value::str(escape(character.into_bytes())),
+            Err(_) => value,
+        },
         // A frame is a line.
         Value::Stack(stack) => {
             let lines: Vec<String> = stack.text("\n").lines().map(escape).collect();

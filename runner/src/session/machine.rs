@@ -61,6 +61,7 @@ impl Machine for OverEngine<'_> {
             | Context::Uid
             | Context::Gid
             | Context::Cpu
+            | Context::ThreadPointer
             | Context::Image
             | Context::Pod
             | Context::Runtime

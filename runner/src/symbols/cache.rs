@@ -6,12 +6,13 @@
 
 mod kept;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use ctp_lang::world::{Keep, Keeping, ReadAt};
@@ -62,13 +63,13 @@ impl Cache {
         if nix::sys::stat::major(device) == 0 {
             return self.keep_by_content();
         }
-        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: Some(identity) }))
+        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: Some(identity), digests: Arc::default() }))
     }
 
     /// Keeps what is unpacked of a file of a container.
     pub(super) fn keep_by_content(&self) -> Option<Arc<dyn Keep>> {
         let folder = self.part("unpacked")?;
-        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: None }))
+        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: None, digests: Arc::default() }))
     }
 
     /// Whether there is room for so many bytes more.
@@ -170,7 +171,12 @@ struct Unpacked {
     folder: PathBuf,
     /// What the file is known by; `None` where it is by its contents.
     identity: Option<String>,
+    digests: Arc<Digests>,
 }
+
+/// The digests of what sections were unpacked from that were kept or found: of the bytes that were read for it, not of
+/// those that the file has now.
+type Digests = Mutex<HashMap<String, Vec<u8>>>;
 
 /// Where an entry will be.
 enum Named {
@@ -180,12 +186,14 @@ enum Named {
 }
 
 impl Named {
-    fn path(self) -> PathBuf {
+    /// The path, and where it is known by its contents, the section and that digest.
+    fn path(self) -> (PathBuf, Option<(String, Vec<u8>)>) {
         match self {
-            Named::Known(path) => path,
+            Named::Known(path) => (path, None),
             Named::ByContent(folder, section, digest) => {
-                let digest: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-                folder.join(format!("{digest}{section}"))
+                let digest = digest.finish().as_ref().to_vec();
+                let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                (folder.join(format!("{text}{section}")), Some((section, digest)))
             }
         }
     }
@@ -216,7 +224,9 @@ impl Keep for Unpacked {
                 }
             }
         }
-        let kept = KeptFile::open(&name.path(), size).ok()??;
+        let (path, digest) = name.path();
+        let kept = KeptFile::open(&path, size).ok()??;
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).extend(digest);
         Some(Arc::new(kept))
     }
 
@@ -226,7 +236,14 @@ impl Keep for Unpacked {
         }
         let name = self.name(section)?;
         let file = Unfinished::begin(&self.folder).ok()?;
-        Some(Box::new(Writer::new(file, name, size, self.cache.clone())))
+        Some(Box::new(Writer::new(file, name, size, self.cache.clone(), Arc::clone(&self.digests))))
+    }
+
+    fn digest(&self, section: &str) -> Option<Vec<u8>> {
+        match self.identity {
+            Some(_) => Some(Vec::new()),
+            None => self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(section).cloned(),
+        }
     }
 }
 
@@ -243,7 +260,7 @@ mod tests {
 
     fn unpacked(cache: &Cache) -> Unpacked {
         let folder = cache.part("unpacked").expect("a folder");
-        Unpacked { cache: cache.clone(), folder, identity: Some("8-1-2-3.4".to_owned()) }
+        Unpacked { cache: cache.clone(), folder, identity: Some("8-1-2-3.4".to_owned()), digests: Arc::default() }
     }
 
     fn write(unpacked: &Unpacked, bytes: &[u8]) -> Option<Arc<dyn ReadAt>> {
@@ -303,7 +320,7 @@ mod tests {
         let cache = cache("damaged");
         let unpacked = unpacked(&cache);
         let bytes = vec![7; 200_000];
-        let path = unpacked.name(".debug_info").expect("plain").path();
+        let path = unpacked.name(".debug_info").expect("plain").path().0;
         for damage in [0, 100_000, 199_999] {
             drop(write(&unpacked, &bytes));
             let mut file = std::fs::read(&path).expect("there");

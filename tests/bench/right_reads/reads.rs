@@ -105,7 +105,11 @@ fn kind(module: &Module, ty: Option<TypeId>) -> Kind {
             }
         }
         Type::Typedef { target, .. } | Type::Qualified { target, .. } => kind(module, target),
-        Type::Aggregate { .. } | Type::Array { .. } | Type::Function | Type::Unknown(_) => Kind::Whole,
+        Type::Aggregate { .. }
+        | Type::Array { .. }
+        | Type::Function
+        | Type::MemberPointer { .. }
+        | Type::Unknown(_) => Kind::Whole,
     }
 }
 

@@ -57,7 +57,7 @@ names!(comparison, COMPARISONS, CompareOp, {
 names!(update, UPDATES, UpdateOp, { UpdateOp::Set => "=", UpdateOp::Add => "+=" });
 names!(conversion, CONVERSIONS, Show, {
     Show::Signed => "%d", Show::Unsigned => "%u", Show::Hex { .. } => "%x", Show::Octal => "%o", Show::Pointer => "%p",
-    Show::Char => "%c", Show::Bool => "bool", Show::Enum(_) => "enum", Show::Text => "%s", Show::Float { .. } => "%f",
+    Show::Char => "%c", Show::Unicode => "character", Show::Bool => "bool", Show::Enum(_) => "enum", Show::Text => "%s", Show::Float { .. } => "%f",
 });
 names!(piece, PIECES, Piece, {
     Piece::Text(_) => "literal", Piece::Unavailable { .. } => "<optimized out>", Piece::Value(_) => "value",

@@ -31,6 +31,7 @@ impl Gen<'_> {
             }
             Context::Now => self.asm.call(Helper::KtimeGetNs),
             Context::Cpu => self.asm.call(Helper::GetSmpProcessorId),
+            Context::ThreadPointer => self.thread_pointer(span)?,
             Context::NsPid => self.namespace_id(true, span)?,
             Context::NsTid => self.namespace_id(false, span)?,
             Context::Elapsed => self.elapsed(span)?,
@@ -53,6 +54,25 @@ impl Gen<'_> {
                 return Err(self.contradiction(span, "a string where a number is meant"));
             }
         }
+        Ok(())
+    }
+
+    /// The base of segment fs as arch_prctl(2) and clone(2) set it, which is how threads get it. (A program that writes it
+    /// with an instruction of its own, as FSGSBASE allows, is seen to have done so once the kernel has switched tasks.)
+    fn thread_pointer(&mut self, span: Span) -> Result<(), Refused> {
+        let Some(offset) = self.env.kernel.thread_pointer else {
+            return Err(Box::new(Diagnostic::new(
+                Code::E0402,
+                span,
+                "the kernel's BTF lacks the member from which a thread's own variables are counted",
+            )));
+        };
+        let mark = self.frame;
+        let base = self.temporary()?;
+        self.asm.call(Helper::GetCurrentTask);
+        self.kernel_read(base, R0, offset, 8);
+        self.load(R0, base);
+        self.frame.release(mark);
         Ok(())
     }
 

@@ -97,6 +97,7 @@ impl Gen<'_> {
             }
             Show::Octal => return Err(not_kept(span, "octal digits")),
             Show::Float { .. } => return Err(not_kept(span, "a floating-point number")),
+            Show::Unicode => return Err(not_kept(span, "a character of more than a byte")),
         })
     }
 

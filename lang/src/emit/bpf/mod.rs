@@ -131,6 +131,8 @@ pub struct KernelFacts {
     pub process: Option<ProcessOffsets>,
     /// What uprobe sessions need, where they can be used.
     pub session: Option<sessions::SessionFacts>,
+    /// Where it holds the base of a thread's segment fs: of `task_struct.thread.fsbase`.
+    pub thread_pointer: Option<u32>,
     /// What the kernel's TAI clock is ahead of its real-time clock, in ns: 0 where nobody told it of leap seconds. It
     /// follows settings of the real-time clock.
     pub tai_offset: i64,
@@ -235,6 +237,8 @@ pub struct Needs {
     pub cgroups1: bool,
     /// [`KernelFacts::exe`]
     pub exe: bool,
+    /// [`KernelFacts::thread_pointer`]
+    pub thread_pointer: bool,
     /// [`KernelFacts::process`]: the program shows stacks.
     pub process: bool,
     /// [`KernelFacts::session`]
@@ -487,7 +491,8 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         | Construct::UserText
         | Construct::UserBytes
         | Construct::Whole
-        | Construct::Float => Ok(()),
+        | Construct::Float
+        | Construct::Unicode => Ok(()),
         Construct::Context(context) => match context {
             // Where these may stand, `stacks` says.
             Context::Stack(_)
@@ -509,6 +514,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::Uid
             | Context::Gid
             | Context::Cpu
+            | Context::ThreadPointer
             | Context::ProbeFunction
             | Context::ProbePoint => Ok(()),
         },
@@ -543,6 +549,7 @@ pub fn needs(program: &Program, options: &Options) -> Needs {
         needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_) | ExprKind::UserText { .. });
         needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));
         needs.exe |= matches!(expr.kind, ExprKind::Context(Context::Exe));
+        needs.thread_pointer |= matches!(expr.kind, ExprKind::Context(Context::ThreadPointer));
         needs.process |= matches!(expr.kind, ExprKind::Context(Context::Stack(_) | Context::Caller));
     };
     for (_, handler) in handlers(program).filter(|(in_kernel, _)| *in_kernel) {

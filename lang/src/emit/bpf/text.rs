@@ -283,6 +283,7 @@ impl Gen<'_> {
             | Context::Elapsed
             | Context::Uid
             | Context::Gid
+            | Context::ThreadPointer
             | Context::Cpu => Err(self.contradiction(span, "a number where a string is meant")),
         }
     }

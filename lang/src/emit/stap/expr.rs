@@ -377,6 +377,10 @@ impl Body<'_, '_> {
                 "ctp_gid()".to_owned()
             }
             Context::Cpu => "cpu()".to_owned(),
+            Context::ThreadPointer => {
+                self.emitter.library.uses(Part::ThreadPointer);
+                "ctp_thread_pointer()".to_owned()
+            }
             Context::ProbeFunction => match self.scope {
                 Scope::Site { function, .. } => self.string(function.as_bytes(), expr),
                 Scope::Plain { .. } | Scope::Function { .. } => {

@@ -41,6 +41,8 @@ pub(super) enum Part {
     NsTid,
     /// The file name of what the task executes.
     Exe,
+    /// From where a thread's own copies of thread-local variables are counted.
+    ThreadPointer,
     /// User id in the host's user namespace.
     Uid,
     /// Group id in the host's user namespace.
@@ -395,6 +397,13 @@ impl Library {
                 ));
             }
         }
+        if has(Part::ThreadPointer) {
+            out.push_str(
+                "\n// From where the thread's own copies of thread-local variables are counted.\n\
+                 function ctp_thread_pointer:long () {\n    return @cast(task_current(), \"task_struct\", \
+                 \"kernel<linux/sched.h>\")->thread->fsbase\n}\n",
+            );
+        }
         for (part, name, member) in [(Part::Uid, "ctp_uid", "uid"), (Part::Gid, "ctp_gid", "gid")] {
             if has(part) {
                 out.push_str(&format!(
@@ -636,6 +645,7 @@ fn counter(part: Part) -> &'static str {
         | Part::NsPid
         | Part::NsTid
         | Part::Exe
+        | Part::ThreadPointer
         | Part::Uid
         | Part::Gid
         | Part::ModUnsigned

@@ -171,7 +171,7 @@ pub fn emit(program: &Program, sources: &Sources, options: &Options) -> Result<S
     let written = options.written;
     let can = move |construct| match (construct, written) {
         // Its bits are a number, its bytes are digits; ctp shows it.
-        (Construct::Float | Construct::Whole, Written::Records) => Ok(()),
+        (Construct::Float | Construct::Unicode | Construct::Whole, Written::Records) => Ok(()),
         (construct, _) => can(construct),
     };
     let refused = refuse(program, handlers, true, &can, "the embedded engine may: `ctp run --engine bpf`");
@@ -255,6 +255,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         Construct::Whole => Err("SystemTap cannot show whole values: it does not know their types when it runs; \
                  `ctp run --engine stap`, which shows them itself, can"),
         Construct::Float => Err("SystemTap cannot show floating-point numbers: it has none"),
+        Construct::Unicode => Err("SystemTap cannot show characters of more than a byte: show the number (`%d`)"),
         Construct::Semaphore => {
             Err("SystemTap cannot raise the semaphore of a mark in a container: it compares paths, and the mark \
                  would never be hit")
@@ -283,6 +284,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
             | Context::Uid
             | Context::Gid
             | Context::Cpu
+            | Context::ThreadPointer
             | Context::ProbeFunction
             | Context::ProbePoint => Ok(()),
         },

@@ -242,6 +242,7 @@ impl Body<'_, '_> {
                     | Show::Octal
                     | Show::Pointer
                     | Show::Char
+                    | Show::Unicode
                     | Show::Float { .. }
                     | Show::Text => {
                         self.emitter.library.uses(Part::Bool);

@@ -51,7 +51,7 @@ pub(super) fn conversion(show: Show, spec: Spec, strlen: u32) -> Conversion {
         Show::Pointer => Conversion::Direct(number(spec, "x", false, true)),
         Show::Char => Conversion::Direct(padded(spec, None, "c")),
         // Refused before anything is written.
-        Show::Float { .. } | Show::Bool | Show::Enum(_) => Conversion::Named(padded(spec, None, "s")),
+        Show::Float { .. } | Show::Unicode | Show::Bool | Show::Enum(_) => Conversion::Named(padded(spec, None, "s")),
         Show::Text => match spec.precision {
             Some(most) if u32::from(most) < strlen => {
                 Conversion::Text { conversion: padded(spec, Some(most), "s"), marked: false }

@@ -45,6 +45,7 @@ const EXE_MEMBERS: [(&str, &str); 6] = [
     ("dentry", "d_name"),
     ("qstr", "name"),
 ];
+const THREAD_MEMBERS: [(&str, &str); 2] = [("task_struct", "thread"), ("thread_struct", "fsbase")];
 const PROCESS_MEMBERS: [(&str, &str); 3] =
     [("task_struct", "group_leader"), ("task_struct", "start_boottime"), ("task_struct", "self_exec_id")];
 const SESSION_FUNCTIONS: [&str; 2] = ["bpf_session_is_return", "bpf_session_cookie"];
@@ -73,6 +74,9 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.exe {
         wanted.members.extend(EXE_MEMBERS);
+    }
+    if needs.thread_pointer {
+        wanted.members.extend(THREAD_MEMBERS);
     }
     if needs.process {
         wanted.members.extend(PROCESS_MEMBERS);
@@ -132,6 +136,7 @@ pub(super) fn facts(found: &Found, uprobes: Uprobes) -> KernelFacts {
             executed: member("task_struct", "self_exec_id")?,
         })
     };
+    let thread_pointer = || member("task_struct", "thread")?.checked_add(member("thread_struct", "fsbase")?);
     let namespaces = || {
         Some(NamespaceOffsets {
             proxy: member("task_struct", "nsproxy")?,
@@ -163,6 +168,7 @@ pub(super) fn facts(found: &Found, uprobes: Uprobes) -> KernelFacts {
             Uprobes::Auto | Uprobes::Multi => session(found),
             Uprobes::Perf => None,
         },
+        thread_pointer: thread_pointer(),
         tai_offset: tai_offset(),
     }
 }

@@ -5,18 +5,18 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use ctp_lang::world::{Keeping, ReadAt, ReadError};
 
-use super::{Cache, Named, Unfinished};
+use super::{Cache, Digests, Named, Unfinished};
 
-/// Bytes with one checksum: what debug info is read in at a time.
-const BLOCK: usize = 32 << 10;
+/// Bytes with one checksum: reading a few bytes takes all of their block.
+const BLOCK: usize = 4 << 10;
 /// Ends an entry: this, the count of its bytes (u64), the CRC-32 of its checksums (u32), little-endian.
-const MAGIC: &[u8; 8] = b"ctpkept1";
+const MAGIC: &[u8; 8] = b"ctpkept2";
 const END: usize = 20;
 
 /// An entry that is there.
@@ -119,6 +119,7 @@ pub(super) struct Writer {
     file: Unfinished,
     name: Named,
     cache: Cache,
+    digests: Arc<Digests>,
     size: u64,
     written: u64,
     sums: Vec<u8>,
@@ -126,8 +127,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(file: Unfinished, name: Named, size: u64, cache: Cache) -> Writer {
-        Writer { file, name, cache, size, written: 0, sums: Vec::new(), crc: crc32fast::Hasher::new() }
+    pub(super) fn new(file: Unfinished, name: Named, size: u64, cache: Cache, digests: Arc<Digests>) -> Writer {
+        Writer { file, name, cache, digests, size, written: 0, sums: Vec::new(), crc: crc32fast::Hasher::new() }
     }
 
     fn close_block(&mut self) {
@@ -145,11 +146,13 @@ impl Writer {
         let end = end_of(self.size, &self.sums);
         self.file.file.write_all(&self.sums)?;
         self.file.file.write_all(&end)?;
-        let path = self.name.path();
+        let (path, digest) = self.name.path();
         // Where the machine dies before the disk has it, its checksums tell: waiting would take longer than unpacking.
         let file = self.file.name(&path)?;
         self.cache.trim();
-        KeptFile::of(file, &path, self.size)?.ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let kept = KeptFile::of(file, &path, self.size)?.ok_or(io::ErrorKind::InvalidData)?;
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).extend(digest);
+        Ok(kept)
     }
 }
 
