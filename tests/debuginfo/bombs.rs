@@ -124,24 +124,24 @@ fn packed_names_that_unpack_to_very_much_are_none() {
     let program = Program::compile("bomb-names", "gcc", &["-O0", "-g"], &["values.c"]);
     let folder = program.path.with_extension("folder");
     std::fs::create_dir_all(&folder).unwrap();
-    let run = |command: &str| {
-        let output = Command::new("sh").args(["-ec", command]).current_dir(&folder).output().unwrap();
+    let shell = |command: &str| {
+        let output = Command::new("bash").args(["-ec", command]).current_dir(&folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     let path = program.path.display();
-    run(&format!("objcopy -S --remove-section=.comment --keep-symbol=widths {path} names; cp {path} app; strip app"));
+    shell(&format!("objcopy -S --remove-section=.comment --keep-symbol=widths {path} names; cp {path} app; strip app"));
     let finds = |xz: &str| {
-        run(&format!("objcopy --remove-section=.gnu_debugdata --add-section .gnu_debugdata={xz} app with"));
+        shell(&format!("objcopy --remove-section=.gnu_debugdata --add-section .gnu_debugdata={xz} app with"));
         let bytes = std::fs::read(folder.join("with")).unwrap();
         Module::open(Arc::new(bytes)).unwrap().functions("widths").unwrap().len()
     };
-    run("xz --keep --force names");
+    shell("xz --keep --force names");
     assert_eq!(finds("names.xz"), 1);
 
     // The same, with zeros behind it that nobody reads: 64 MiB in all are unpacked, one byte more is not.
     let size = usize::try_from(std::fs::metadata(folder.join("names")).unwrap().len()).unwrap();
     for (whole, found) in [(64 * MIB, 1), (64 * MIB + 1, 0), (80 * MIB, 0)] {
-        run(&format!("(cat names; head -c {} /dev/zero) | xz -0 > many.xz", whole - size));
+        shell(&format!("(cat names; head -c {} /dev/zero) | xz -0 > many.xz", whole - size));
         assert_eq!(finds("many.xz"), found, "{whole} bytes");
     }
 
