@@ -127,7 +127,7 @@ fn functions_of_a_stripped_go_program_are_those_of_nm() {
     let module = stripped.module();
     assert!(!module.has_dwarf() && stripped.shown_by("nm", &[]).is_empty());
     let found = ["main.*", "fmt.*"].into_iter().flat_map(|glob| module.functions(glob).unwrap());
-    let found = found.flat_map(|one| one.sites.iter().map(|site| (one.name.clone(), site.address)).collect::<Vec<_>>());
+    let found = found.flat_map(|one| one.sites.iter().map(|site| (one.name.clone(), site.entry)).collect::<Vec<_>>());
     let found: std::collections::BTreeSet<(String, u64)> = found.collect();
     assert!(expected.len() > 50, "{}", expected.len());
     assert_eq!(found, expected);

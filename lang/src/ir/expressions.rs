@@ -299,6 +299,17 @@ pub enum UnaryOp {
     Not,
 }
 
+impl UnaryOp {
+    /// As programs write it, and C and SystemTap do.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            UnaryOp::Neg => "-",
+            UnaryOp::BitNot => "~",
+            UnaryOp::Not => "!",
+        }
+    }
+}
+
 /// Operators of two numbers; all wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
@@ -343,6 +354,20 @@ pub enum CompareOp {
     Gt,
     /// `>=`
     Ge,
+}
+
+impl CompareOp {
+    /// As programs write it, and C and SystemTap do.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            CompareOp::Eq => "==",
+            CompareOp::Ne => "!=",
+            CompareOp::Lt => "<",
+            CompareOp::Le => "<=",
+            CompareOp::Gt => ">",
+            CompareOp::Ge => ">=",
+        }
+    }
 }
 
 /// How a global changes.

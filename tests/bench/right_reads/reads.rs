@@ -88,7 +88,7 @@ fn kind(module: &Module, ty: Option<TypeId>) -> Kind {
         Type::Base { size: 9.., .. } => Kind::Whole,
         Type::Base { name, size, .. } => match number(size) {
             Kind::Number { bits, names, .. } => {
-                Kind::Number { bits, names, character: name == "char" && size == 1, pointer: false }
+                Kind::Number { bits, names, character: name == "char" && matches!(size, 1 | 4), pointer: false }
             }
             other => other,
         },

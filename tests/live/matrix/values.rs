@@ -79,7 +79,7 @@ fn main() {
         m_widths(-128, 255, -32768, 65535, r as i32, u32::MAX);
         println!("m_longs|a=-1|b={}|c={}|d={}", u64::MAX, i64::MIN, r);
         m_longs(-1, u64::MAX, isize::MIN, r as usize);
-        println!("m_kinds|a={}|b=233|c={}|d=text", r == 1, if r == 1 { "Busy" } else { "Idle" });
+        println!("m_kinds|a={}|b=é|c={}|d=text", r == 1, if r == 1 { "Busy" } else { "Idle" });
         m_kinds(r == 1, 'é', if r == 1 { State::Busy } else { State::Idle }, "text");
         println!("m_many|a=1|b=-2|c=3|d=-4|e=5|f=-6|g={}|h=-8|i=200", r + 7);
         m_many(1, -2, 3, -4, 5, -6, r as i32 + 7, -8, 200);

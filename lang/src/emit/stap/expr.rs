@@ -7,8 +7,7 @@ use super::library::Part;
 use super::quote;
 use crate::debuginfo::facts::Register;
 use crate::ir::{
-    self, BinaryOp, CompareOp, Context, Expr, ExprKind, GlobalIndex, LocalIndex, StatOp, Target, TargetStep, Ty,
-    UnaryOp, UpdateOp,
+    self, BinaryOp, Context, Expr, ExprKind, GlobalIndex, LocalIndex, StatOp, Target, TargetStep, Ty, UpdateOp,
 };
 use crate::source::Span;
 
@@ -95,23 +94,12 @@ impl Body<'_, '_> {
                 format!("ctp_user_string({})", self.expr(address))
             }
             ExprKind::Unary(op, value) => {
-                let sign = match op {
-                    UnaryOp::Neg => "-",
-                    UnaryOp::BitNot => "~",
-                    UnaryOp::Not => "!",
-                };
+                let sign = op.symbol();
                 format!("{sign}{}", self.operand(value))
             }
             ExprKind::Binary(op, left, right) => self.binary(*op, left, right),
             ExprKind::Compare(op, left, right) => {
-                let sign = match op {
-                    CompareOp::Eq => "==",
-                    CompareOp::Ne => "!=",
-                    CompareOp::Lt => "<",
-                    CompareOp::Le => "<=",
-                    CompareOp::Gt => ">",
-                    CompareOp::Ge => ">=",
-                };
+                let sign = op.symbol();
                 format!("{} {sign} {}", self.operand(left), self.operand(right))
             }
             ExprKind::Logic { and, left, right } => {

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use super::{Cell, Emitter};
 use crate::debuginfo::facts::Register;
 use crate::emit::stap::names::Names;
-use crate::ir::{
-    BinaryOp, CompareOp, Context, Expr, ExprKind, GlobalIndex, Local, LocalIndex, Stmt, Ty, UnaryOp, UpdateOp,
-};
+use crate::ir::{BinaryOp, Context, Expr, ExprKind, GlobalIndex, Local, LocalIndex, Stmt, Ty, UpdateOp};
 use crate::source::Span;
 
 /// The most bits of a literal: larger ones the translator cuts (measured: from 2^31 on).
@@ -311,23 +309,12 @@ impl<'w, 'a> Writer<'w, 'a> {
                 extended(&value, 64 - u32::from((*bits).clamp(1, 63)), *signed)
             }
             ExprKind::Unary(op, value) => {
-                let sign = match op {
-                    UnaryOp::Neg => "-",
-                    UnaryOp::BitNot => "~",
-                    UnaryOp::Not => "!",
-                };
+                let sign = op.symbol();
                 format!("({sign}{})", self.expr(value))
             }
             ExprKind::Binary(op, left, right) => self.binary(*op, left, right, expr.span),
             ExprKind::Compare(op, left, right) => {
-                let sign = match op {
-                    CompareOp::Eq => "==",
-                    CompareOp::Ne => "!=",
-                    CompareOp::Lt => "<",
-                    CompareOp::Le => "<=",
-                    CompareOp::Gt => ">",
-                    CompareOp::Ge => ">=",
-                };
+                let sign = op.symbol();
                 format!("({} {sign} {})", self.expr(left), self.expr(right))
             }
             ExprKind::Logic { and, left, right } => {
