@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ctp_tests::ctp::{Running, command};
 use ctp_tests::process::{Output, attempt, run};
@@ -15,6 +16,8 @@ pub(crate) struct Machine {
     folder: Scratch,
     cgroup: PathBuf,
     target: Child,
+    /// Bytes of what they were asked for that were told already.
+    told: AtomicUsize,
 }
 
 impl Machine {
@@ -40,7 +43,7 @@ impl Machine {
         let hierarchy = if unified.exists() { unified } else { Path::new("/sys/fs/cgroup") };
         let cgroup = hierarchy.join(name());
         let target = target(&cgroup);
-        let machine = Machine { folder, cgroup, target };
+        let machine = Machine { folder, cgroup, target, told: AtomicUsize::new(0) };
         machine.says("version", "5.6/0.192");
         machine
     }
@@ -89,10 +92,11 @@ impl Machine {
 
     /// What the programs in SystemTap's place were asked for since this was last called.
     pub(crate) fn asked(&self) -> Vec<String> {
-        let file = self.path("fake/asked");
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        drop(fs::remove_file(file));
-        text.lines().map(str::to_owned).collect()
+        // The file stays: a line that came between reading and removing it would be lost.
+        let text = fs::read_to_string(self.path("fake/asked")).unwrap_or_default();
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let told = self.told.swap(whole, Ordering::Relaxed);
+        text[told..whole].lines().map(str::to_owned).collect()
     }
 
     /// What is in a file that the programs in SystemTap's place wrote.
