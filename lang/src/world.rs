@@ -156,6 +156,13 @@ pub struct Pod {
     pub container: String,
 }
 
+impl std::fmt::Display for Pod {
+    /// `NAMESPACE/NAME`, as `pod(…)` takes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
 /// Which kind of selector an entry stands for: what decides whether a task counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TargetKind {

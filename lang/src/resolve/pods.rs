@@ -53,7 +53,7 @@ impl Resolver<'_> {
             .map(|(container, _)| *container)
             .collect();
         if chosen.is_empty() {
-            let pods: BTreeSet<String> = in_pods().map(|(_, pod)| format!("{}/{}", pod.namespace, pod.name)).collect();
+            let pods: BTreeSet<String> = in_pods().map(|(_, pod)| pod.to_string()).collect();
             let containers: BTreeSet<&str> = of_pods.iter().map(|(_, pod)| pod.container.as_str()).collect();
             problems.push(self.no_pod(who, &wanted, &pods, &containers));
             return None;

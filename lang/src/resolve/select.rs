@@ -293,8 +293,7 @@ fn ambiguous(message: String, fitting: &[&Container], all: &[Container], span: S
     });
     let mut problem = Diagnostic::new(Code::E0102, span, message);
     for container in containers.iter().take(MOST_LISTED) {
-        let pod =
-            container.pod.as_ref().map_or_else(String::new, |pod| format!(" in pod {}/{}", pod.namespace, pod.name));
+        let pod = container.pod.as_ref().map_or_else(String::new, |pod| format!(" in pod {pod}"));
         let (runtime, id) = (container.runtime.as_str(), container.short_id());
         problem = problem.note(format!("{runtime} {id} ({}{pod})", container.display_name()));
         problem = problem.help(format!("for this one: {}", says_which(container, all)));
@@ -312,7 +311,7 @@ fn says_which(container: &Container, all: &[Container]) -> String {
     if let Some(pod) = &container.pod
         && alone(&|other| other.pod.as_ref() == Some(pod))
     {
-        return format!("pod(\"{}/{}\", container=\"{}\")", pod.namespace, pod.name, pod.container);
+        return format!("pod(\"{pod}\", container=\"{}\")", pod.container);
     }
     if alone(&|other| other.name.as_deref() == Some(name) && other.runtime == container.runtime) {
         return format!("container(\"{name}\", runtime=\"{runtime}\")");

@@ -17,20 +17,18 @@ use ctp_lang::value::{MapEntry, Value, sort_entries};
 use nix::sys::signalfd::SignalFd;
 use nix::time::ClockId;
 
+use super::by_stap::Writing;
 use super::machine::clock;
 use super::returning::Returning;
 use super::targets::any_means_others;
-use super::{Next, Session, WATCH, show, signals};
+use super::{Next, Session, WATCH, signals};
+use crate::engine::stap::Wish;
 use crate::engine::stap::counting::Counting;
-use crate::engine::stap::{StartError, Wish};
 use crate::engine::{self, Counters};
 use crate::error::Failure;
 use crate::output::jsonl::Line;
 use crate::output::{Origin, Output};
 use crate::report;
-
-/// The exit code of a run that was interrupted before it traced.
-const EXIT_INTERRUPTED: u8 = 130;
 
 impl Session<'_> {
     /// Runs the program by SystemTap's bpf runtime to its end and gives the exit code.
@@ -41,39 +39,33 @@ impl Session<'_> {
         let signals = signals()?;
         let engine = match Counting::build(self.program, self.sources, self.world, wish, &signals) {
             Ok(engine) => engine,
-            Err(StartError::Program(diagnostics)) => {
-                report::diagnostics(self.sources, &diagnostics, self.options.color);
-                return Ok(report::exit_code(&diagnostics));
-            }
-            Err(StartError::Machine(failure)) => return Ok(self.engine_failed(&failure)),
-            Err(StartError::Interrupted) => return Ok(EXIT_INTERRUPTED),
+            Err(error) => return Ok(self.not_started(error)),
         };
         let mut held = Recorded::new(self.program);
         held.max_steps = self.options.max_steps.into();
         held.string_limit = self.options.strlen as usize;
         held.map_size = self.options.map_size;
-        let mut run = Counted { session: &self, output, held, failed: false, stopped: 0, write_error: None };
+        let mut run = Counted { session: &self, writing: Writing::new(output), held, failed: false, stopped: 0 };
         let code = match run.trace(engine, &signals) {
             Ok(()) if run.failed => report::EXIT_DIAGNOSTICS,
             Ok(()) => 0,
             Err(failure) => self.engine_failed(&failure),
         };
-        let write_error = run.write_error.take();
-        self.ended(code, write_error)
+        let error = run.writing.into_error();
+        self.ended(code, error)
     }
 }
 
 /// A run at work.
 struct Counted<'s> {
     session: &'s Session<'s>,
-    output: Output,
+    writing: Writing,
     /// The globals, as `begin` and `end` have them.
     held: Recorded<'s>,
     /// Whether the program called `error()`.
     failed: bool,
     /// Runs of `begin` and `end` that a fault stopped.
     stopped: u64,
-    write_error: Option<std::io::Error>,
 }
 
 impl Counted<'_> {
@@ -86,9 +78,8 @@ impl Counted<'_> {
         if next == Next::On && program.sites().next().is_some() {
             if engine.load(signals)? {
                 attached = Instant::now();
-                let done = self.session.say_attached(&mut self.output, "SystemTap's bpf runtime");
-                self.note_write(done);
-                self.flush();
+                self.writing.attached(self.session, "SystemTap's bpf runtime");
+                self.writing.flush();
                 self.wait(&mut engine, signals, attached)?;
             }
             values = engine.stop()?;
@@ -100,7 +91,7 @@ impl Counted<'_> {
         }
         self.handlers(&|probe| matches!(probe.kind, ProbeKind::End(_)));
         self.unread_globals();
-        let done = self.output.line(Line::Summary {
+        self.writing.line(Line::Summary {
             probes: &program.probes,
             counters: &counters,
             written: 0,
@@ -109,8 +100,7 @@ impl Counted<'_> {
             dropped: self.held.dropped,
             seconds: elapsed.as_secs_f64(),
         });
-        self.note_write(done);
-        self.flush();
+        self.writing.flush();
         self.session.say_counts(&counters, (0, 0), elapsed, (self.stopped, self.held.dropped));
         Ok(())
     }
@@ -119,7 +109,7 @@ impl Counted<'_> {
     fn wait(&mut self, engine: &mut Counting, signals: &SignalFd, start: Instant) -> Result<(), Box<engine::Failure>> {
         let session = self.session;
         if session.options.follow && any_means_others(session.files) {
-            self.say("containers that match and start later are not traced by SystemTap's bpf runtime: run ctp again for them");
+            self.writing.say("containers that match and start later are not traced by SystemTap's bpf runtime: run ctp again for them");
         }
         let end = session.options.duration.map(|duration| start + duration);
         // The script is for the cgroups that there are: what comes back has another.
@@ -129,17 +119,13 @@ impl Counted<'_> {
             if until == Duration::ZERO
                 || !engine.wait(until, signals)?
                 || matches!(signals.read_signal(), Ok(Some(_)))
-                || self.write_error.is_some()
+                || self.writing.has_failed()
             {
                 return Ok(());
             }
             let said = containers.look(&mut |_| Ok(()))?;
-            for word in said.words {
-                report::notice(&word.text);
-                let done = self.output.line(session.line(&word));
-                self.note_write(done);
-            }
-            self.flush();
+            said.words.iter().for_each(|word| self.writing.tell(session, word));
+            self.writing.flush();
             if said.all_gone {
                 return Ok(());
             }
@@ -200,7 +186,7 @@ impl Counted<'_> {
                 next = self.handler(probe, handler);
             }
         }
-        self.flush();
+        self.writing.flush();
         next
     }
 
@@ -214,8 +200,7 @@ impl Counted<'_> {
         let origin = Origin { time: clock(ClockId::CLOCK_REALTIME), probe: &probe.point, task: None };
         for (print, values) in run.prints {
             self.failed |= print.kind == PrintKind::Error;
-            let done = show(&mut self.output, print, values, origin, program);
-            self.note_write(done);
+            self.writing.show(print, values, origin, program);
         }
         if run.exit { Next::End } else { Next::On }
     }
@@ -237,27 +222,7 @@ impl Counted<'_> {
                     entries
                 }
             };
-            let done = self.output.global(index, &entries, program);
-            self.note_write(done);
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        report::notice(text);
-        let done = self.output.line(Line::Notice(text));
-        self.note_write(done);
-    }
-
-    fn flush(&mut self) {
-        if self.write_error.is_none() {
-            let done = self.output.flush();
-            self.note_write(done);
-        }
-    }
-
-    fn note_write(&mut self, done: std::io::Result<()>) {
-        if let Err(error) = done {
-            self.write_error.get_or_insert(error);
+            self.writing.global(index, &entries, program);
         }
     }
 }

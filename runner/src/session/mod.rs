@@ -2,6 +2,7 @@
 //! engine's insides.
 
 mod builds;
+mod by_stap;
 mod coming;
 mod counted;
 mod files;
@@ -194,28 +195,6 @@ impl Session<'_> {
         let found = |container| self.world.found_for(container).map(|(_, found)| found);
         let containers = self.program.containers.iter().map(found).collect();
         engine.unwinding(Box::new(Stacks::new(containers, self.world.places())))
-    }
-
-    /// Says that a run of SystemTap's is attached, on standard error and as a JSON line.
-    fn say_attached(&self, output: &mut Output, by: &str) -> std::io::Result<()> {
-        let points = self.program.sites().count() as u64;
-        for point in &self.program.unmatched {
-            let text = format!("{point} matches nothing here");
-            report::notice(&text);
-            output.line(Line::Notice(&text))?;
-        }
-        let containers: Vec<_> = (self.program.containers.iter())
-            .map(|container| (container.display_name().to_owned(), container.id.clone()))
-            .collect();
-        let milliseconds = self.options.started.elapsed().as_millis();
-        if !self.options.quiet && points > 0 {
-            report::notice(&format!(
-                "attached {} in {} in {milliseconds} ms by {by}",
-                summary::counted(points, "point"),
-                targets::described(self.program),
-            ));
-        }
-        output.line(Line::Attached { points, containers: &containers, milliseconds })
     }
 
     /// The exit code of a run that came to its end, where writing did not fail.

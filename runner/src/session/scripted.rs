@@ -12,10 +12,11 @@ use ctp_lang::value::{MapEntry, sort_entries};
 use nix::sys::signalfd::SignalFd;
 use nix::time::ClockId;
 
+use super::by_stap::Writing;
 use super::returning::{Counts, Returning};
-use super::targets::{Word, any_means_others};
-use super::{Session, WATCH, machine, show, signals, summary};
-use crate::engine::stap::{self, StapEngine, StartError, Wish};
+use super::targets::any_means_others;
+use super::{Session, WATCH, machine, signals, summary};
+use crate::engine::stap::{self, StapEngine, Wish};
 use crate::engine::{self, Counters};
 use crate::error::Failure;
 use crate::output::jsonl::Line;
@@ -24,8 +25,6 @@ use crate::report;
 
 /// How long a module may take to say that its probes are in place.
 const READY: Duration = Duration::from_secs(60);
-/// The exit code of a run that was interrupted before it traced.
-const EXIT_INTERRUPTED: u8 = 130;
 
 impl Session<'_> {
     /// Runs the program by SystemTap to its end and gives the exit code.
@@ -37,12 +36,7 @@ impl Session<'_> {
         let newcomers = self.options.follow && any_means_others(self.files);
         let engine = match StapEngine::build(self.program, self.sources, self.world, wish, newcomers, &signals) {
             Ok(engine) => engine,
-            Err(StartError::Program(diagnostics)) => {
-                report::diagnostics(self.sources, &diagnostics, self.options.color);
-                return Ok(report::exit_code(&diagnostics));
-            }
-            Err(StartError::Machine(failure)) => return Ok(self.engine_failed(&failure)),
-            Err(StartError::Interrupted) => return Ok(EXIT_INTERRUPTED),
+            Err(error) => return Ok(self.not_started(error)),
         };
         for module in engine.stays() {
             report::notice(&format!(
@@ -55,12 +49,11 @@ impl Session<'_> {
         let mut run = Scripted {
             session: &self,
             containers: Returning::new(&self, self.options.follow, newcomers),
-            output,
+            writing: Writing::new(output),
             prints: engine.prints().to_vec(),
             seen: Seen::new(self.program.probes.len()),
             early: Vec::new(),
             failed: false,
-            write_error: None,
             unwritten: 0,
             boot: machine::clock(ClockId::CLOCK_REALTIME).wrapping_sub(machine::clock(ClockId::CLOCK_MONOTONIC)),
         };
@@ -69,9 +62,9 @@ impl Session<'_> {
             Ok(()) => 0,
             Err(failure) => self.engine_failed(&failure),
         };
-        let error = run.write_error.take();
-        if error.as_ref().is_some_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) && run.unwritten > 0 {
-            report::notice(&format!("{} not written", summary::counted(run.unwritten, "record")));
+        let (unwritten, error) = (run.unwritten, run.writing.into_error());
+        if error.as_ref().is_some_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) && unwritten > 0 {
+            report::notice(&format!("{} not written", summary::counted(unwritten, "record")));
         }
         self.ended(code, error)
     }
@@ -103,7 +96,7 @@ impl Seen {
 struct Scripted<'s> {
     session: &'s Session<'s>,
     containers: Returning<'s>,
-    output: Output,
+    writing: Writing,
     /// The output statements, by the numbers in records.
     prints: Vec<Print>,
     seen: Seen,
@@ -111,7 +104,6 @@ struct Scripted<'s> {
     early: Vec<Record>,
     /// Whether the program called `error()`.
     failed: bool,
-    write_error: Option<std::io::Error>,
     /// Events that could not be printed because writing failed.
     unwritten: u64,
     /// ns from 1970 to the beginning of the monotonic clock.
@@ -134,7 +126,7 @@ impl Scripted<'_> {
         let attached = Instant::now();
         let ready = self.seen.ready;
         if ready {
-            self.flush();
+            self.writing.flush();
             // A signal that came with the last word of all being in place was taken already.
             if !interrupted {
                 self.events(&mut engine, signals, attached)?;
@@ -186,9 +178,9 @@ impl Scripted<'_> {
             let now = Instant::now();
             let until = end.map_or(look, |end| end.min(look));
             let there = self.read(engine, until.saturating_duration_since(now), Some(signals))?;
-            self.flush();
+            self.writing.flush();
             let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
-            if !there || interrupted || self.seen.exit || self.write_error.is_some() || self.enough() {
+            if !there || interrupted || self.seen.exit || self.writing.has_failed() || self.enough() {
                 return Ok(());
             }
             let now = Instant::now();
@@ -204,7 +196,7 @@ impl Scripted<'_> {
                 Counts::Late(index, like, container) => engine.let_in_late(index.0 + 1, like, container),
                 Counts::Out(cgroup) => engine.let_out(cgroup),
             })?;
-            said.words.iter().for_each(|word| self.tell(word));
+            said.words.iter().for_each(|word| self.writing.tell(session, word));
             if has_sites && said.all_gone && !has_timers {
                 return Ok(());
             }
@@ -227,7 +219,7 @@ impl Scripted<'_> {
         match said {
             Said::Ready => {
                 self.seen.ready = true;
-                self.say_attached();
+                self.writing.attached(self.session, "SystemTap");
                 std::mem::take(&mut self.early).into_iter().for_each(|record| self.record(record));
             }
             Said::Exit => self.seen.exit = true,
@@ -263,7 +255,7 @@ impl Scripted<'_> {
         if (self.seen.exit && !at_end) || (at_site && self.enough()) {
             return;
         }
-        if self.write_error.is_some() {
+        if self.writing.has_failed() {
             self.unwritten += 1;
             return;
         }
@@ -281,8 +273,7 @@ impl Scripted<'_> {
         for (number, values) in prints {
             let Some(print) = self.prints.get(number).cloned() else { continue };
             self.failed |= print.kind == PrintKind::Error;
-            let done = show(&mut self.output, &print, values, origin, program);
-            self.note_write(done);
+            self.writing.show(&print, values, origin, program);
         }
         if at_site {
             self.seen.written += 1;
@@ -299,8 +290,7 @@ impl Scripted<'_> {
             let all = self.seen.globals.iter().filter(|(of, _)| *of == index);
             let mut entries: Vec<MapEntry> = all.map(|(_, entry)| entry.clone()).collect();
             sort_entries(&mut entries);
-            let done = self.output.global(index, &entries, program);
-            self.note_write(done);
+            self.writing.global(index, &entries, program);
         }
         let mut counters = stap::counters(program, &self.seen.counters);
         let (mut stopped, mut dropped) = (0, 0);
@@ -321,10 +311,9 @@ impl Scripted<'_> {
             }
         }
         for (probe, counters) in program.probes.iter().zip(&counters).filter(|(_, counters)| counters.lost > 0) {
-            let done = self.output.line(Line::Lost { probe: &probe.point, count: counters.lost });
-            self.note_write(done);
+            self.writing.line(Line::Lost { probe: &probe.point, count: counters.lost });
         }
-        let done = self.output.line(Line::Summary {
+        self.writing.line(Line::Summary {
             probes: &program.probes,
             counters: &counters,
             written: self.seen.written,
@@ -333,8 +322,7 @@ impl Scripted<'_> {
             dropped,
             seconds: elapsed.as_secs_f64(),
         });
-        self.note_write(done);
-        self.flush();
+        self.writing.flush();
         if self.seen.ready || self.seen.end {
             let records = (self.seen.written, self.unwritten);
             self.session.say_counts(&counters, records, elapsed, (stopped, dropped));
@@ -354,32 +342,7 @@ impl Scripted<'_> {
         }
     }
 
-    fn say_attached(&mut self) {
-        let done = self.session.say_attached(&mut self.output, "SystemTap");
-        self.note_write(done);
-    }
-
     fn enough(&self) -> bool {
         self.session.options.events.is_some_and(|most| self.seen.written >= most)
-    }
-
-    /// Tells of a container on standard error, and as a JSON line.
-    fn tell(&mut self, word: &Word) {
-        report::notice(&word.text);
-        let done = self.output.line(self.session.line(word));
-        self.note_write(done);
-    }
-
-    fn flush(&mut self) {
-        if self.write_error.is_none() {
-            let done = self.output.flush();
-            self.note_write(done);
-        }
-    }
-
-    fn note_write(&mut self, done: std::io::Result<()>) {
-        if let Err(error) = done {
-            self.write_error.get_or_insert(error);
-        }
     }
 }

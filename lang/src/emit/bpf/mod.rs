@@ -51,7 +51,7 @@ use crate::ir::{
     Program, Stmt, Variant,
 };
 use crate::source::Span;
-use crate::world::{Boundary, Container, Controller, TargetKind};
+use crate::world::{Boundary, Container, Controller, Pod, TargetKind};
 use env::{Env, Rodata, Table};
 use filter::Tasks;
 pub use insn::Insn;
@@ -450,12 +450,11 @@ impl Compiled {
 
 impl ContainerNames {
     pub(super) fn of(container: &Container) -> ContainerNames {
-        let pod = container.pod.as_ref();
         ContainerNames {
             name: container.display_name().to_owned(),
             id: container.id.clone(),
             image: container.image.clone().unwrap_or_default(),
-            pod: pod.map_or_else(String::new, |pod| format!("{}/{}", pod.namespace, pod.name)),
+            pod: container.pod.as_ref().map(Pod::to_string).unwrap_or_default(),
             runtime: container.runtime.as_str().to_owned(),
         }
     }

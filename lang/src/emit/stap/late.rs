@@ -4,7 +4,7 @@
 
 use super::library::Part;
 use super::{Emitter, KnownBy};
-use crate::world::Container;
+use crate::world::{Container, Pod};
 
 /// The file that takes `CGROUP NUMBER LIKE`: tasks of this cgroup are of that container (0: of none any more), which is
 /// like that one.
@@ -39,9 +39,7 @@ impl Text {
             Text::Name => container.display_name().to_owned(),
             Text::Id => container.id.clone(),
             Text::Image => container.image.clone().unwrap_or_default(),
-            Text::Pod => {
-                container.pod.as_ref().map(|pod| format!("{}/{}", pod.namespace, pod.name)).unwrap_or_default()
-            }
+            Text::Pod => container.pod.as_ref().map(Pod::to_string).unwrap_or_default(),
             Text::Runtime => container.runtime.as_str().to_owned(),
         }
     }

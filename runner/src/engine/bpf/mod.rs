@@ -72,9 +72,7 @@ impl From<Box<Failure>> for StartError {
 /// # Errors
 /// What this engine cannot do.
 pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
-    let mut wanted = btf::Wanted::default();
-    facts::want(emit::needs(program, options), &mut wanted);
-    emit::compile(program, options, &facts::facts(&facts::look(&wanted), Uprobes::Auto))
+    emit::compile(program, options, &kernel(program, options, Uprobes::Auto))
 }
 
 /// Whether returns are seen by uprobe sessions where the functions allow it: what `--plan` tells.
@@ -82,9 +80,14 @@ pub fn compile(program: &Program, options: &Options) -> Result<Compiled, Vec<Dia
 /// # Errors
 /// Why not, in words.
 pub fn sessions(program: &Program, options: &Options, uprobes: Uprobes) -> Result<(), &'static str> {
+    emit::sessions::usable(program, options, &kernel(program, options, uprobes))
+}
+
+/// What a program needs to know of the kernel that runs.
+fn kernel(program: &Program, options: &Options, uprobes: Uprobes) -> emit::KernelFacts {
     let mut wanted = btf::Wanted::default();
     facts::want(emit::needs(program, options), &mut wanted);
-    emit::sessions::usable(program, options, &facts::facts(&facts::look(&wanted), uprobes))
+    facts::facts(&facts::look(&wanted), uprobes)
 }
 
 /// The inode behind each file as the kernel knows it, whatever it was opened through; `None` where it does not tell, or
