@@ -252,11 +252,12 @@ pub trait Engine {
     /// [`Failure`] when they cannot be read.
     fn made(&mut self) -> Outcome<(Vec<Made>, bool)>;
 
-    /// Decides about a cgroup that was made: how many hits its tasks had before they counted for anybody.
+    /// Decides about a cgroup that was made: whose it is, where somebody's, and how many hits its tasks had, where that one
+    /// is meant, before they counted.
     ///
     /// # Errors
     /// [`Failure`] when they cannot be read.
-    fn decide(&mut self, cgroup: u64) -> Outcome<u64>;
+    fn decide(&mut self, cgroup: u64, whose: Option<ContainerIndex>) -> Outcome<u64>;
 
     /// The files that links were or will be made through, one for each inode.
     fn attached_through(&self) -> Vec<FileIndex>;

@@ -36,7 +36,7 @@ impl Targets<'_> {
         world: &LiveWorld,
         said: &mut Said,
     ) -> Outcome<()> {
-        let Some(path) = &made.path else { return engine.decide(made.id).map(drop) };
+        let Some(path) = &made.path else { return engine.decide(made.id, None).map(drop) };
         let known = self.watched.iter().position(|watched| watched.path.as_ref() == Some(path));
         if let Some(position) = known.filter(|position| self.is_new(*position, made.id)) {
             let of = self.watched.get(position).map(|watched| watched.found.container.clone());
@@ -48,10 +48,10 @@ impl Targets<'_> {
             return self.came_back(position, container, counts, engine, files, world, said);
         }
         if known.is_some() {
-            return engine.decide(made.id).map(drop);
+            return engine.decide(made.id, None).map(drop);
         }
         match coming(&self.settings, path, made.id) {
-            Coming::Other => engine.decide(made.id).map(drop),
+            Coming::Other => engine.decide(made.id, None).map(drop),
             Coming::Container(container) => self.newcomer(path, *container, engine, files, world, said),
             Coming::Unnamed(container) => {
                 if self.watched.iter().any(|watched| watched.found.container.id == container.id) {
@@ -84,7 +84,7 @@ impl Targets<'_> {
                 Coming::Unnamed(unnamed) if since.elapsed() < NAMELESS => self.unnamed.push((path, *unnamed, since)),
                 // By its id it may still be meant.
                 Coming::Unnamed(unnamed) => self.newcomer(&path, *unnamed, engine, files, world, said)?,
-                Coming::Other => engine.decide(id).map(drop)?,
+                Coming::Other => engine.decide(id, None).map(drop)?,
             }
         }
         Ok(())
@@ -157,17 +157,17 @@ impl Targets<'_> {
         }
         let probes = self.meant_by(&container);
         if probes.is_empty() {
-            return engine.decide(cgroup).map(drop);
+            return engine.decide(cgroup, None).map(drop);
         }
         let Some(index) = engine.newcomer(&container, &probes)? else {
             said.words.push(not_traced(&container, false, "more containers came than handlers can keep apart by name"));
-            return engine.decide(cgroup).map(drop);
+            return engine.decide(cgroup, None).map(drop);
         };
         self.names.resize(index.0 as usize, Arc::from(""));
         self.names.push(container.display_name().into());
         if let Err(failure) = engine.add_container(index, &container) {
             said.words.push(not_traced(&container, false, &failure.message));
-            return engine.decide(cgroup).map(drop);
+            return engine.decide(cgroup, None).map(drop);
         }
         let found = Found { container, init: Process { pid: 0, start: 0 } };
         let state = Life::Starts(Start { again: false, probed: true, tries: 0 });
@@ -239,7 +239,7 @@ impl Targets<'_> {
         }) else {
             if watched.found.container.cgroup.as_ref().is_some_and(|cgroup| !is_there(cgroup)) {
                 // It has come and gone: its calls were seen, as far as its files are those that are probed.
-                let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
+                let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup, Some(watched.index)))?;
                 self.attached(position, start, missed, (None, None), said);
             }
             return Ok(());
@@ -302,7 +302,7 @@ impl Targets<'_> {
                 files.replace(seen.file, &seen);
             }
         }
-        let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup))?;
+        let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup, Some(index)))?;
         let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
         watched.found = back;
         if let Some((refused, place)) = problem {

@@ -5,7 +5,7 @@
 use super::asm::{Asm, Label};
 use super::frame::Slot;
 use super::insn::*;
-use super::map::{CGROUP1, FILTER, MapId, NAMESPACE, NEAR, NOT_THE_HOSTS, Near, UNDECIDED};
+use super::map::{CGROUP1, FILTER, MISSED, MapId, NAMESPACE, NEAR, NOT_THE_HOSTS, Near, UNDECIDED};
 use super::{Cgroup1Offsets, Diagnostic, KernelFacts, LineageOffsets, NamespaceOffsets, Options, Program};
 use crate::codes::Code;
 use crate::world::{Boundary, Container, Controller, TargetKind};
@@ -156,13 +156,8 @@ pub(super) fn write(asm: &mut Asm, tasks: &Tasks, kernel: &KernelFacts, slots: &
     }
     if tasks.follow {
         for level in &tasks.levels {
-            let decided = asm.label();
             ancestor(asm, i64::from(*level), key);
-            look_up(asm, UNDECIDED, key);
-            asm.jump_if_imm(Jump::Eq, R0, 0, decided);
-            asm.imm(R1, 1);
-            asm.atomic(ATOMIC_ADD, R0, 0, R1);
-            asm.place(decided);
+            missed(asm, slots);
         }
     }
     if let Some((pointer, other)) = slots.chain {
@@ -223,6 +218,36 @@ fn near(asm: &mut Asm, lone: bool, slots: &Slots, known: Label) {
     asm.store(Width::D, slots.pid_level.base, slots.pid_level.off, R1);
     asm.jump(known);
     asm.place(far);
+}
+
+/// Counts a hit of the cgroup in the key at the links of its group, where nobody has decided about that yet. For the first
+/// one, of several at a time, an entry is made; whoever finds that there is one by then adds to it.
+fn missed(asm: &mut Asm, slots: &Slots) {
+    let (decided, first) = (asm.label(), asm.label());
+    let one = slots.pid_level;
+    let add = |asm: &mut Asm, none: Label| {
+        look_up(asm, MISSED, slots.key);
+        asm.jump_if_imm(Jump::Eq, R0, 0, none);
+        asm.imm(R1, 1);
+        asm.atomic(ATOMIC_ADD, R0, 0, R1);
+    };
+    look_up(asm, UNDECIDED, slots.key);
+    asm.jump_if_imm(Jump::Eq, R0, 0, decided);
+    add(asm, first);
+    asm.jump(decided);
+    asm.place(first);
+    asm.store_imm(Width::D, one.base, one.off, 1);
+    asm.map(R1, MISSED);
+    for (register, slot) in [(R2, slots.key), (R3, one)] {
+        asm.mov(register, slot.base);
+        asm.alu_imm(Alu::Add, register, i32::from(slot.off));
+    }
+    // BPF_NOEXIST
+    asm.imm(R4, 1);
+    asm.call(Helper::MapUpdateElem);
+    asm.jump_if_imm(Jump::Eq, R0, 0, decided);
+    add(asm, decided);
+    asm.place(decided);
 }
 
 /// The id of the task's cgroup at a level into the key; 0 where the task's cgroup is less deep.

@@ -51,6 +51,7 @@ pub(super) fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec
             initial: vec![vec![0xff; (Near::SIZE * Near::SLOTS) as usize]],
             ..map("ctp_near", MapKind::SharedArray, 4, Near::SIZE * Near::SLOTS, 1)
         },
+        map("ctp_missed", MapKind::Recent, FilterKey::SIZE, 8, undecided),
     ]
 }
 

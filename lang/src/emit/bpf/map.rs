@@ -18,12 +18,16 @@ pub const COUNTERS: MapId = MapId(2);
 /// One element that the runner maps: 8 bytes, not 0 once `exit()` ran; then 8 bytes per scalar number.
 pub const SCALARS: MapId = MapId(3);
 
-/// Cgroups that nobody has decided about: id of the cgroup, 8 bytes each; how many hits were theirs, as a `u64`.
+/// Cgroups that nobody has decided about: id of the cgroup, 8 bytes; 8 bytes of nothing.
 pub const UNDECIDED: MapId = MapId(4);
 
 /// What [`FILTER`] says of the cgroups that the runner put there, once more where programs find it without a look-up: one
 /// element of [`Near::SLOTS`] slots. What is not there is looked up.
 pub const NEAR: MapId = MapId(5);
+
+/// Hits of cgroups that nobody has decided about, at the links of a group: key [`FilterKey`], value a `u64`. Who comes
+/// may be meant where one group's links are and not at another's, so each is counted by itself.
+pub const MISSED: MapId = MapId(6);
 
 /// Kinds of maps (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf::cgroups::TRACEPOINT;
 use ctp_lang::emit::bpf::follow::{MADE, Made, Maps, UNTOLD, follower, path_key, wanted_value};
-use ctp_lang::emit::bpf::map::{MapId, UNDECIDED};
+use ctp_lang::emit::bpf::map::{FilterKey, MISSED, MapId, UNDECIDED};
 use ctp_lang::emit::bpf::{Compiled, Insn};
 
 use super::abi::ANY;
@@ -105,13 +105,18 @@ impl Follower {
         gone.map(drop).map_err(|error| failure(Code::E0405, "cannot change which containers are wanted", &error))
     }
 
-    /// Decides about a cgroup: how many hits were its until now.
-    pub(super) fn decide(&self, maps: &[Option<Map>], cgroup: u64) -> Outcome<u64> {
+    /// Decides about a cgroup: how many hits at the links of these groups were its until now.
+    pub(super) fn decide(&self, maps: &[Option<Map>], cgroup: u64, groups: &[u32]) -> Outcome<u64> {
         let broken = |error| failure(Code::E0405, "cannot read what was missed", &error);
-        let map = find(maps, UNDECIDED)?;
-        let key = cgroup.to_le_bytes();
-        let count = map.get(&key).map_err(broken)?;
-        map.remove(&key).map_err(broken)?;
-        Ok(count.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?))).unwrap_or(0))
+        find(maps, UNDECIDED)?.remove(&cgroup.to_le_bytes()).map_err(broken)?;
+        let map = find(maps, MISSED)?;
+        let mut missed = 0u64;
+        // What was counted elsewhere makes room when it is needed: an id is never another cgroup's.
+        for key in groups.iter().map(|group| FilterKey::cgroup(cgroup, *group).to_bytes()) {
+            let count = map.get(&key).map_err(broken)?.and_then(|bytes| bytes.try_into().ok());
+            missed = missed.saturating_add(count.map_or(0, u64::from_le_bytes));
+            map.remove(&key).map_err(broken)?;
+        }
+        Ok(missed)
     }
 }

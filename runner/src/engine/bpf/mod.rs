@@ -354,6 +354,12 @@ impl BpfEngine {
         groups.try_for_each(|groups| groups.remove(self.who()?, key))
     }
 
+    /// The groups that a container is in, those of builds that came later too.
+    fn all_groups_of(&self, index: ContainerIndex) -> Vec<u32> {
+        let beside = self.beside.iter().flat_map(|beside| beside.groups.of(index));
+        self.groups.of(index).into_iter().chain(beside).collect()
+    }
+
     /// Whether nothing comes that is not waited for: no record, no end of the run, no cgroup that is only counted.
     fn is_silent(&self) -> bool {
         let silent = self.compiled.silent && self.beside.iter().all(|beside| beside.compiled.silent);
@@ -605,8 +611,7 @@ impl Engine for BpfEngine {
 
     fn want(&mut self, path: &str, index: ContainerIndex, pid_level: u32) -> Outcome<bool> {
         let Some(follower) = &self.follower else { return Ok(false) };
-        let beside = self.beside.iter().flat_map(|beside| beside.groups.of(index));
-        let groups: Vec<u32> = self.groups.of(index).into_iter().chain(beside).collect();
+        let groups = self.all_groups_of(index);
         let level = u32::try_from(path.split('/').filter(|part| !part.is_empty()).count()).unwrap_or(u32::MAX);
         if groups.is_empty() || groups.len() > emit::follow::GROUPS || !self.compiled.levels.contains(&level) {
             return Ok(false);
@@ -626,8 +631,9 @@ impl Engine for BpfEngine {
         self.follower.as_mut().map_or(Ok((Vec::new(), false)), follow::Follower::made)
     }
 
-    fn decide(&mut self, cgroup: u64) -> Outcome<u64> {
-        self.follower.as_ref().map_or(Ok(0), |follower| follower.decide(&self.maps, cgroup))
+    fn decide(&mut self, cgroup: u64, whose: Option<ContainerIndex>) -> Outcome<u64> {
+        let groups = whose.map_or_else(Vec::new, |index| self.all_groups_of(index));
+        self.follower.as_ref().map_or(Ok(0), |follower| follower.decide(&self.maps, cgroup, &groups))
     }
 
     fn attached_through(&self) -> Vec<FileIndex> {
