@@ -22,7 +22,7 @@ fn image() -> Image {
 }
 
 /// Calls that a container's program says it made, all its runs together, once the last run has made them.
-fn called(container: &Container, runs: usize) -> u64 {
+pub(crate) fn called(container: &Container, runs: usize) -> u64 {
     for _ in 0..600 {
         let printed = container.printed();
         if printed.len() >= runs {

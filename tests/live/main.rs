@@ -5,6 +5,7 @@
 mod end;
 mod errors;
 mod examples;
+mod executing;
 mod following;
 mod identity;
 mod inlined;

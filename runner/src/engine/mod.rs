@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ctp_lang::codes::Code;
+pub use ctp_lang::emit::bpf::execs::Executed;
 pub use ctp_lang::emit::bpf::follow::Made;
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex};
 use ctp_lang::source::Span;
@@ -258,6 +259,23 @@ pub trait Engine {
     /// # Errors
     /// [`Failure`] when they cannot be read.
     fn decide(&mut self, cgroup: u64, whose: Option<ContainerIndex>) -> Outcome<u64>;
+
+    /// Begins to watch what tasks of containers execute; where processes are attached to one by one, which processes they
+    /// make, too. False where the kernel cannot tell: then it is found by looking.
+    ///
+    /// # Errors
+    /// [`Failure`] when the kernel refuses.
+    fn watch_execs(&mut self) -> Outcome<bool>;
+
+    /// Whether something was executed that [`Engine::executed`] has not told of.
+    fn has_executed(&self) -> bool;
+
+    /// What was executed, and which processes were made, since it was last called, in order; and whether there was more
+    /// that it cannot tell of.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read.
+    fn executed(&mut self) -> Outcome<(Vec<Executed>, bool)>;
 
     /// The files that links were or will be made through, one for each inode.
     fn attached_through(&self) -> Vec<FileIndex>;

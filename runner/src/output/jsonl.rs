@@ -46,6 +46,21 @@ pub enum Line<'a> {
         /// What standard error says of it.
         text: &'a str,
     },
+    /// A container executes, or may execute, another file than those that are probed.
+    Executed {
+        /// Its name.
+        name: &'a str,
+        /// Its id.
+        id: &'a str,
+        /// The file's path in it.
+        path: &'a str,
+        /// Whether it is probed now.
+        traced: bool,
+        /// How long after it was executed that came, where somebody may have executed it before.
+        late: Option<std::time::Duration>,
+        /// What standard error says of it.
+        text: &'a str,
+    },
     /// A container ended, or was removed.
     Gone {
         /// Its name.
@@ -217,6 +232,18 @@ impl Jsonl {
                     members = with(members, [("late_ms", Json::Unsigned(late))]);
                 }
                 self.write(if again { "restarted" } else { "attached" }, with(members, [("text", Json::text(text))]))
+            }
+            Line::Executed { name, id, path, traced, late, text } => {
+                let members = [
+                    ("container", Json::text(name)),
+                    ("id", Json::text(id)),
+                    ("path", Json::text(path)),
+                    ("traced", Json::Bool(traced)),
+                ];
+                let late = late.map(|late| u64::try_from(late.as_millis()).unwrap_or(u64::MAX));
+                let mut members = with(Vec::new(), members);
+                members.extend(late.map(|late| ("late_ms".to_owned(), Json::Unsigned(late))));
+                self.write("executed", with(members, [("text", Json::text(text))]))
             }
             Line::Gone { name, id, waits, text } => {
                 let members = [

@@ -13,6 +13,9 @@ use crate::container::{Found, Listing};
 use crate::engine::Engine;
 use crate::world::live::LiveWorld;
 
+/// The most builds that are taken in: a container may make as many as it likes.
+const MOST: usize = 256;
+
 /// A build that was taken in.
 pub(super) struct Build {
     /// The program as checked with it; only sites in its files are left.
@@ -74,13 +77,18 @@ impl Targets<'_> {
         world: &LiveWorld,
     ) -> Result<(), String> {
         let Some(watched) = self.watched.get(position) else { return Ok(()) };
+        if self.builds.len() >= MOST {
+            return Err(format!("which is one more than the {MOST} that are taken in during a run"));
+        }
         let index = watched.index;
         let others = self.watched.iter().enumerate().filter(|(other, watched)| {
             *other != position
                 && watched.found.container.kind == TargetKind::Container
                 && matches!(watched.state, Life::Runs)
         });
-        let found: Vec<Found> = others.map(|(_, watched)| watched.found.clone()).chain([back.clone()]).collect();
+        // Processes and cgroups are no containers: the program asks for them by itself.
+        let own = Some(back.clone()).filter(|back| back.container.kind == TargetKind::Container);
+        let found: Vec<Found> = others.map(|(_, watched)| watched.found.clone()).chain(own).collect();
         let listing = Listing { found, ..Listing::default() };
         let now = LiveWorld::of(self.settings.clone(), listing).looking_in(world.places().clone());
         let (program, said) = check(self.sources, self.files, &now, &check::Settings { depth: self.depth });

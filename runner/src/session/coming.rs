@@ -2,6 +2,7 @@
 //! files are those that are probed. Their tasks count from the moment on at which the kernel made their cgroup, or at
 //! which this was seen; what was missed is said.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ impl Targets<'_> {
         watched.found.container = container;
         let files = files_of(self.program, watched.index);
         let probed = files.iter().all(|file| engine.is_live(*file));
-        watched.state = Life::Starts(Start { again: true, probed, tries: 0 });
+        watched.state = Life::Starts(Start { again: true, probed, tries: 0, executed: false });
         if !counts && let Err(failure) = engine.add_container(watched.index, &watched.found.container) {
             watched.state = Life::Gone;
             said.words.push(not_traced(&watched.found.container, true, &failure.message));
@@ -170,7 +171,7 @@ impl Targets<'_> {
             return engine.decide(cgroup, None).map(drop);
         }
         let found = Found { container, init: Process { pid: 0, start: 0 } };
-        let state = Life::Starts(Start { again: false, probed: true, tries: 0 });
+        let state = Life::Starts(Start { again: false, probed: true, tries: 0, executed: false });
         self.watched.push(Watched::came(index, found, probes, path, state));
         Ok(())
     }
@@ -246,99 +247,119 @@ impl Targets<'_> {
         };
         let index = watched.index;
         let (mut problem, mut late) = (None, !start.probed);
-        // What of another build was attached to; why it was not.
-        let (mut other, mut unchecked) = (None, None);
+        // What of another build was attached to.
+        let mut other = None;
+        // Its first process executes the engine's own program until that executes the container's.
+        let settled = start.tries >= SETTLING;
         for (place, among) in self.places(position) {
-            let seen = match files.look(self.program, &place, &among, &back) {
-                Ok(seen) => seen,
-                // Its first process executes the engine's own program until that executes the container's.
-                Err(Refused::OtherBuild) if !self.by_process && (place != Place::Exe || start.tries >= SETTLING) => {
-                    let (build, seen) = match self.other_build(position, &place, engine, &back, world) {
-                        Ok(found) => found,
-                        Err(why) => {
-                            unchecked = Some(why);
-                            problem = problem.or(Some((Refused::OtherBuild, place)));
-                            continue;
-                        }
-                    };
-                    other = other.or(Some(seen.path.clone()));
-                    late |= self.probe_build(position, build, seen, engine, &back)?;
-                    continue;
+            let others = !self.by_process && (place != Place::Exe || settled || start.executed);
+            match self.take_in(position, (&place, &among), &back, others, engine, files, world)? {
+                Ok(taken) => {
+                    late |= taken.late;
+                    other = other.or(taken.other);
                 }
                 // Its engine may not have set its root up yet.
-                Err(Refused::Unreadable) if start.tries < TRIES => {
-                    if let Some(watched) = self.watched.get_mut(position) {
-                        watched.state = Life::Starts(Start { tries: start.tries + 1, ..start });
-                    }
-                    return Ok(());
+                Err((Refused::Unreadable, _)) if start.tries < TRIES => return self.try_again(position, start),
+                // The same, or it has the host's root still.
+                Err((_, why)) if !settled && (place == Place::Exe || why.is_none() && may_have_hosts_root(&back)) => {
+                    return self.try_again(position, start);
                 }
-                // Its first process executes the engine's own program, and may have the host's root, until that executes the
-                // container's.
-                Err(_) if (place == Place::Exe || may_have_hosts_root(&back)) && start.tries < SETTLING => {
-                    if let Some(watched) = self.watched.get_mut(position) {
-                        watched.state = Life::Starts(Start { tries: start.tries + 1, ..start });
-                    }
-                    return Ok(());
-                }
-                Err(refused) => {
-                    problem = problem.or(Some((refused, place)));
-                    continue;
-                }
-            };
-            let mine = files_of(self.program, index);
-            let probed = seen.probed(engine);
-            let (seen, stays) = match probed {
-                Some(file) => (Seen { file, ..seen }, false),
-                None => {
-                    let (seen, stays) = in_layer(seen, &back, engine);
-                    // Of copies of one build its own.
-                    let own = seen.alike.iter().find(|file| mine.contains(file)).copied();
-                    (Seen { file: own.unwrap_or(seen.file), ..seen }, stays)
-                }
-            };
-            // Probed or not, it may be the build of others by now, whose places did not count for this one.
-            late |= engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
-            if probed.is_none() && mine.contains(&seen.file) && files.open(seen.file).is_none() {
-                files.replace(seen.file, &seen);
+                Err((refused, why)) => problem = problem.or(Some((refused, why, place))),
             }
         }
         let missed = cgroup.map_or(Ok(0), |cgroup| engine.decide(cgroup, Some(index)))?;
         let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
         watched.found = back;
-        if let Some((refused, place)) = problem {
-            let what = match &place {
-                Place::Path(path) => path.as_str(),
-                Place::Exe => "its executable",
-            };
-            let reason = match refused {
-                Refused::OtherBuild => match unchecked {
-                    Some(why) => format!("with another build of {what}, {why}"),
-                    None => format!("with another build of {what}; run ctp again to check it"),
-                },
-                Refused::NotThere => format!("without {what}"),
-                Refused::Unreadable => format!("and {what} cannot be read in it"),
-            };
+        // What its first process executes may be a script that executes what is meant later.
+        let waits = matches!(&problem, Some((Refused::OtherBuild, _, Place::Exe)));
+        if let Some((refused, why, place)) = problem {
+            let reason = reason(&refused, why, &place);
             let container = watched.found.container.clone();
-            watched.state = Life::Gone;
-            engine.detach_own(index, true);
-            if let Some(path) = watched.path.take() {
-                engine.unwant(&path)?;
+            if waits {
+                watched.state = Life::Runs;
+                watched.elsewhere = true;
+                let reason = format!("{reason}: not traced until its first process executes another program");
+                said.words.push(not_yet(&container, start.again, &reason));
+            } else {
+                watched.state = Life::Gone;
+                engine.detach_own(index, true);
+                if let Some(path) = watched.path.take() {
+                    engine.unwant(&path)?;
+                }
+                if let Some(cgroup) = cgroup {
+                    engine.remove_cgroup(cgroup)?;
+                }
+                said.words.push(not_traced(&container, start.again, &reason));
+                self.release(engine, files);
+                return Ok(());
             }
-            if let Some(cgroup) = cgroup {
-                engine.remove_cgroup(cgroup)?;
-            }
-            said.words.push(not_traced(&container, start.again, &reason));
-            self.release(engine, files);
-            return Ok(());
         }
         // What the kernel put into the filter is looked up at each hit; what is put there from here is not.
         engine.add_container(index, &watched.found.container)?;
         if let Some(path) = &watched.path {
             watched.wanted = engine.want(path, index, watched.found.container.pid_level)?;
         }
-        let since = (late || self.by_process).then(|| watched.found.init.age()).flatten();
-        self.attached(position, start, missed, (since, other.as_deref()), said);
+        if !waits {
+            let since = (late || self.by_process).then(|| watched.found.init.age()).flatten();
+            self.attached(position, start, missed, (since, other.as_deref()), said);
+        }
         Ok(())
+    }
+
+    /// Looks at the files of a container once more later.
+    fn try_again(&mut self, position: usize, start: Start) -> Outcome<()> {
+        if let Some(watched) = self.watched.get_mut(position) {
+            watched.state = Life::Starts(Start { tries: start.tries + 1, executed: false, ..start });
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a file of a container is probed; `others` tells whether builds are to be checked that were not met
+    /// yet. Else why not, in words where that is known.
+    #[expect(clippy::too_many_arguments, reason = "what a look has at hand")]
+    pub(super) fn take_in(
+        &mut self,
+        position: usize,
+        (place, among): (&Place, &[FileIndex]),
+        back: &Found,
+        others: bool,
+        engine: &mut dyn Engine,
+        files: &mut Files,
+        world: &LiveWorld,
+    ) -> Outcome<Result<Taken, (Refused, Option<String>)>> {
+        let Some(index) = self.watched.get(position).map(|watched| watched.index) else {
+            return Ok(Err((Refused::NotThere, None)));
+        };
+        let seen = match files.look(self.program, place, among, back) {
+            Ok(seen) => seen,
+            Err(Refused::OtherBuild) if others => {
+                let (build, seen) = match self.other_build(position, place, engine, back, world) {
+                    Ok(found) => found,
+                    Err(why) => return Ok(Err((Refused::OtherBuild, Some(why)))),
+                };
+                let path = seen.path.clone();
+                let late = self.probe_build(position, build, seen, engine, back)?;
+                return Ok(Ok(Taken { late, other: Some(path.clone()), path }));
+            }
+            Err(refused) => return Ok(Err((refused, None))),
+        };
+        let mine = files_of(self.program, index);
+        let probed = seen.probed(engine);
+        let (seen, stays) = match probed {
+            Some(file) => (Seen { file, ..seen }, false),
+            None => {
+                let (seen, stays) = in_layer(seen, back, engine);
+                // Of copies of one build its own.
+                let own = seen.alike.iter().find(|file| mine.contains(file)).copied();
+                (Seen { file: own.unwrap_or(seen.file), ..seen }, stays)
+            }
+        };
+        // Probed or not, it may be the build of others by now, whose places did not count for this one.
+        let late = engine.attach_also(seen.file, index, seen.handle.as_fd(), &seen.path, stays)?;
+        if probed.is_none() && mine.contains(&seen.file) && files.open(seen.file).is_none() {
+            files.replace(seen.file, &seen);
+        }
+        Ok(Ok(Taken { late, other: None, path: seen.path }))
     }
 
     /// Probes a file of a build that was met later, for a container; whether some calls of its may have been missed.
@@ -396,19 +417,20 @@ impl Targets<'_> {
     }
 
     /// The places of files that a container's probes mean, each with the files that are probed for it.
-    fn places(&self, position: usize) -> Vec<(Place, Vec<FileIndex>)> {
+    pub(super) fn places(&self, position: usize) -> Vec<(Place, Vec<FileIndex>)> {
         let mut places: Vec<(Place, Vec<FileIndex>)> = Vec::new();
         let Some(watched) = self.watched.get(position) else { return places };
+        let mut of_probe: BTreeMap<ProbeIndex, BTreeSet<FileIndex>> = BTreeMap::new();
+        for (probe, site) in self.program.sites().filter(|(probe, _)| watched.probes.contains(probe)) {
+            of_probe.entry(probe).or_default().insert(site.file);
+        }
+        let mine = files_of(self.program, watched.index);
         for probe in &watched.probes {
-            let sites = self.program.sites().filter(|(of, _)| of == probe);
-            let mut among: Vec<FileIndex> = sites.map(|(_, site)| site.file).collect();
-            among.sort_unstable();
-            among.dedup();
+            let among: Vec<FileIndex> = of_probe.remove(probe).unwrap_or_default().into_iter().collect();
             let point = self.points.get(probe.0 as usize).copied().flatten();
             let is_exe = point
                 .is_some_and(|point| matches!(&point.kind, PointKind::Site { place: None | Some(Where::Exe(_)), .. }));
             // Libraries are meant by the paths at which they were found.
-            let mine = files_of(self.program, watched.index);
             let wanted: Vec<Place> = if is_exe {
                 vec![Place::Exe]
             } else {
@@ -452,7 +474,37 @@ fn is_there(cgroup: &Cgroup) -> bool {
 }
 
 fn not_traced(container: &Container, again: bool, why: &str) -> Word {
+    not_yet(container, again, &format!("{why}: not traced"))
+}
+
+fn not_yet(container: &Container, again: bool, what: &str) -> Word {
     let name = container.display_name().to_owned();
-    let text = format!("{name} {} {why}: not traced", if again { "restarted" } else { "started" });
+    let text = format!("{name} {} {what}", if again { "restarted" } else { "started" });
     Word { kind: Kind::NotTraced, name, id: container.id.clone(), text }
+}
+
+/// Why a container is not traced, behind `web restarted`.
+fn reason(refused: &Refused, why: Option<String>, place: &Place) -> String {
+    let what = match place {
+        Place::Path(path) => path.as_str(),
+        Place::Exe => "its executable",
+    };
+    match refused {
+        Refused::OtherBuild => match why {
+            Some(why) => format!("with another build of {what}, {why}"),
+            None => format!("with another build of {what}; run ctp again to check it"),
+        },
+        Refused::NotThere => format!("without {what}"),
+        Refused::Unreadable => format!("and {what} cannot be read in it"),
+    }
+}
+
+/// A file that is probed in a container from now on.
+pub(super) struct Taken {
+    /// Whether hits of the container's did not count there before.
+    pub(super) late: bool,
+    /// Its path where it is of a build that was met later.
+    pub(super) other: Option<String>,
+    /// Its path in the container.
+    pub(super) path: String,
 }

@@ -20,6 +20,8 @@ pub(super) struct Files {
     open: Vec<Option<Arc<File>>>,
     paths: Vec<String>,
     sizes: Vec<u64>,
+    /// Device, inode number and size as fstat(2) showed them when the file was opened.
+    opened_as: Vec<Option<(u64, u64, u64)>>,
     /// Which descriptors keep no container's overlay mounted: they lead to the layer itself.
     layered: Vec<bool>,
 }
@@ -41,6 +43,7 @@ impl Files {
         let opened: Vec<_> = program.files.iter().map(|file| world.file(file.id)).collect();
         Files {
             sizes: opened.iter().map(|opened| opened.as_ref().map_or(0, |opened| opened.size)).collect(),
+            opened_as: opened.iter().map(|one| one.as_ref().map(|file| (file.dev, file.ino, file.size))).collect(),
             layered: vec![false; opened.len()],
             open: opened.into_iter().map(|opened| opened.map(|opened| opened.file)).collect(),
             paths: program.files.iter().map(|file| file.path.clone()).collect(),
@@ -51,6 +54,11 @@ impl Files {
     pub(super) fn open(&self, index: FileIndex) -> Option<(BorrowedFd<'_>, &str)> {
         let index = index.0 as usize;
         Some((self.open.get(index)?.as_ref()?.as_fd(), self.paths.get(index)?))
+    }
+
+    /// Device, inode number and size of a file as fstat(2) showed them when it was opened.
+    pub(super) fn opened_as(&self, index: FileIndex) -> Option<(u64, u64, u64)> {
+        self.opened_as.get(index.0 as usize).copied().flatten()
     }
 
     /// The descriptor of a file by the world's id.

@@ -5,6 +5,7 @@ mod builds;
 mod by_stap;
 mod coming;
 mod counted;
+mod execs;
 mod files;
 mod machine;
 mod processes;
@@ -120,14 +121,17 @@ impl Session<'_> {
     /// What JSON lines say of a container.
     fn line<'w>(&self, word: &'w Word) -> Line<'w> {
         let Word { kind, name, id, text } = word;
-        match *kind {
-            Kind::Attached { again, missed, late } => {
+        match kind {
+            &Kind::Attached { again, missed, late } => {
                 let points = self.program.sites().count() as u64;
                 let milliseconds = self.options.started.elapsed().as_millis();
                 Line::Came { name, id, again, missed, late, points, milliseconds, text }
             }
-            Kind::Gone { waits } => Line::Gone { name, id, waits, text },
+            &Kind::Gone { waits } => Line::Gone { name, id, waits, text },
             Kind::NotTraced => Line::Notice(text),
+            Kind::Executed { path, traced, late } => {
+                Line::Executed { name, id, path, traced: *traced, late: *late, text }
+            }
         }
     }
 
@@ -310,6 +314,7 @@ impl Running<'_> {
             }
             self.say_attached();
             self.targets.want_all(&mut self.engine)?;
+            self.targets.watch_execs(&mut self.engine, &self.files)?;
             let left_out = self.engine.left_out();
             if !left_out.is_empty() {
                 let names = left_out.iter().map(|name| escape(name.as_bytes())).collect::<Vec<_>>().join(", ");
@@ -370,7 +375,8 @@ impl Running<'_> {
         loop {
             let now = Instant::now();
             let look = self.session.options.by_process.then(|| now + LOOK);
-            let until = [timers.next(), end, has_sites.then_some(watch), look].into_iter().flatten().min();
+            let execs = self.targets.execs.due(now).map(|wait| now + wait);
+            let until = [timers.next(), end, has_sites.then_some(watch), look, execs].into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |until| until.saturating_duration_since(now)).min(LONGEST_WAIT);
             let (_, exited) = self.hand_over(wait, Some(signals.as_fd()))?;
             if self.engine.new_cgroups() {
@@ -381,6 +387,7 @@ impl Running<'_> {
                 let said = self.targets.see_coming(&mut self.engine, &mut self.files, world)?;
                 said.words.iter().for_each(|word| self.tell(word));
             }
+            self.look_at_execs()?;
             self.look_at_processes(true)?;
             self.flush();
             let interrupted = matches!(signals.read_signal(), Ok(Some(_)));
@@ -421,11 +428,23 @@ impl Running<'_> {
                 }
                 let said = self.targets.look(&mut self.engine, &mut self.files, self.session.world)?;
                 said.words.iter().for_each(|word| self.tell(word));
+                self.targets.look_at_untold();
                 if said.all_gone && timers.next().is_none() {
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Takes in what containers have executed, and attaches to what of it is meant and not probed yet.
+    fn look_at_execs(&mut self) -> Result<(), Box<engine::Failure>> {
+        if self.engine.has_executed() {
+            let (executed, more) = self.engine.executed()?;
+            self.targets.executed(&executed, more);
+        }
+        let said = self.targets.look_at_execs(&mut self.engine, &mut self.files, self.session.world)?;
+        said.words.iter().for_each(|word| self.tell(word));
+        Ok(())
     }
 
     /// Attaches to new processes of the containers, where they are attached to one by one.

@@ -12,6 +12,7 @@ use ctp_lang::world::{Container, Runtime, TargetKind};
 
 use super::Session;
 use super::builds::Build;
+use super::execs::Execs;
 use super::files::Files;
 use super::summary::counted;
 use crate::container::coming::Paths;
@@ -49,6 +50,8 @@ pub(super) struct Targets<'a> {
     pub(super) follow: bool,
     /// Whether processes are attached to one by one: then something of each that comes is missed.
     pub(super) by_process: bool,
+    /// What containers execute.
+    pub(super) execs: Execs,
 }
 
 /// One container.
@@ -66,6 +69,8 @@ pub(super) struct Watched {
     pub(super) state: Life,
     /// Looks since it ended.
     waited: u32,
+    /// Whether its first process executes a program that the probes do not fit.
+    pub(super) elsewhere: bool,
 }
 
 impl Watched {
@@ -77,7 +82,17 @@ impl Watched {
         path: &str,
         state: Life,
     ) -> Watched {
-        Watched { index, listed: None, found, probes, path: Some(path.to_owned()), wanted: false, state, waited: 0 }
+        Watched {
+            index,
+            listed: None,
+            found,
+            probes,
+            path: Some(path.to_owned()),
+            wanted: false,
+            state,
+            waited: 0,
+            elsewhere: false,
+        }
     }
 }
 
@@ -101,6 +116,8 @@ pub(super) struct Start {
     pub(super) probed: bool,
     /// Looks at which its files could not be read yet.
     pub(super) tries: u32,
+    /// Whether one of its tasks has executed a program since the last look.
+    pub(super) executed: bool,
 }
 
 /// What a look found.
@@ -130,6 +147,9 @@ pub(super) enum Kind {
     Gone { waits: bool },
     /// It is not traced.
     NotTraced,
+    /// It executes another file than those that are probed, or may: whether that is probed now, and how late, where somebody
+    /// may have executed it before.
+    Executed { path: String, traced: bool, late: Option<Duration> },
 }
 
 impl<'a> Targets<'a> {
@@ -144,7 +164,8 @@ impl<'a> Targets<'a> {
                 let (listed, found) = world.found_for(container)?;
                 let probes = probes.remove(&index).unwrap_or_default();
                 let (path, wanted, state) = (None, false, Life::Runs);
-                Some(Watched { index, listed: Some(listed), found, probes, path, wanted, state, waited: 0 })
+                let listed = Some(listed);
+                Some(Watched { index, listed, found, probes, path, wanted, state, waited: 0, elsewhere: false })
             })
             .collect();
         Targets {
@@ -161,6 +182,7 @@ impl<'a> Targets<'a> {
             rescan: follow,
             follow,
             by_process: false,
+            execs: Execs::default(),
         }
     }
 
@@ -319,10 +341,13 @@ impl<'a> Targets<'a> {
         } else if let Some(old) = &watched.found.container.boundary {
             engine.remove_boundary(old)?;
         }
-        engine.detach_own(watched.index, !waits);
+        let index = watched.index;
+        watched.elsewhere = false;
+        engine.detach_own(index, !waits);
         if let Some(listed) = watched.listed {
             world.release(listed);
         }
+        self.execs.forget(index);
         self.release(engine, files);
         Ok(())
     }
@@ -363,7 +388,7 @@ impl<'a> Targets<'a> {
             let let_in = watched.wanted && path.is_some() && path == watched.path;
             let probed = let_in && files_of(self.program, watched.index).iter().all(|file| engine.is_live(*file));
             watched.found = back;
-            let start = Start { again: true, probed, tries: 0 };
+            let start = Start { again: true, probed, tries: 0, executed: false };
             watched.state = Life::Starts(start);
             return self.verify(position, start, engine, files, world, now, said);
         }

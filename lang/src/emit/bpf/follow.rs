@@ -9,8 +9,8 @@ use super::map::{FILTER, MapId, MapKind, MapSpec, UNDECIDED};
 
 /// The longest path that is told, its NUL included: a deeper cgroup is told cut short, and is wanted by nobody.
 pub const PATH: usize = 256;
-/// Most groups that one cgroup is put into by the kernel.
-pub const GROUPS: usize = 16;
+/// Most groups that one cgroup is put into by the kernel, [`super::map::EXECS`] among them.
+pub const GROUPS: usize = 17;
 /// Bytes of a value of the map of wanted paths: `u32` number of groups, `u32` container, `u32` depth of its pid
 /// namespace, `u32` nothing, then the groups, `u32` each.
 pub const WANTED_SIZE: usize = 16 + 4 * GROUPS;

@@ -35,6 +35,8 @@ pub(super) fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec
     let sets: std::collections::BTreeSet<&[ContainerIndex]> =
         program.sites().map(|(_, site)| &*site.containers).collect();
     let members: usize = sets.iter().map(|set| set.len()).sum();
+    // Each once more for what it executes.
+    let members = members.saturating_add(program.containers.len());
     let mut filter = count(members).saturating_mul(2).saturating_add(SPARE_CONTAINERS);
     if program.containers.iter().any(|container| container.kind == TargetKind::Host) {
         filter = filter.saturating_add(cgroups::MOST);

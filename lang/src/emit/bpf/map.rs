@@ -92,6 +92,9 @@ pub struct FilterKey {
 /// The group of cgroups whose tasks are not the host's: those of containers, and new ones that nobody has looked at.
 pub const NOT_THE_HOSTS: u32 = u32::MAX;
 
+/// The group of cgroups of containers: what their tasks execute is told to the runner.
+pub const EXECS: u32 = u32::MAX - 1;
+
 /// What stands for a process' number where [`FilterKey::id`] is a mount namespace's.
 pub const NAMESPACE: u32 = u32::MAX - 1;
 /// The same, plus the controller, where it is that of a cgroup of version 1: each hierarchy has ids of its own.

@@ -14,6 +14,7 @@ mod context;
 mod control;
 mod disassembly;
 mod env;
+pub mod execs;
 mod expr;
 mod fields;
 mod filter;

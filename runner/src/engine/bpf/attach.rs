@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
 use ctp_lang::codes::Code;
-use ctp_lang::emit::bpf::map::{FilterKey, FilterValue, Near};
+use ctp_lang::emit::bpf::map::{EXECS, FilterKey, FilterValue, Near};
 use ctp_lang::emit::bpf::{BpfProgram, Compiled, CompiledSite, SiteId};
 use ctp_lang::ir::{ContainerIndex, FileIndex};
 use ctp_lang::world::{Boundary, Container, TargetKind};
@@ -44,7 +44,9 @@ impl Who<'_> {
         self.filter
             .set(&key.to_bytes(), &value.to_bytes(), ANY)
             .map_err(|error| failure(Code::E0404, "cannot add a container to the filter", &error))?;
+        // Near is what hits look for.
         if key.process == 0
+            && key.group != EXECS
             && let Some([id, group, place]) = self.slot(key)
         {
             let (own, nobody) = ((key.id, u64::from(key.group)), (Near::NOBODY, Near::NOBODY));
@@ -146,7 +148,12 @@ impl Groups {
                 who.add(FilterKey { group, ..key }, value)?;
             }
         }
-        Ok(())
+        match container.kind {
+            TargetKind::Container | TargetKind::Cgroup if key.process == 0 => {
+                who.add(FilterKey { group: EXECS, ..key }, value)
+            }
+            TargetKind::Container | TargetKind::Cgroup | TargetKind::Host | TargetKind::Process => Ok(()),
+        }
     }
 
     /// Makes the tasks count no more that a key tells.
@@ -154,7 +161,7 @@ impl Groups {
         for (group, _) in self.all() {
             who.remove(FilterKey { group, ..key })?;
         }
-        Ok(())
+        who.remove(FilterKey { group: EXECS, ..key })
     }
 }
 

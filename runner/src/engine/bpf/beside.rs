@@ -88,6 +88,7 @@ impl BpfEngine {
             groups,
             cgroups: None,
             follower: None,
+            execs: None,
             inodes,
             programs,
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),

@@ -7,6 +7,7 @@ mod attach;
 mod beside;
 mod btf;
 mod cgroups;
+mod execs;
 mod facts;
 mod follow;
 mod generations;
@@ -32,14 +33,14 @@ use std::time::{Duration, Instant};
 
 use ctp_lang::codes::Code;
 use ctp_lang::diagnostic::Diagnostic;
-use ctp_lang::emit::bpf::map::{COUNTERS, FILTER, FilterKey, NEAR, RING, SCALARS};
+use ctp_lang::emit::bpf::map::{COUNTERS, EXECS, FILTER, FilterKey, NEAR, RING, SCALARS};
 use ctp_lang::emit::bpf::{self as emit, Category, Compiled, Options};
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex, Program};
 use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
 use ctp_lang::world::{Boundary, Container, FileId};
 
-use super::{Counters, Engine, Event, Failure, HostView, Joined, Made, Outcome};
+use super::{Counters, Engine, Event, Executed, Failure, HostView, Joined, Made, Outcome};
 use attach::{Groups, Plan, Who};
 pub use beside::build_of;
 use ctp_lang::stack::{Stack, Taken, Unwinder};
@@ -118,6 +119,8 @@ pub struct BpfEngine {
     cgroups: Option<cgroups::Watch>,
     /// Sees containers come, where they are looked out for.
     follower: Option<follow::Follower>,
+    /// Sees what containers execute.
+    execs: Option<execs::Execs>,
     /// Tells inodes apart; `None` where the kernel does not.
     inodes: Option<inode::Inodes>,
     programs: Vec<OwnedFd>,
@@ -242,6 +245,7 @@ impl BpfEngine {
             groups,
             cgroups,
             follower,
+            execs: None,
             inodes,
             programs,
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
@@ -403,14 +407,15 @@ impl Engine for BpfEngine {
             if exited {
                 return Ok(true);
             }
-            if self.cgroups.as_ref().is_some_and(cgroups::Watch::has_new) || self.has_made() {
+            if self.cgroups.as_ref().is_some_and(cgroups::Watch::has_new) || self.has_made() || self.has_executed() {
                 return Ok(false);
             }
             let left = deadline.map_or(IDLE, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Ok(false);
             }
-            let woken = wait(self.pause.min(left), wake, self.made_fd());
+            let others = self.made_fd().into_iter().chain(self.execs.as_ref().map(execs::Execs::fd));
+            let woken = wait(self.pause.min(left), wake, others);
             self.pause = if self.is_silent() { left } else { (self.pause * 2).min(IDLE) };
             if woken {
                 self.drain(event)?;
@@ -611,9 +616,11 @@ impl Engine for BpfEngine {
 
     fn want(&mut self, path: &str, index: ContainerIndex, pid_level: u32) -> Outcome<bool> {
         let Some(follower) = &self.follower else { return Ok(false) };
-        let groups = self.all_groups_of(index);
+        let mut groups = self.all_groups_of(index);
+        let is_empty = groups.is_empty();
+        groups.push(EXECS);
         let level = u32::try_from(path.split('/').filter(|part| !part.is_empty()).count()).unwrap_or(u32::MAX);
-        if groups.is_empty() || groups.len() > emit::follow::GROUPS || !self.compiled.levels.contains(&level) {
+        if is_empty || groups.len() > emit::follow::GROUPS || !self.compiled.levels.contains(&level) {
             return Ok(false);
         }
         follower.want(&self.maps, path, index.0, pid_level, &groups)
@@ -634,6 +641,19 @@ impl Engine for BpfEngine {
     fn decide(&mut self, cgroup: u64, whose: Option<ContainerIndex>) -> Outcome<u64> {
         let groups = whose.map_or_else(Vec::new, |index| self.all_groups_of(index));
         self.follower.as_ref().map_or(Ok(0), |follower| follower.decide(&self.maps, cgroup, &groups))
+    }
+
+    fn watch_execs(&mut self) -> Outcome<bool> {
+        self.execs = execs::Execs::start(&self.compiled, self.map(FILTER)?, self.processes.is_some())?;
+        Ok(self.execs.is_some())
+    }
+
+    fn has_executed(&self) -> bool {
+        self.execs.as_ref().is_some_and(execs::Execs::has_new)
+    }
+
+    fn executed(&mut self) -> Outcome<(Vec<Executed>, bool)> {
+        self.execs.as_mut().map_or(Ok((Vec::new(), false)), execs::Execs::told)
     }
 
     fn attached_through(&self) -> Vec<FileIndex> {
@@ -832,10 +852,11 @@ fn owned(descriptor: BorrowedFd<'_>) -> Outcome<OwnedFd> {
 }
 
 /// Waits until one of them can be read; whether `wake` can.
-fn wait(time: Duration, wake: Option<BorrowedFd<'_>>, made: Option<BorrowedFd<'_>>) -> bool {
+fn wait<'a>(time: Duration, wake: Option<BorrowedFd<'a>>, others: impl Iterator<Item = BorrowedFd<'a>>) -> bool {
     use nix::poll::{PollFd, PollFlags, ppoll};
     use nix::sys::time::TimeSpec;
-    let mut fds: Vec<PollFd<'_>> = wake.into_iter().chain(made).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    let all = wake.into_iter().chain(others);
+    let mut fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     // An interrupted wait is a short one.
     let ready = ppoll(&mut fds, Some(TimeSpec::from(time)), None).is_ok_and(|ready| ready > 0);
     ready && wake.is_some() && fds.first().and_then(PollFd::any).unwrap_or(false)

@@ -1,0 +1,180 @@
+//! Containers that execute something else while ctp traces: their first process another program, another build under the
+//! path that is probed. What they call from the moment on at which ctp says that it is attached is counted.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::ctp::Running;
+use ctp_tests::docker::{Container, Image, docker};
+use ctp_tests::unique::{self, Scratch};
+use serde_json::Value;
+
+use crate::following::called;
+use crate::jsonl::{against_schema, of_type, parsed};
+
+fn build(flags: &[&str]) -> Binary {
+    Binary::compile("becomes.c", Compiler::Gcc, flags)
+}
+
+/// An image with these programs in /app, which runs the first.
+fn image(programs: &[(&str, &Binary)]) -> Image {
+    let tree = Scratch::new();
+    let app = tree.path().join("app");
+    std::fs::create_dir(&app).unwrap();
+    for (name, binary) in programs {
+        std::fs::copy(binary.path(), app.join(name)).unwrap();
+    }
+    Image::of_tree(tree.path(), &format!("/app/{}", programs[0].0))
+}
+
+/// Lets the first process of a container call ten times more; `all` is how often it has called then.
+fn ten_more(container: &Container, all: &mut usize) {
+    docker(&["kill", "--signal", "USR2", container.name()]);
+    *all += 1;
+    called(container, *all);
+}
+
+/// Lets it execute the next program, which calls at once.
+fn execute(container: &Container) {
+    docker(&["kill", "--signal", "USR1", container.name()]);
+}
+
+fn counting(who: &str, place: &str) -> Running {
+    let script = format!(r#"global calls; probe {who}{place}.fn("f") {{ calls[container()]++ }}"#);
+    Running::attached_with(&["run", "--output", "jsonl", "-e", &script])
+}
+
+/// How many calls of a container were counted, and the lines of files that it executed.
+fn counted(output: &str, name: &str) -> (u64, Vec<Value>) {
+    assert_eq!(against_schema(output), "");
+    let lines = parsed(output);
+    let all = of_type(&lines, "map")[0]["entries"].as_array().unwrap();
+    let calls = all.iter().find(|entry| entry["key"][0] == name).map_or(0, |entry| entry["value"].as_u64().unwrap());
+    let summary = of_type(&lines, "summary")[0];
+    assert_eq!((summary["hits"].as_u64(), summary["probes"][0]["aggregated"].as_u64()), (Some(calls), Some(calls)));
+    (calls, of_type(&lines, "executed").into_iter().cloned().collect())
+}
+
+#[test]
+fn what_the_first_process_executes_later_is_attached_to() {
+    let (one, two, without) = (build(&["-g", "-O2"]), build(&["-g", "-O1"]), build(&["-O2", "-DWITHOUT"]));
+    let image = image(&[("one", &one), ("two", &two), ("without", &without)]);
+    let args = ["5", "/app/two", "20", "/app/without", "7", "/app/one", "30"];
+    let web = Container::detached(&image, &args);
+    let mut all = 1;
+    called(&web, all);
+    let mut ctp = counting(&format!("container(\"{}\")", web.name()), ":exe");
+    ten_more(&web, &mut all);
+
+    execute(&web);
+    all += 1;
+    called(&web, all);
+    let said = ctp.wait_for_stderr(&format!("ctp: the first process of {} executes ", web.name()));
+    assert!(said.contains("/app/two now, attached ") && said.ends_with("were not seen"), "{said}");
+    ten_more(&web, &mut all);
+    ten_more(&web, &mut all);
+
+    execute(&web);
+    all += 1;
+    called(&web, all);
+    let said = ctp.wait_for_stderr(&format!("ctp: the first process of {} executes ", web.name()));
+    assert!(said.contains("E0104: ") && said.ends_with(": not traced"), "{said}");
+    ten_more(&web, &mut all);
+
+    execute(&web);
+    all += 1;
+    called(&web, all);
+    let said = ctp.wait_for_stderr(&format!("ctp: the first process of {} executes ", web.name()));
+    assert!(said.ends_with("/app/one now, attached; no call was missed"), "{said}");
+    ten_more(&web, &mut all);
+    let output = ctp.interrupt();
+
+    let (calls, executed) = counted(&output.stdout, web.name());
+    // Of the twenty that the second program called at once some may have been seen.
+    assert!((70..=90).contains(&calls), "{calls}: {}", output.stderr);
+    let traced: Vec<&Value> = executed.iter().map(|line| &line["traced"]).collect();
+    assert_eq!(traced, [true, false, true], "{executed:?}");
+    let late: Vec<bool> = executed.iter().map(|line| line.get("late_ms").is_some()).collect();
+    assert_eq!(late, [true, false, false], "{executed:?}");
+    assert_eq!(executed[0]["path"], "/app/two");
+}
+
+/// Puts a program in the place of another, as package managers do: it is made beside it and renamed.
+fn replace(container: &Container, path: &str, binary: &Binary) {
+    let root = format!("/proc/{}/root", container.pid());
+    let new = Path::new(&root).join("app/.new");
+    std::fs::copy(binary.path(), &new).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&new, format!("{root}{path}")).unwrap();
+}
+
+#[test]
+fn another_build_under_the_probed_path_is_attached_to_when_it_is_executed() {
+    let (one, two) = (build(&["-g", "-O2"]), build(&["-g", "-O1"]));
+    let image = image(&[("one", &one)]);
+    let (web, neighbour) = (Container::detached(&image, &["5"]), Container::detached(&image, &["5"]));
+    let mut all = 1;
+    called(&web, all);
+    let script = format!(r#"probe container("{}"):/app/one.fn("f") {{ println($number) }}"#, web.name());
+    let mut ctp = Running::attached(&script);
+    let mut expected = Vec::new();
+    for (what, binary) in [("build", &two), ("copy", &one)] {
+        replace(&web, "/app/one", binary);
+        docker(&["exec", "--detach", web.name(), "/app/one", "0"]);
+        let said = ctp.wait_for_stderr(&format!("ctp: {} has another {what} of /app/one, attached ", web.name()));
+        assert!(said.ends_with("were not seen"), "{said}");
+        docker(&["exec", "--detach", web.name(), "/app/one", "40"]);
+        ctp.wait_for_stdout(|line| line == "39");
+        // What executes the old one still counts.
+        ten_more(&web, &mut all);
+        ctp.wait_for_stdout(|line| line == "9");
+        expected.extend((0..40).chain(0..10).map(|number: u32| number.to_string()));
+    }
+    ten_more(&neighbour, &mut 1);
+    let output = ctp.interrupt();
+    assert_eq!(output.lines(), expected, "{}", output.stderr);
+}
+
+/// The first process of a container that comes back executes something else for a while, as scripts do that prepare it.
+#[test]
+fn one_that_comes_back_and_executes_what_is_meant_later() {
+    let (one, without) = (build(&["-g", "-O2"]), build(&["-O2", "-DWITHOUT"]));
+    let image = image(&[("prepare", &without), ("one", &one)]);
+    let web = Container::detached_as(&image, &unique::name(), &["0", "/app/one", "20"]);
+    called(&web, 1);
+    execute(&web);
+    called(&web, 2);
+    let mut ctp = counting(&format!("container(\"{}\")", web.name()), ":exe");
+    docker(&["restart", "--time", "0", web.name()]);
+    let said = ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
+    assert!(said.ends_with(": not traced until its first process executes another program"), "{said}");
+    execute(&web);
+    let said = ctp.wait_for_stderr(&format!("ctp: the first process of {}", web.name()));
+    assert!(said.ends_with(" executes /app/one now, attached; no call was missed"), "{said}");
+    called(&web, 4);
+    let output = ctp.interrupt();
+    assert_eq!(counted(&output.stdout, web.name()).0, 20, "{}", output.stderr);
+}
+
+/// Of a process that was named by its number the kernel is asked: each tenth of a second.
+#[test]
+fn what_a_process_executes_later_is_attached_to() {
+    let (one, two) = (build(&["-g", "-O2"]), build(&["-g", "-O1"]));
+    let image = image(&[("one", &one), ("two", &two)]);
+    let web = Container::detached(&image, &["5", "/app/two", "20"]);
+    let mut all = 1;
+    called(&web, all);
+    let pid = web.pid();
+    let script = format!(r#"probe pid({pid}).fn("f") {{ println($number) }}"#);
+    let mut ctp = Running::attached(&script);
+    execute(&web);
+    all += 1;
+    called(&web, all);
+    let said = ctp.wait_for_stderr("ctp: the first process of ");
+    assert!(said.contains(" executes /app/two now, attached at most ") && said.ends_with("were not seen"), "{said}");
+    ten_more(&web, &mut all);
+    let output = ctp.interrupt();
+    let numbers = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    assert!(output.lines().ends_with(&numbers), "{}{}", output.stdout, output.stderr);
+}
