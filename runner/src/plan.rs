@@ -20,8 +20,8 @@ pub fn text(program: &Program, by_process: bool, sessions: Result<(), &str>) -> 
     }
     if program.sites().next().is_some() {
         out.push_str(if by_process {
-            "attached to each process of those containers: others that execute the same file pay nothing; the first 10 ms \
-             or so of a new process are not seen\n"
+            "attached to each process of those containers: others that execute the same file pay nothing; the first \
+             milliseconds of a new process are not seen\n"
         } else {
             "attached to the files: nothing is missed, and whoever else executes the same file pays for each call \
              (--attach process spares them)\n"

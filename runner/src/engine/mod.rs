@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ctp_lang::codes::Code;
-pub use ctp_lang::emit::bpf::execs::Executed;
+pub use ctp_lang::emit::bpf::execs::{Executed, Happened};
 pub use ctp_lang::emit::bpf::follow::Made;
 use ctp_lang::ir::{ContainerIndex, FileIndex, GlobalIndex, ProbeIndex};
 use ctp_lang::source::Span;

@@ -252,7 +252,7 @@ impl Targets<'_> {
         // Its first process executes the engine's own program until that executes the container's.
         let settled = start.tries >= SETTLING;
         for (place, among) in self.places(position) {
-            let others = !self.by_process && (place != Place::Exe || settled || start.executed);
+            let others = place != Place::Exe || settled || start.executed;
             match self.take_in(position, (&place, &among), &back, others, engine, files, world)? {
                 Ok(taken) => {
                     late |= taken.late;

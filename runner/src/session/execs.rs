@@ -15,7 +15,7 @@ use super::files::{Files, Refused};
 use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word};
 use crate::container::process::ProcessDir;
 use crate::container::{Found, target};
-use crate::engine::{Engine, Executed, Outcome};
+use crate::engine::{Engine, Executed, Happened, Outcome};
 use crate::world::live::{LiveWorld, root_of};
 
 /// How many times longer than a look the time to the next one is: a container that executes without end takes a tenth
@@ -145,7 +145,7 @@ impl Targets<'_> {
 
     /// Takes in what was executed; `more` tells whether there was more that is not known.
     pub(super) fn executed(&mut self, executed: &[Executed], more: bool) {
-        for one in executed.iter().filter(|one| !one.forked) {
+        for one in executed.iter().filter(|one| one.what != Happened::Forked) {
             let first = Duration::from_nanos(one.time);
             let since = self.execs.new.entry(ContainerIndex(one.container));
             let since = since.or_insert_with(|| Since { first, ..Since::default() });
@@ -243,8 +243,7 @@ impl Targets<'_> {
             }
             let copies = self.execs.copies.get(&index).copied().unwrap_or(0);
             let taken = if copies < MOST_COPIES {
-                let others = !self.by_process;
-                self.take_in(position, (&place, &among), &found, others, engine, files, world)?
+                self.take_in(position, (&place, &among), &found, true, engine, files, world)?
             } else {
                 Err((Refused::OtherBuild, Some(format!("one more than the {MOST_COPIES} that are attached to"))))
             };
@@ -319,7 +318,7 @@ fn may_hold(pid: u32, identity: &Identity, path: &str) -> bool {
     Identity::of(&exe) == *identity || maps.split(|byte| *byte == b'\n').any(maps_it)
 }
 
-fn monotonic() -> Duration {
+pub(super) fn monotonic() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
 

@@ -315,6 +315,7 @@ impl Running<'_> {
             self.say_attached();
             self.targets.want_all(&mut self.engine)?;
             self.targets.watch_execs(&mut self.engine, &self.files)?;
+            self.processes.told = self.targets.execs.told;
             let left_out = self.engine.left_out();
             if !left_out.is_empty() {
                 let names = left_out.iter().map(|name| escape(name.as_bytes())).collect::<Vec<_>>().join(", ");
@@ -441,6 +442,9 @@ impl Running<'_> {
         if self.engine.has_executed() {
             let (executed, more) = self.engine.executed()?;
             self.targets.executed(&executed, more);
+            if self.session.options.by_process {
+                self.processes.attach_to(&mut self.engine, &executed, more)?;
+            }
         }
         let said = self.targets.look_at_execs(&mut self.engine, &mut self.files, self.session.world)?;
         said.words.iter().for_each(|word| self.tell(word));

@@ -16,7 +16,8 @@ pub const RING: MapId = MapId(u32::MAX);
 pub const COUNTS: MapId = MapId(u32::MAX - 1);
 
 /// Bytes of a record: `u64` when it was (`CLOCK_MONOTONIC`, ns), `u32` number of the process in the first pid namespace,
-/// `u32` container, `u64` 1 where the process is new.
+/// `u32` container, `u64` what happened: 0 where the first thread of the process executed a program, 1 where another
+/// thread did, 2 where the process is new.
 pub const RECORD: usize = 24;
 /// Byte offset of how many there were, in the only element of the map of numbers.
 pub const THERE_WERE: usize = 0;
@@ -49,16 +50,31 @@ pub struct Executed {
     pub process: u32,
     /// Index of the container.
     pub container: u32,
-    /// Whether the process is new, and executes what its parent does.
-    pub forked: bool,
+    /// What happened.
+    pub what: Happened,
+}
+
+/// What happened in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// Its first thread executed a program.
+    Executed,
+    /// Another thread did, and took the number of the first one: what was bound to that is bound to nothing now.
+    ExecutedByThread,
+    /// It was made, and executes what its parent does.
+    Forked,
 }
 
 impl Executed {
     /// From a record; `None` for bytes that are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Executed> {
-        let (time, forked) = (super::map::u64_at(bytes, 0)?, super::map::u64_at(bytes, 16)? != 0);
         let (process, container) = (super::map::u32_at(bytes, 8)?, super::map::u32_at(bytes, 12)?);
-        Some(Executed { time, process, container, forked })
+        let what = match super::map::u64_at(bytes, 16)? {
+            0 => Happened::Executed,
+            1 => Happened::ExecutedByThread,
+            _ => Happened::Forked,
+        };
+        Some(Executed { time: super::map::u64_at(bytes, 0)?, process, container, what })
     }
 }
 
@@ -77,7 +93,7 @@ pub struct Teller {
 pub fn teller(levels: &[u32], child: Option<u32>) -> Option<Teller> {
     let size = i32::try_from(RECORD).ok()?;
     let short = |at: i32| i16::try_from(at).ok();
-    let (time, process, container, forked) = (short(-size)?, short(8 - size)?, short(12 - size)?, short(16 - size)?);
+    let (time, process, container, what) = (short(-size)?, short(8 - size)?, short(12 - size)?, short(16 - size)?);
     let key = -size - 16;
     let (id, group) = (short(key)?, short(key + 8)?);
     let mut asm = Asm::default();
@@ -90,7 +106,7 @@ pub fn teller(levels: &[u32], child: Option<u32>) -> Option<Teller> {
     asm.call(Helper::GetCurrentPidTgid);
     asm.alu_imm(Alu::Rsh, R0, 32);
     asm.mov(SITE, R0);
-    asm.store_imm(Width::D, FP, forked, 0);
+    asm.store_imm(Width::D, FP, what, 0);
     asm.store_imm(Width::D, FP, id, 0);
     asm.store_imm(Width::D, FP, process, 0);
     if let Some(tgid) = child {
@@ -103,9 +119,16 @@ pub fn teller(levels: &[u32], child: Option<u32>) -> Option<Teller> {
         asm.load(Width::W, R1, FP, process);
         // A thread is of its parent's process.
         asm.jump_if(Jump::Eq, R1, SITE, end);
-        asm.store_imm(Width::D, FP, forked, 1);
+        asm.store_imm(Width::D, FP, what, 2);
     } else {
+        let first = asm.label();
         asm.store(Width::W, FP, process, SITE);
+        // Arguments: struct task_struct *, the thread's number before it took the first one's, struct linux_binprm *.
+        asm.load(Width::D, R1, CTX, 8);
+        asm.low32(R1);
+        asm.jump_if(Jump::Eq, R1, SITE, first);
+        asm.store_imm(Width::D, FP, what, 1);
+        asm.place(first);
     }
     asm.call(Helper::KtimeGetNs);
     asm.store(Width::D, FP, time, R0);
@@ -156,9 +179,11 @@ mod tests {
         bytes[..8].copy_from_slice(&9u64.to_le_bytes());
         bytes[8..12].copy_from_slice(&4711u32.to_le_bytes());
         bytes[12..16].copy_from_slice(&3u32.to_le_bytes());
-        bytes[16] = 1;
-        let executed = Executed { time: 9, process: 4711, container: 3, forked: true };
-        assert_eq!(Executed::from_bytes(&bytes), Some(executed));
+        for (number, what) in [(0, Happened::Executed), (1, Happened::ExecutedByThread), (2, Happened::Forked)] {
+            bytes[16] = number;
+            let executed = Executed { time: 9, process: 4711, container: 3, what };
+            assert_eq!(Executed::from_bytes(&bytes), Some(executed));
+        }
         assert_eq!(Executed::from_bytes(&bytes[..RECORD - 1]), None);
     }
 }

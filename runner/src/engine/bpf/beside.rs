@@ -42,9 +42,6 @@ impl BpfEngine {
         file: &dyn Fn(FileIndex) -> Option<BorrowedFd<'a>>,
     ) -> Outcome<BpfEngine> {
         let refuse = |why: String| Box::new(Failure::new(Code::E0404, why));
-        if self.processes.is_some() {
-            return Err(refuse("which is not attached to process by process: run ctp again".to_owned()));
-        }
         let mut wanted = btf::Wanted::default();
         facts::want(emit::needs(program, &self.options), &mut wanted);
         inode::want(&mut wanted);
@@ -93,7 +90,8 @@ impl BpfEngine {
             programs,
             plans: plans.into_iter().map(|plan| (plan, Vec::new())).collect(),
             uprobes: self.uprobes,
-            processes: None,
+            // Those that are there are attached to with the first file.
+            processes: self.processes.as_ref().map(|known| known.keys().map(|pid| (*pid, Vec::new())).collect()),
             going: attach::Going::default(),
             probes: program.probes.len(),
             pause: BUSY,

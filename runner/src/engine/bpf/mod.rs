@@ -445,6 +445,10 @@ impl Engine for BpfEngine {
 
     fn attach_process(&mut self, pid: u32) -> Outcome<Joined> {
         let Some(processes) = &mut self.processes else { return Ok(Joined::Ended) };
+        if let Some(before) = processes.remove(&pid) {
+            // At once: as long as both are there each hit counts twice.
+            attach::detach(before);
+        }
         if self.going.is_full() {
             return Ok(Joined::Crowded);
         }
@@ -464,12 +468,14 @@ impl Engine for BpfEngine {
             }
         }
         processes.insert(pid, links);
-        Ok(Joined::Attached)
+        let mut beside = self.beside.iter_mut().map(|beside| beside.attach_process(pid));
+        beside.find(|joined| !matches!(joined, Ok(Joined::Attached))).unwrap_or(Ok(Joined::Attached))
     }
 
     fn detach_process(&mut self, pid: u32) {
         let links = self.processes.as_mut().and_then(|processes| processes.remove(&pid)).unwrap_or_default();
         self.going.add(links);
+        self.beside.iter_mut().for_each(|beside| beside.detach_process(pid));
     }
 
     fn left_out(&mut self) -> Vec<String> {
@@ -718,13 +724,20 @@ impl Engine for BpfEngine {
         for mut plan in first {
             let program = self.programs.get(plan.program);
             let program = program.ok_or_else(|| Failure::new(Code::E0403, "a program is missing"))?;
-            let links = if self.processes.is_some() {
-                plan.handle = Some((owned(descriptor)?, path.to_owned()));
-                Vec::new()
-            } else {
-                let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
-                let how = (self.uprobes, None);
-                attach::attach(&mut plan, sites, program.as_fd(), (descriptor, path), left_out, how)?
+            let (sites, left_out) = (&self.compiled.sites, &mut self.left_out);
+            let mut attach = |plan: &mut Plan, pid| {
+                let how = (self.uprobes, pid);
+                attach::attach(plan, sites, program.as_fd(), (descriptor, path), left_out, how)
+            };
+            let links = match &mut self.processes {
+                Some(processes) => {
+                    for (pid, links) in processes {
+                        links.extend(attach(&mut plan, Some(*pid))?);
+                    }
+                    plan.handle = Some((owned(descriptor)?, path.to_owned()));
+                    Vec::new()
+                }
+                None => attach(&mut plan, None)?,
             };
             // One that was given up with its container makes room.
             let unused = |known: &&mut (Plan, Vec<OwnedFd>)| {
