@@ -2,13 +2,14 @@
 //! by file and by process; of entries, and of returns that are seen by sessions.
 
 use ctp_tests::binary::{Binary, Compiler};
-use ctp_tests::ctp::Running;
+use ctp_tests::ctp::{Running, ctp};
 use ctp_tests::docker::{Container, Image, docker};
 use ctp_tests::unique;
 use serde_json::Value;
 
 use crate::following::called;
 use crate::jsonl::{against_schema, of_type, parsed};
+use crate::sessions::has_sessions;
 
 /// Of N calls with 0 to N - 1: three are let through; all return; all are counted; the first divides by zero; those from
 /// the seventh on loop without end.
@@ -21,6 +22,12 @@ fn script(who: &str) -> String {
         probe {who}:/app/burst.fn("f") {{ println(10 / $number) }}
         probe {who}:/app/burst.fn("f") {{ n = 0; while ($number >= 7) {{ n++ }}; looped[$number] = n }}"#
     )
+}
+
+/// The plan says that the kernel can see these returns by sessions, or that it has none.
+fn by_sessions(script: &str) {
+    let plan = ctp(&["run", "--plan", "-e", script]).stdout;
+    assert_eq!(plan.contains("returns are seen by a session"), has_sessions(), "{plan}");
 }
 
 fn number(value: &Value) -> u64 {
@@ -66,6 +73,7 @@ fn every_hit_of_containers_that_come_back_and_come_anew_is_accounted_for() {
     let web = start("1", "40");
     called(&web, 1);
     let script = script(&format!("container(\"{base}-*\")"));
+    by_sessions(&script);
     let mut ctp = Running::attached_with(&["run", "--output", "jsonl", "--max-steps", "50", "-e", &script]);
     docker(&["restart", "--time", "0", web.name()]);
     ctp.wait_for_stderr(&format!("ctp: {} restarted", web.name()));
@@ -97,6 +105,7 @@ fn every_hit_of_processes_that_are_attached_to_one_by_one_is_accounted_for() {
     let web = Container::detached(&image, &["0", "/app/burst", "40", "/app/burst", "40"]);
     called(&web, 1);
     let script = script(&format!("container(\"{}\")", web.name()));
+    by_sessions(&script);
     let arguments = ["run", "--attach", "process", "--output", "jsonl", "--max-steps", "50", "-e", &script];
     let ctp = Running::attached_with(&arguments);
     // The process stays the same, whatever it executes: what is bound to it is bound to it still.

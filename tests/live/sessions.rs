@@ -11,7 +11,7 @@ use ctp_tests::process::run;
 use ctp_tests::unique::Scratch;
 
 /// Whether the kernel has what sessions need.
-fn has_sessions() -> bool {
+pub(crate) fn has_sessions() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap());
     (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 14)
