@@ -3,10 +3,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::Running;
 use ctp_tests::docker::{Container, Image, docker};
+use ctp_tests::process::run;
 use ctp_tests::unique::{self, Scratch};
 use serde_json::Value;
 
@@ -208,7 +210,7 @@ fn calls_of_a_process_that_executes_another_program_count_once() {
 #[test]
 fn new_processes_are_attached_to_at_once() {
     let image = Image::new(&Binary::compile("children.c", Compiler::Gcc, &["-g", "-O2"]), "/app/one");
-    let run = || {
+    let seen = || {
         let web = Container::detached(&image, &["100", "6000"]);
         called(&web, 1);
         let ctp = counting(&format!("container(\"{}\")", web.name()), ":/app/one", "process");
@@ -220,5 +222,53 @@ fn new_processes_are_attached_to_at_once() {
         assert!(output.stderr.contains(" processes began, or executed another program, while ctp traced"));
         calls
     };
-    assert!((0..6).any(|_| run() >= 700), "in no run");
+    assert!((0..6).any(|_| seen() >= 700), "in no run");
+}
+
+/// A library that a process loads from a place where none was when ctp began is attached to, as is one that takes another's
+/// place.
+#[test]
+fn libraries_that_are_loaded_later_are_attached_to() {
+    let tree = Scratch::new();
+    let compile = |flags: &[&str], source: &str, to: &str| {
+        let path = tree.path().join(to);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/programs");
+        run(Command::new("gcc").args(flags).arg("-o").arg(path).arg(programs.join(source)));
+    };
+    compile(&[], "loads.c", "app/loads");
+    compile(&["-g", "-O2", "-shared"], "loaded.c", "opt/one/libloaded.so");
+    compile(&["-g", "-O1", "-shared", "-DOTHER"], "loaded.c", "opt/two/libloaded.so");
+    compile(&["-O2", "-shared", "-Df=other"], "loaded.c", "opt/without/libloaded.so");
+    std::fs::create_dir_all(tree.path().join("opt/copy")).unwrap();
+    std::fs::copy(tree.path().join("opt/one/libloaded.so"), tree.path().join("opt/copy/libloaded.so")).unwrap();
+    for library in ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"] {
+        let to = tree.path().join(&library[1..]);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(library, to).unwrap();
+    }
+    let image = Image::of_tree(tree.path(), "/app/loads");
+    let paths = ["one", "two", "without", "copy", "one"].map(|folder| format!("/opt/{folder}/libloaded.so"));
+    let web = Container::detached(&image, &paths.each_ref().map(String::as_str));
+    let mut all = 1;
+    called(&web, all);
+    let mut ctp = counting(&format!("container(\"{}\")", web.name()), ":lib(\"libloaded.so\")", "inode");
+    ten_more(&web, &mut all);
+    for (path, traced) in [(&paths[1], true), (&paths[2], false), (&paths[3], true)] {
+        execute(&web);
+        all += 1;
+        called(&web, all);
+        let said = ctp.wait_for_stderr(&format!("ctp: {} maps ", web.name()));
+        assert!(said.contains(path), "{said}");
+        assert!(said.ends_with(if traced { "its calls before that were not seen" } else { ": not traced" }), "{said}");
+        ten_more(&web, &mut all);
+    }
+    // What was probed from the beginning still is.
+    execute(&web);
+    all += 1;
+    called(&web, all);
+    let output = ctp.interrupt();
+    let (calls, executed) = counted(&output.stdout, web.name());
+    assert!((40..=60).contains(&calls), "{calls}: {}", output.stderr);
+    assert_eq!(executed.len(), 3, "{executed:?}");
 }

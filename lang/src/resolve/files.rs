@@ -50,6 +50,13 @@ const FOLDERS: [&str; 8] = [
     "/usr/local/lib64",
 ];
 
+/// Whether `lib(NAME)` means the file at a path: by its name, or by the path where NAME has folders.
+pub fn is_library(name: &str, path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let text = if name.contains('/') { path } else { file };
+    text == name || matches_glob(name, text)
+}
+
 /// What a point's `where` asks for, and where that is written; `None` where it cannot be done, which was reported.
 pub(super) fn place(place: Option<&Where>, who: &Who, diagnostics: &mut Vec<Diagnostic>) -> Option<(Wanted, Span)> {
     let has_exe = match who.kind {
@@ -122,12 +129,7 @@ impl Resolver<'_> {
         for &index in containers {
             let Some(container) = self.container(index).cloned() else { continue };
             let Mapped { paths: mapped, of_first } = self.world.mapped(&container);
-            let is_wanted = |path: &&String| {
-                let file = path.rsplit('/').next().unwrap_or(path);
-                let text = if name.contains('/') { path.as_str() } else { file };
-                text == name || matches_glob(name, text)
-            };
-            let wanted: Vec<&String> = mapped.iter().filter(is_wanted).collect();
+            let wanted: Vec<&String> = mapped.iter().filter(|path| is_library(name, path)).collect();
             if !wanted.is_empty() {
                 for path in wanted {
                     found.entry(path.clone()).or_default().push(index);

@@ -21,6 +21,7 @@ use crate::ir::{ContainerIndex, File, FileIndex};
 use crate::source::Span;
 use crate::syntax::ast;
 use crate::world::{Container, FileId, ListError, Place, TargetKind, World};
+pub use files::is_library;
 
 /// One function with the files and containers in which a point means it.
 #[derive(Clone)]

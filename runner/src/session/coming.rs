@@ -436,7 +436,8 @@ impl Targets<'_> {
             } else {
                 let own = |file: &&FileIndex| watched.listed.is_none() || mine.contains(file);
                 let paths = among.iter().filter(own).filter_map(|file| self.program.file(*file));
-                paths.map(|file| Place::Path(file.path.clone())).collect()
+                let later = watched.mapped.iter().filter(|(of, _)| of == probe).map(|(_, path)| path);
+                paths.map(|file| &file.path).chain(later).map(|path| Place::Path(path.clone())).collect()
             };
             for place in wanted {
                 match places.iter_mut().find(|(known, _)| *known == place) {

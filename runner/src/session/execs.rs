@@ -108,6 +108,16 @@ impl Execs {
         self.copies.remove(&index);
     }
 
+    /// A process of a container has executed or mapped something at that time (`CLOCK_MONOTONIC`); `None` where it is not known
+    /// which.
+    pub(super) fn used(&mut self, index: ContainerIndex, process: Option<u32>, time: Duration) {
+        let since = self.new.entry(index).or_insert_with(|| Since { first: time, ..Since::default() });
+        match process.filter(|_| since.processes.len() < MOST) {
+            Some(process) => since.processes.push(process),
+            None => since.more = true,
+        }
+    }
+
     /// A container may have executed something that nobody told of.
     fn may_have_executed(&mut self, index: ContainerIndex) {
         let since = self.new.entry(index).or_insert_with(|| Since { first: self.looked, ..Since::default() });
@@ -146,14 +156,7 @@ impl Targets<'_> {
     /// Takes in what was executed; `more` tells whether there was more that is not known.
     pub(super) fn executed(&mut self, executed: &[Executed], more: bool) {
         for one in executed.iter().filter(|one| one.what != Happened::Forked) {
-            let first = Duration::from_nanos(one.time);
-            let since = self.execs.new.entry(ContainerIndex(one.container));
-            let since = since.or_insert_with(|| Since { first, ..Since::default() });
-            if since.processes.len() < MOST {
-                since.processes.push(one.process);
-            } else {
-                since.more = true;
-            }
+            self.execs.used(ContainerIndex(one.container), Some(one.process), Duration::from_nanos(one.time));
         }
         if more {
             self.watched.iter().for_each(|watched| self.execs.may_have_executed(watched.index));
@@ -328,6 +331,9 @@ fn attached(watched: &Watched, place: &Place, taken: &Taken, when: When) -> Word
     let path = &taken.path;
     let what = match (place, &taken.other) {
         (Place::Exe, _) => format!("the first process of {name} executes {path} now"),
+        (Place::Path(path), _) if watched.mapped.iter().any(|(_, mapped)| mapped == path) => {
+            format!("{name} maps {path} now")
+        }
         (Place::Path(_), Some(_)) => format!("{name} has another build of {path}"),
         (Place::Path(_), None) => format!("{name} has another copy of {path}"),
     };
@@ -348,6 +354,9 @@ fn not_attached(watched: &Watched, place: &Place, why: Option<String>) -> Word {
     let name = container.display_name().to_owned();
     let (what, path) = match place {
         Place::Exe => (format!("the first process of {name} executes another program now"), "exe".to_owned()),
+        Place::Path(path) if watched.mapped.iter().any(|(_, mapped)| mapped == path) => {
+            (format!("{name} maps another build in {path} now"), path.clone())
+        }
         Place::Path(path) => (format!("{name} has another build of {path}"), path.clone()),
     };
     let why = why.map_or_else(|| "; run ctp again to check it".to_owned(), |why| format!(", {why}"));

@@ -7,6 +7,7 @@ mod coming;
 mod counted;
 mod execs;
 mod files;
+mod libraries;
 mod machine;
 mod processes;
 mod rates;
@@ -316,6 +317,7 @@ impl Running<'_> {
             self.targets.want_all(&mut self.engine)?;
             self.targets.watch_execs(&mut self.engine, &self.files)?;
             self.processes.told = self.targets.execs.told;
+            self.targets.watch_libraries();
             let left_out = self.engine.left_out();
             if !left_out.is_empty() {
                 let names = left_out.iter().map(|name| escape(name.as_bytes())).collect::<Vec<_>>().join(", ");
@@ -377,7 +379,9 @@ impl Running<'_> {
             let now = Instant::now();
             let look = self.session.options.by_process.then(|| now + LOOK);
             let execs = self.targets.execs.due(now).map(|wait| now + wait);
-            let until = [timers.next(), end, has_sites.then_some(watch), look, execs].into_iter().flatten().min();
+            let libraries = self.targets.libraries.due();
+            let until = [timers.next(), end, has_sites.then_some(watch), look, execs, libraries];
+            let until = until.into_iter().flatten().min();
             let wait = until.map_or(LONGEST_WAIT, |until| until.saturating_duration_since(now)).min(LONGEST_WAIT);
             let (_, exited) = self.hand_over(wait, Some(signals.as_fd()))?;
             if self.engine.new_cgroups() {
@@ -446,6 +450,7 @@ impl Running<'_> {
                 self.processes.attach_to(&mut self.engine, &executed, more)?;
             }
         }
+        self.targets.look_at_libraries();
         let said = self.targets.look_at_execs(&mut self.engine, &mut self.files, self.session.world)?;
         said.words.iter().for_each(|word| self.tell(word));
         Ok(())

@@ -14,6 +14,7 @@ use super::Session;
 use super::builds::Build;
 use super::execs::Execs;
 use super::files::Files;
+use super::libraries::Libraries;
 use super::summary::counted;
 use crate::container::coming::Paths;
 use crate::container::watch::{self, State};
@@ -52,6 +53,8 @@ pub(super) struct Targets<'a> {
     pub(super) by_process: bool,
     /// What containers execute.
     pub(super) execs: Execs,
+    /// What they map.
+    pub(super) libraries: Libraries,
 }
 
 /// One container.
@@ -71,6 +74,9 @@ pub(super) struct Watched {
     waited: u32,
     /// Whether its first process executes a program that the probes do not fit.
     pub(super) elsewhere: bool,
+    /// Libraries that its processes mapped since it started, at places where none was found before, each with a probe that
+    /// means it.
+    pub(super) mapped: Vec<(ProbeIndex, String)>,
 }
 
 impl Watched {
@@ -92,6 +98,7 @@ impl Watched {
             state,
             waited: 0,
             elsewhere: false,
+            mapped: Vec::new(),
         }
     }
 }
@@ -165,7 +172,18 @@ impl<'a> Targets<'a> {
                 let probes = probes.remove(&index).unwrap_or_default();
                 let (path, wanted, state) = (None, false, Life::Runs);
                 let listed = Some(listed);
-                Some(Watched { index, listed, found, probes, path, wanted, state, waited: 0, elsewhere: false })
+                Some(Watched {
+                    index,
+                    listed,
+                    found,
+                    probes,
+                    path,
+                    wanted,
+                    state,
+                    waited: 0,
+                    elsewhere: false,
+                    mapped: Vec::new(),
+                })
             })
             .collect();
         Targets {
@@ -183,6 +201,7 @@ impl<'a> Targets<'a> {
             follow,
             by_process: false,
             execs: Execs::default(),
+            libraries: Libraries::default(),
         }
     }
 
@@ -343,6 +362,7 @@ impl<'a> Targets<'a> {
         }
         let index = watched.index;
         watched.elsewhere = false;
+        watched.mapped.clear();
         engine.detach_own(index, !waits);
         if let Some(listed) = watched.listed {
             world.release(listed);
