@@ -3,7 +3,7 @@
 
 use ctp_lang::codes::Code;
 use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
-use ctp_lang::emit::stap::{Options, emit};
+use ctp_lang::emit::stap::{Options, Written, emit};
 use ctp_lang::ir::{
     BinaryOp, CompareOp, Constant, ContainerIndex, Context, EnumIndex, EnumNames, Expr, ExprKind, Global, GlobalIndex,
     GlobalKind, LocalIndex, Piece, Probe, ProbeKind, Program, Show, Shown, Spec, Stmt, TargetStep, Ty, UnaryOp,
@@ -15,6 +15,7 @@ use crate::programs::{
 };
 use crate::sample::Sample;
 use crate::stap::Root;
+use crate::world::{Samples, checked};
 
 fn int(value: i64) -> Expr {
     Expr::int(value, span())
@@ -224,4 +225,31 @@ fn what_cannot_be_expressed_is_said() {
     let mut without = program(vec![probe(sites(), vec![print(vec![words("x")])])]);
     without.containers[0].cgroup = None;
     refused(&without, "`web`");
+}
+
+/// stap itself reads no thread-local variable of a program: ctp counts from the thread's pointer, which the kernel knows.
+#[test]
+fn thread_local_variables_are_accepted_as_text_and_as_records() {
+    for (compiler, options) in [
+        ("gcc", &["-O0", "-pthread"][..]),
+        ("gcc", &["-O2", "-gdwarf-4", "-pthread"]),
+        ("clang", &["-O0", "-gdwarf-aranges", "-pthread"]),
+        ("clang", &["-O2", "-gdwarf-aranges", "-pthread"]),
+    ] {
+        let sample = Sample::of("../types/programs/threads.c", compiler, options);
+        let world = Samples(vec![("/app/bin", sample.path.clone())]);
+        let text = "probe container(\"web\"):exe.fn(\"take\") {\n    \
+                    printf(\"%d %d %s %d\\n\", @var(\"own_copy\"), @var(\"shape\").sides, @var(\"shape\").name, @var(\"calls\"))\n}\n";
+        let (sources, program) = checked("threads.ctp", text, &world);
+        for written in [Written::Text, Written::Records] {
+            let script = emit(&program, &sources, &Options { written, ..Options::default() }).expect("a script");
+            let answer = Root::with(&[&sample.path]).stap(&script.text, &["-p2"]).accepted(&script.text);
+            let meant: Vec<u64> = script.points.iter().map(|point| point.address).collect();
+            assert_eq!((answer.addresses("/run/ctp/t0"), meant.len()), (meant, 1), "{compiler} {options:?}");
+            assert!(script.text.contains("->thread->fsbase"), "{}", script.text);
+        }
+    }
+    let by_stap = "probe process(\"/run/ctp/t0\").function(\"take\") { println(@var(\"own_copy\")) }";
+    let sample = Sample::of("../types/programs/threads.c", "gcc", &["-O0", "-pthread"]);
+    assert!(!Root::with(&[&sample.path]).stap(by_stap, &["-p2"]).ok, "stap reads them itself");
 }

@@ -27,5 +27,6 @@ mod stacks;
 mod symbols;
 mod targets;
 mod texts;
+mod threads;
 mod twins;
 mod types;
