@@ -1,9 +1,12 @@
 //! What is kept of packed debug info for the next time: it spares time and changes no answer, whatever becomes of it.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ctp::symbols::{Places, keep_of};
 use ctp_lang::debuginfo::Module;
@@ -80,9 +83,9 @@ impl Kept {
 
 const PYTHON: &str = "/usr/bin/python3.11d";
 
-/// A large program, packed.
-fn packed(flag: &str) -> Kept {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debuginfo-kept-{flag}"));
+/// A large program, packed, for one test.
+fn packed(flag: &str, test: &str) -> Kept {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debuginfo-kept-{test}"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("python");
@@ -128,7 +131,7 @@ fn same_of_others(one: &Module, other: &Module) {
 #[test]
 fn the_second_time_little_is_read_and_the_same_is_found() {
     let plain = Module::open(Arc::new(OnDisk::open(Path::new(PYTHON)))).unwrap();
-    let kept = packed("zlib");
+    let kept = packed("zlib", "again");
     let size = {
         let bytes = std::fs::read(PYTHON).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
@@ -148,7 +151,7 @@ fn the_second_time_little_is_read_and_the_same_is_found() {
 #[test]
 fn names_that_are_damaged_or_gone_hide_nothing() {
     let plain = Module::open(Arc::new(OnDisk::open(Path::new(PYTHON)))).unwrap();
-    let kept = packed("zlib");
+    let kept = packed("zlib", "names");
     drop(kept.open().functions("main").unwrap());
     let names = kept.names().unwrap();
     let whole = std::fs::read(&names).unwrap();
@@ -170,4 +173,95 @@ fn names_that_are_damaged_or_gone_hide_nothing() {
         drop(kept.open().functions("main").unwrap());
         assert_eq!(std::fs::read(&names).unwrap(), whole, "made anew, {round}");
     }
+}
+
+/// Numbers that repeat from run to run (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+}
+
+/// Damages a file where it lies: bytes changed, a stretch filled in, cut off, made longer, or gone.
+fn damage(path: &Path, whole: &[u8], numbers: &mut Numbers) {
+    let file = File::options().write(true).open(path).unwrap();
+    // The end says what the rest is: damaged as often as all of that.
+    let somewhere = |numbers: &mut Numbers| match numbers.below(2) {
+        0 => numbers.below(whole.len()),
+        _ => whole.len() - 1 - numbers.below(whole.len().min(4096)),
+    };
+    match numbers.below(8) {
+        0 => file.set_len(numbers.below(whole.len()) as u64).unwrap(),
+        1 => file.set_len((whole.len() + 1 + numbers.below(9000)) as u64).unwrap(),
+        2 => std::fs::remove_file(path).unwrap(),
+        3 | 4 => {
+            let at = numbers.below(whole.len());
+            let size = (1 + numbers.below(100_000)).min(whole.len() - at);
+            file.write_all_at(&vec![[0x00, 0xff][numbers.below(2)]; size], at as u64).unwrap();
+        }
+        _ => {
+            for _ in 0..1 + numbers.below(6) {
+                let at = somewhere(numbers);
+                file.write_all_at(&[numbers.below(256) as u8], at as u64).unwrap();
+            }
+        }
+    }
+}
+
+/// Whatever becomes of the entries of the cache, nothing panics, and what is found is what the file itself says. How long
+/// it goes on, `CTP_DAMAGE_SECONDS` says (a tenth of that), and in which order, `CTP_DAMAGE_SEED`.
+#[test]
+fn damage_to_what_is_kept_changes_no_answer() {
+    let plain = Module::open(Arc::new(OnDisk::open(Path::new(PYTHON)))).unwrap();
+    let names = ["PyObject_GetAttr", "initialized", "_PyEval_EvalFrameDefault", "no_such_function"];
+    let answers: Vec<_> = names.iter().map(|name| plain.functions(name).unwrap()).collect();
+    let global = plain.globals("PyLong_Type", None).unwrap();
+    assert!(!answers[0].is_empty() && answers[3].is_empty() && !global.is_empty());
+    let kept = packed("zstd", "damaged");
+    let same = |round: usize| {
+        let module = kept.open();
+        for (name, answer) in names.iter().zip(&answers) {
+            assert_eq!(&module.functions(name).unwrap(), answer, "{name}, round {round}");
+        }
+        assert_eq!(module.globals("PyLong_Type", None).unwrap(), global, "round {round}");
+    };
+    same(0);
+    let listed = std::fs::read_dir(kept.cache.join("unpacked")).unwrap();
+    let mut paths: Vec<PathBuf> = listed.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 3 && kept.names().is_some_and(|names| paths.contains(&names)), "{paths:?}");
+    let wholes: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let setting = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let budget = Duration::from_secs(setting("CTP_DAMAGE_SECONDS").unwrap_or(60)) / 10;
+    let mut numbers = Numbers(setting("CTP_DAMAGE_SEED").unwrap_or(1));
+    let (began, mut rounds, mut noticed) = (Instant::now(), 0, 0);
+    while began.elapsed() < budget || rounds < 10 {
+        rounds += 1;
+        let mut damaged = Vec::new();
+        for _ in 0..1 + numbers.below(3) {
+            let one = numbers.below(paths.len());
+            if !damaged.contains(&one) {
+                damage(&paths[one], &wholes[one], &mut numbers);
+                damaged.push(one);
+            }
+        }
+        let before: Vec<_> = damaged.iter().map(|one| std::fs::read(&paths[*one]).ok()).collect();
+        same(rounds);
+        // Thrown away and mostly made anew, or the damage was where nobody looked: put right for the next round.
+        for (one, before) in damaged.iter().zip(before) {
+            let now = std::fs::read(&paths[*one]).ok();
+            noticed += usize::from(now != before);
+            if now.as_ref() != Some(&wholes[*one]) {
+                std::fs::write(&paths[*one], &wholes[*one]).unwrap();
+            }
+        }
+    }
+    println!("{rounds} rounds, {noticed} damaged entries thrown away");
+    assert!(noticed > 0);
+    let _ = std::fs::remove_dir_all(kept.path.parent().unwrap());
 }
