@@ -13,6 +13,12 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// [`ReadError`] when the bytes are not there (any more) or cannot be read.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Calls `part` once with each number below `parts`, in any order, several at the same time where that is quicker: who
+    /// has the bytes may have threads, `lang` has none.
+    fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        (0..parts).for_each(part);
+    }
 }
 
 impl ReadAt for Vec<u8> {

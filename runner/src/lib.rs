@@ -13,4 +13,5 @@ pub mod rootfs;
 pub mod session;
 pub mod stacks;
 pub mod symbols;
+pub mod threads;
 pub mod world;

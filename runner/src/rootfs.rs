@@ -175,6 +175,10 @@ impl ReadAt for RootFile {
             _ => ReadError { offset, reason: e.to_string() },
         })
     }
+
+    fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        crate::threads::at_once(parts, part);
+    }
 }
 
 /// Opens an inode found by `O_PATH` for reading, if it is a regular file with bytes of its own.

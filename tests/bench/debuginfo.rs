@@ -27,6 +27,10 @@ impl ReadAt for OnDisk {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, buf, offset)
             .map_err(|error| ReadError { offset, reason: error.to_string() })
     }
+
+    fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        ctp::threads::at_once(parts, part);
+    }
 }
 
 impl OnDisk {

@@ -286,6 +286,39 @@ fn damaged_frame_descriptions_neither_panic_nor_hang() {
     println!("{rounds} rounds");
 }
 
+/// The header of the descriptions says where each is: what it says wrongly is found out, and changes no step.
+#[test]
+fn a_damaged_header_of_frame_descriptions_changes_no_step() {
+    let program = Program::compile("header", "gcc", &["-O2", "-g"], &["values.c"]);
+    let whole = std::fs::read(&program.path).unwrap();
+    let sections = indexes::sections(&program.path);
+    let (_, offset, size) = sections.into_iter().find(|(name, ..)| name == ".eh_frame_hdr").unwrap();
+    let module = Module::open(Arc::new(whole.clone())).unwrap();
+    let sites: Vec<_> = module.functions("*").unwrap().into_iter().flat_map(|function| function.sites).collect();
+    let addresses: Vec<u64> = sites.iter().flat_map(|site| [site.address, site.address + 1, site.entry]).collect();
+    let registers = Registers::all([0x7fff_0000; 16]);
+    let steps = |module: &Module| -> Vec<_> {
+        let step = |address: &u64| module.unwind(*address, 0x5555_0000, &registers, &|at| Some(at ^ 0x1234));
+        addresses.iter().map(step).collect()
+    };
+    let right = steps(&module);
+    assert!(right.iter().filter(|step| step.is_ok()).count() > 10);
+    let mut numbers = Numbers(3);
+    for round in 0..200 {
+        let mut bytes = whole.clone();
+        let header = &mut bytes[offset..offset + size];
+        match round {
+            0 => header.fill(0),
+            1 => header.fill(0xff),
+            // A table that is all one pair; one in the wrong order.
+            2 => (20..size).for_each(|at| header[at] = header[at - 8]),
+            3 => header[12..].as_chunks_mut::<8>().0.reverse(),
+            _ => (0..1 + numbers.below(30)).for_each(|_| header[numbers.below(size)] = numbers.next() as u8),
+        }
+        assert_eq!(steps(&Module::open(Arc::new(bytes)).unwrap()), right, "{round}");
+    }
+}
+
 /// What a small file claims to unpack to must not be believed.
 #[test]
 fn forged_sizes_cost_nothing() {

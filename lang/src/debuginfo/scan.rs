@@ -1,7 +1,9 @@
 //! Owns looking for byte strings in whole sections: one pass in pieces that fit the processor's cache, whatever the
-//! section's size. Never says what a find means.
+//! section's size, and in several shares at the same time where who has the bytes can do that. Never says what a find
+//! means.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use memchr::memmem::Finder;
 
@@ -11,6 +13,8 @@ use super::sieve::{Key, Sieve};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
+/// Bytes of a share: of a section of more, several may be looked through at the same time.
+const SHARE: u64 = 8 << 20;
 /// More offsets than these are looked for all at once, by a table, and not one after the other.
 const FEW: usize = 6;
 /// Entries of that table: one for each value of an offset's lower half.
@@ -77,27 +81,48 @@ impl Needles {
         self.texts.push(Finder::new(bytes).into_owned());
     }
 
-    /// Calls `hit` for places at which one of the needles is; it returns from where on to look for that one again. With a
-    /// sieve, where that lets one through; names and origins are all that is found then.
-    pub(super) fn scan(
+    /// Calls `hit` for places at which one of the needles is, in whatever order, with the notes of the share that the place
+    /// is in; it returns from where on to look for that needle again in that share. The notes of all shares, in the order of
+    /// the section. With a sieve, where that lets one through; names and origins are all that is found then.
+    ///
+    /// # Errors
+    /// [`DebugError`] when the section cannot be read.
+    pub(super) fn scan<T: Default + Send>(
         &self,
         stored: &Stored,
         sieve: Option<&Sieve>,
-        mut hit: impl FnMut(u64) -> u64,
-    ) -> Result<(), DebugError> {
-        let mut next = vec![0; self.texts.len()];
-        next.push(if self.many.is_some() { 0 } else { u64::MAX });
+        hit: impl Fn(&mut T, u64) -> u64 + Sync,
+    ) -> Result<Vec<T>, DebugError> {
         let all = || std::iter::once(0..stored.size()).collect::<Vec<_>>();
         // What is wrong with what was kept does not matter: it was to spare time.
         let parts = sieve.map_or_else(all, |sieve| sieve.parts(&self.keys).unwrap_or_else(|_| all()));
-        parts.into_iter().try_for_each(|part| self.scan_part(stored, part, &mut next, &mut hit))
+        let shares = shares(parts);
+        let done = Mutex::new(Vec::new());
+        stored.at_once(shares.len(), &|number| {
+            let Some(parts) = shares.get(number) else { return };
+            let mut notes = T::default();
+            let mut next = vec![0; self.texts.len()];
+            next.push(if self.many.is_some() { 0 } else { u64::MAX });
+            let mut buffer = Vec::new();
+            let mut scan =
+                |part: &Range<u64>| self.scan_part(stored, part, &mut buffer, &mut next, &mut |at| hit(&mut notes, at));
+            let read = parts.iter().try_for_each(&mut scan);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((number, read.map(|()| notes)));
+        })?;
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if done.len() != shares.len() {
+            return Err(DebugError::Read("parts of a section were not looked through".to_owned()));
+        }
+        done.sort_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, notes)| notes).collect()
     }
 
     /// The same for the needles that begin in one part.
     fn scan_part(
         &self,
         stored: &Stored,
-        part: Range<u64>,
+        part: &Range<u64>,
+        buffer: &mut Vec<u8>,
         next: &mut [u64],
         hit: &mut dyn FnMut(u64) -> u64,
     ) -> Result<(), DebugError> {
@@ -108,7 +133,7 @@ impl Needles {
         }
         // Read in whole pieces, each behind the last bytes of the one before: what lies across is found there.
         let overlap = self.longest - 1;
-        let mut buffer = vec![0; overlap + CHUNK];
+        buffer.resize(overlap + CHUNK, 0);
         let mut read = part.start;
         let mut carried = 0;
         while read < end {
@@ -128,7 +153,8 @@ impl Needles {
                     };
                     let Some(found) = found else { break };
                     let at = base + (from + found) as u64;
-                    *next = hit(at).max(at + 1);
+                    // A short one behind the part, in what was read for the sake of longer ones, is the next part's.
+                    *next = if at < part.end { hit(at).max(at + 1) } else { at + 1 };
                 }
             }
             read += wanted as u64;
@@ -145,6 +171,27 @@ impl Needles {
     }
 }
 
+/// Parts of a section, in order, as shares of a size that is worth a thread's while.
+fn shares(parts: Vec<Range<u64>>) -> Vec<Vec<Range<u64>>> {
+    let mut shares: Vec<Vec<Range<u64>>> = Vec::new();
+    let mut room = 0;
+    for mut part in parts {
+        while !part.is_empty() {
+            if room == 0 {
+                shares.push(Vec::new());
+                room = SHARE;
+            }
+            let size = (part.end - part.start).min(room);
+            if let Some(share) = shares.last_mut() {
+                share.push(part.start..part.start + size);
+            }
+            part.start += size;
+            room -= size;
+        }
+    }
+    shares
+}
+
 impl Many {
     fn find(&self, bytes: &[u8]) -> Option<usize> {
         bytes.windows(4).position(|window| {
@@ -158,17 +205,16 @@ impl Many {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::{ReadAt, ReadError};
     use std::sync::Arc;
 
     fn all(needles: &Needles, bytes: &[u8]) -> Vec<u64> {
         let stored = Stored::plain(Arc::new(bytes.to_vec()), 0, bytes.len() as u64);
-        let mut found = Vec::new();
-        needles
-            .scan(&stored, None, |at| {
-                found.push(at);
-                at + 1
-            })
-            .expect("readable");
+        let found = needles.scan(&stored, None, |found: &mut Vec<u64>, at| {
+            found.push(at);
+            at + 1
+        });
+        let mut found = found.expect("readable").concat();
         found.sort_unstable();
         found.dedup();
         found
@@ -198,13 +244,57 @@ mod tests {
         let stored = Stored::plain(Arc::new(bytes.clone()), 0, bytes.len() as u64);
         let mut needles = Needles::default();
         needles.add_name("x");
-        let mut found = Vec::new();
-        needles
-            .scan(&stored, None, |at| {
-                found.push(at);
-                at + 300_000
-            })
-            .expect("readable");
-        assert_eq!(found, [0, 300_000]);
+        let found = needles.scan(&stored, None, |found: &mut Vec<u64>, at| {
+            found.push(at);
+            at + 300_000
+        });
+        assert_eq!(found.expect("readable"), [[0, 300_000]]);
+    }
+
+    /// Whoever has the bytes may look through the shares in any order, and all at once.
+    #[test]
+    fn finds_across_shares_that_are_read_at_the_same_time() {
+        struct Apart(Vec<u8>);
+
+        impl ReadAt for Apart {
+            fn size(&self) -> u64 {
+                self.0.size()
+            }
+
+            fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+                self.0.read_at(offset, buf)
+            }
+
+            fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+                std::thread::scope(|scope| {
+                    for number in (0..parts).rev() {
+                        scope.spawn(move || part(number));
+                    }
+                });
+            }
+        }
+
+        let share = SHARE as usize;
+        let mut bytes = vec![7; share * 2 + share / 2];
+        let places = [5, share - 8, share - 2, share, share * 2 - 4, share * 2 + 3];
+        for place in places {
+            bytes[place..place + 5].copy_from_slice(b"name\0");
+        }
+        let size = bytes.len() as u64;
+        let stored = Stored::plain(Arc::new(Apart(bytes)), 0, size);
+        let mut needles = Needles::default();
+        needles.add_name("name");
+        // A longer one, for the sake of which more is read than the share has.
+        needles.add_name("another name");
+        let found = needles.scan(&stored, None, |found: &mut Vec<u64>, at| {
+            found.push(at);
+            at + 1
+        });
+        let found = found.expect("readable");
+        // What stands at the end of the first share was overwritten by what begins the second.
+        assert_eq!(
+            found,
+            [vec![5, share as u64 - 8], vec![share as u64, share as u64 * 2 - 4], vec![share as u64 * 2 + 3]]
+        );
     }
 }

@@ -190,10 +190,11 @@ pub(super) fn units_naming<'n>(
         // Linkers let a name share the end of a longer one, so any place at which it ends counts.
         let mut offsets = Vec::new();
         if let Some(strings) = file.stored(SectionId::DebugStr) {
-            names.scan(strings, None, |at| {
+            let found = names.scan(strings, None, |offsets: &mut Vec<u64>, at| {
                 offsets.push(at);
                 if offsets.len() > limits::MAX_NAME_OFFSETS { u64::MAX } else { at + 1 }
             })?;
+            offsets = found.concat();
         }
         if offsets.len() > limits::MAX_NAME_OFFSETS {
             return Ok(None);
@@ -218,11 +219,11 @@ fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut Hits
     let Some(table) = file.stored(SectionId::DebugStrOffsets).filter(|_| !offsets.is_empty()) else { return Ok(()) };
     let mut needles = Needles::default();
     needles.add_offsets(offsets.iter().copied());
-    let mut places = Vec::new();
-    needles.scan(table, None, |at| {
+    let places = needles.scan(table, None, |places: &mut Vec<u64>, at| {
         places.push(at);
         at + 1
     })?;
+    let mut places = places.concat();
     places.sort_unstable();
     if places.is_empty() {
         return Ok(());
@@ -252,12 +253,11 @@ fn collect_hits(
     let stored = debug.files.files.get(file).and_then(|file| file.stored(section));
     let (Some(stored), Some(start)) = (stored, dwarf::in_file(file, 0)) else { return Ok(()) };
     let start = start | mark;
-    needles.scan(stored, debug.sieve(file, section), |at| {
+    let spans = debug.spans;
+    let found = needles.scan(stored, debug.sieve(file, section), |found: &mut Hits, at| {
         let id = start | at;
-        let index = debug.spans.partition_point(|span| span.start <= id);
-        let found = index.checked_sub(1).and_then(|index| Some((index, debug.spans.get(index)?)));
-        let Some((index, span)) = found.filter(|(_, span)| id < span.end) else { return at + 1 };
-        let hits = wanted.entry(index).or_insert_with(|| Some(Vec::new()));
+        let Some((index, span)) = unit_at(spans, id) else { return at + 1 };
+        let hits = found.entry(index).or_insert_with(|| Some(Vec::new()));
         if let Some(known) = hits {
             if known.len() < limits::MAX_HITS_IN_UNIT {
                 known.push(id);
@@ -267,8 +267,23 @@ fn collect_hits(
         }
         dwarf::offset_of(span.end)
     })?;
+    for (index, more) in found.into_iter().flatten() {
+        let hits = wanted.entry(index).or_insert_with(|| Some(Vec::new()));
+        if let Some(known) = hits {
+            match more {
+                Some(more) if known.len() + more.len() <= limits::MAX_HITS_IN_UNIT => known.extend(more),
+                Some(_) | None => *hits = None,
+            }
+        }
+    }
     wanted.values_mut().flatten().for_each(|hits| hits.sort_unstable());
     Ok(())
+}
+
+/// The unit that a position lies in, with its index.
+fn unit_at(spans: &[UnitSpan], id: DieId) -> Option<(usize, &UnitSpan)> {
+    let index = spans.partition_point(|span| span.start <= id).checked_sub(1)?;
+    Some((index, spans.get(index).filter(|span| id < span.end)?))
 }
 
 /// Adds the indexes of the units of a section in whose bytes a needle occurs.
@@ -283,19 +298,19 @@ fn collect_units(
     let stored = debug.files.files.get(file).and_then(|file| file.stored(section));
     let (Some(stored), Some(start)) = (stored, dwarf::in_file(file, 0)) else { return Ok(()) };
     let start = start | mark;
-    needles.scan(stored, debug.sieve(file, section), |at| {
-        let id = start | at;
-        let index = debug.spans.partition_point(|span| span.start <= id);
-        let found = index.checked_sub(1).and_then(|index| Some((index, debug.spans.get(index)?)));
-        match found.filter(|(_, span)| id < span.end) {
+    let spans = debug.spans;
+    let found = needles.scan(stored, debug.sieve(file, section), |found: &mut BTreeSet<usize>, at| {
+        match unit_at(spans, start | at) {
             // One hit decides for the unit.
             Some((index, span)) => {
-                wanted.insert(index);
+                found.insert(index);
                 dwarf::offset_of(span.end)
             }
             None => at + 1,
         }
-    })
+    })?;
+    wanted.extend(found.into_iter().flatten());
+    Ok(())
 }
 
 /// Calls `each` with these units, a few at a time with what was read of them forgotten afterwards.

@@ -169,6 +169,16 @@ impl Stored {
         Ok(anew.read_at(at, buf)?)
     }
 
+    /// Calls `part` once with each number below `parts`, several at the same time where who has the bytes can do that.
+    ///
+    /// # Errors
+    /// [`DebugError`] when it cannot be unpacked.
+    pub(super) fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) -> Result<(), DebugError> {
+        let (source, _) = self.source().map_err(Clone::clone)?;
+        source.at_once(parts, part);
+        Ok(())
+    }
+
     /// All of it in memory.
     pub(super) fn whole(&self) -> Result<Vec<u8>, DebugError> {
         if self.size > limits::MAX_SECTION_BYTES {

@@ -2,6 +2,7 @@
 //! addresses. Knows no DWARF.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::elf;
 
@@ -16,6 +17,8 @@ use super::thunks::{self, Thunks};
 
 /// `Elf64_Sym`.
 const SYMBOL: usize = 24;
+/// Look-ups by address for which all symbols are gone through: for more it pays to sort them.
+const FEW: usize = 8;
 
 /// The bytes of the tables, each with the strings it names.
 #[derive(Default)]
@@ -23,6 +26,8 @@ pub(super) struct Symbols {
     tables: Vec<(Vec<u8>, Vec<u8>)>,
     /// Address, table, byte in the table; by address.
     by_address: OnceLock<Vec<(u64, usize, usize)>>,
+    /// How often symbols were looked up by address.
+    looked_up: AtomicUsize,
     thunks: OnceLock<Thunks>,
 }
 
@@ -60,7 +65,7 @@ impl Symbols {
             let Some(strings) = elf.sections.get(section.link as usize) else { continue };
             tables.push((sections::load(bytes, elf, name)?, sections::load(bytes, elf, &strings.name)?));
         }
-        Ok(Symbols { tables, by_address: OnceLock::new(), thunks: OnceLock::new() })
+        Ok(Symbols { tables, ..Symbols::default() })
     }
 
     /// The defined functions (`STT_FUNC`), `.symtab` first. A `STT_GNU_IFUNC` is the function that chooses the
@@ -68,6 +73,18 @@ impl Symbols {
     pub(super) fn functions(&self) -> impl Iterator<Item = Symbol<'_>> {
         self.tables.iter().flat_map(|(symbols, strings)| {
             symbols.chunks_exact(SYMBOL).filter_map(move |symbol| function(symbol, strings))
+        })
+    }
+
+    /// Those functions whose names begin so.
+    pub(super) fn beginning(&self, with: &'static str) -> impl Iterator<Item = Symbol<'_>> {
+        let begins = |symbol: &[u8], strings: &[u8]| {
+            let name = u32_at(symbol, 0).ok().and_then(|at| strings.get(at as usize..));
+            name.is_some_and(|name| name.starts_with(with.as_bytes()))
+        };
+        self.tables.iter().flat_map(move |(symbols, strings)| {
+            let symbols = symbols.chunks_exact(SYMBOL).filter(move |symbol| begins(symbol, strings));
+            symbols.filter_map(move |symbol| function(symbol, strings))
         })
     }
 
@@ -90,12 +107,22 @@ impl Symbols {
         function(symbols.get(at..at + SYMBOL)?, strings)
     }
 
-    /// The defined functions at an address.
+    /// The defined functions at an address, those of the first table first.
     pub(super) fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
-        let index = self.index();
-        let first = index.partition_point(|(own, _, _)| *own < address);
-        let here = index.get(first..).unwrap_or_default().iter().take_while(move |(own, _, _)| *own == address);
-        here.filter_map(|one| self.indexed(*one))
+        let found: Vec<Symbol<'_>> = if self.looked_up.fetch_add(1, Ordering::Relaxed) < FEW {
+            let here = |symbol: &&[u8]| u64_at(symbol, 8).is_ok_and(|own| own == address);
+            let all = self.tables.iter().flat_map(|(symbols, strings)| {
+                let symbols = symbols.chunks_exact(SYMBOL).filter(here);
+                symbols.filter_map(move |symbol| function(symbol, strings))
+            });
+            all.collect()
+        } else {
+            let index = self.index();
+            let first = index.partition_point(|(own, _, _)| *own < address);
+            let here = index.get(first..).unwrap_or_default().iter().take_while(|(own, _, _)| *own == address);
+            here.filter_map(|one| self.indexed(*one)).collect()
+        };
+        found.into_iter()
     }
 
     /// The defined functions at an address or before it, the nearest first; of those at one address, the first of the

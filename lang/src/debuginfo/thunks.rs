@@ -13,13 +13,16 @@ use crate::world::ReadAt;
 /// Most bytes of a thunk up to its jump into the function.
 const LONGEST: u64 = 256;
 
+/// What the names of thunks begin with, and those of some other things.
+const THUNK: &str = "_ZT";
+
 /// Thunks by the linkage name of the function they are of: address and size.
 pub(super) type Thunks = HashMap<String, Vec<(u64, u64)>>;
 
 /// All thunks that the symbols name.
 pub(super) fn thunks(symbols: &Symbols) -> Thunks {
     let mut found: Thunks = HashMap::new();
-    for symbol in symbols.functions().filter(|symbol| symbol.size > 0) {
+    for symbol in symbols.beginning(THUNK).filter(|symbol| symbol.size > 0) {
         let Some(target) = target(symbol.name) else { continue };
         let known = found.entry(same_name(&target)).or_default();
         if !known.iter().any(|(address, _)| *address == symbol.address) {
@@ -31,7 +34,7 @@ pub(super) fn thunks(symbols: &Symbols) -> Thunks {
 
 /// The linkage name of the function that a thunk is of (Itanium C++ ABI 5.1.4.3).
 fn target(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("_ZT")?;
+    let rest = name.strip_prefix(THUNK)?;
     let encoding = match rest.strip_prefix('c') {
         Some(rest) => offset(offset(rest)?)?,
         None => offset(rest)?,

@@ -66,4 +66,8 @@ impl ReadAt for HostFile {
         }
         self.file.read_exact_at(buf, offset).map_err(|error| ReadError { offset, reason: error.to_string() })
     }
+
+    fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        crate::threads::at_once(parts, part);
+    }
 }

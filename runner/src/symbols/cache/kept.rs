@@ -112,6 +112,10 @@ impl ReadAt for KeptFile {
         }
         Ok(())
     }
+
+    fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        crate::threads::at_once(parts, part);
+    }
 }
 
 /// An entry being written.
