@@ -3,7 +3,7 @@
 use super::format::{self, Part};
 use super::nature::{self, Nature};
 use super::object::{Held, Object};
-use super::returns::{self, Moment};
+use super::returns::Moment;
 use super::{AtSite, Checker, Missing, Scope, Typed, expr, go, whole};
 use crate::codes::Code;
 use crate::debuginfo::facts::{Location, SiteKind, Unavailable, VariableKind};
@@ -218,7 +218,7 @@ impl Checker<'_> {
             }
             return pieces;
         }
-        let Some(typed) = returns::returned_value(at, span) else { return Vec::new() };
+        let Some(typed) = self.returned_value(at, span) else { return Vec::new() };
         let mut pieces = vec![Piece::Text(b"return=".to_vec())];
         pieces.extend(self.return_piece(typed, span, scope));
         pieces

@@ -4,7 +4,7 @@
 use super::nature::{self, Nature};
 use super::object::{Held, Object};
 use super::shape::Shape;
-use super::{AtSite, Checker, Missing, Scope, Typed, convention, go, place};
+use super::{AtSite, Checker, Missing, Scope, Typed, convention, go, place, rust_results};
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
 use crate::diagnostic::Diagnostic;
@@ -15,6 +15,9 @@ use crate::syntax::ast;
 
 /// rax: where integers and addresses are returned (System V psABI 3.2.3; Rust's and Go's conventions too).
 const RETURNED: Register = Register(0);
+
+/// rdi: where the caller's address for a value in memory is passed, as a first argument is.
+const GIVEN: Register = Register(5);
 
 /// `$return`, without its `$`.
 pub(super) const RETURN: &str = "return";
@@ -235,7 +238,7 @@ impl Checker<'_> {
             );
             return None;
         }
-        match returned_value(&at, span) {
+        match self.returned_value(&at, span) {
             Some(typed) => Some(typed),
             None if at.site.kind == facts::SiteKind::Symbol => {
                 self.report(
@@ -260,6 +263,41 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    /// What a function returns; `None` where it returns nothing or several values, or its type is not known.
+    pub(super) fn returned_value(&mut self, at: &AtSite<'_>, span: Span) -> Option<Typed> {
+        let in_memory = at.function.returns.filter(|_| at.function.go.is_none() && !at.function.changed);
+        let large = in_memory.filter(|id| at.module.language(*id) == facts::Language::Rust).and_then(|id| {
+            let shape = Shape::Of(Some(id));
+            match shape.bare(at.module)?.ty {
+                Type::Aggregate { size: Some(size), .. } if size > 16 => Some((id, shape)),
+                _ => None,
+            }
+        });
+        match large {
+            Some((id, shape)) => self.returned_in_memory(at, id, shape, span),
+            None => returned_value(at, span),
+        }
+    }
+
+    /// What Rust returns in memory that its caller gave: its address is kept from the entry on.
+    fn returned_in_memory(&mut self, at: &AtSite<'_>, id: facts::TypeId, shape: Shape, span: Span) -> Option<Typed> {
+        let held = match rust_results::in_memory(at.module, id) {
+            Ok(()) if at.module.still_holds(at.site, GIVEN) => {
+                let given = place::computed(&facts::Compute::Register(GIVEN), span);
+                let index = self.keep_value("the address of $return".to_owned(), given, span)?;
+                Held::Memory(Expr { ty: Ty::Int, kind: ExprKind::Entry(index), span })
+            }
+            Ok(()) => {
+                let why = "where its caller wants it is no longer known where its calls are probed";
+                Held::Missing(Unavailable::Unsupported(why.to_owned()))
+            }
+            Err(why) => Held::Missing(why),
+        };
+        let written = Some((RETURN.to_owned(), Vec::new()));
+        let object = Object { shape, held, bits: None, written, name: "$return".to_owned(), referred: false };
+        Some(object.read(at.module, span))
     }
 
     /// The handler's share of a return probe.
@@ -344,8 +382,9 @@ fn taken_singly(results: &[facts::GoResult]) -> String {
     format!("take one of them: {}", names.join(", "))
 }
 
-/// What a function returns, in rax; `None` where it returns nothing or several values, or its type is not known.
-pub(super) fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
+/// What a function returns, in rax, or in memory where C's convention tells its address by that; `None` where it returns
+/// nothing or several values, or its type is not known.
+fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
     if let Some(results) = &at.function.go {
         return if results.len() == 1 { go::result(at, results, 0, "$return", span) } else { None };
     }

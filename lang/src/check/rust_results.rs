@@ -4,7 +4,7 @@
 //!
 //! Rust's ABI makes of a struct whose two fields are numbers or pointers two values, each in a register (a "scalar pair"); of
 //! what else has at most 8 bytes one integer (`fn_abi_adjust_for_abi` in compiler/rustc_ty_utils/src/abi.rs). What is
-//! between changed with Rust 1.79.
+//! between changed with Rust 1.79. What is larger than two registers is in memory of the caller's.
 
 use crate::debuginfo::Module;
 use crate::debuginfo::facts::{
@@ -35,17 +35,41 @@ struct Parts {
     left: usize,
 }
 
-/// Where a value of an aggregate type is when its function has returned.
-pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
-    let unknown = |why: &str| Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
+/// What a value of an aggregate type consists of, its leaves; else why it is not known where it is returned.
+fn parts(module: &Module, id: TypeId) -> Result<Parts, Unavailable> {
     let mut parts = Parts { left: MOST, ..Parts::default() };
-    if parts.add(module, Some(id), 0, DEEPEST).is_none() {
-        return unknown("where Rust returns a value of that kind is not known");
+    match parts.add(module, Some(id), 0, DEEPEST) {
+        Some(()) => Ok(parts),
+        None => Err(unknown("where Rust returns a value of that kind is not known")),
     }
-    if size > 16 {
-        // LLVM leaves rax alone where it knows all callers: seen with rustc 1.95 at -Copt-level=3.
-        return unknown("Rust returns so large a value in memory whose address may be nowhere when it returns");
+}
+
+fn unknown(why: &str) -> Unavailable {
+    Unavailable::Unsupported(why.to_owned())
+}
+
+/// Whether a value of more than 16 bytes is in memory whose address the caller gives in the register of a first argument:
+/// so does Rust's convention as C's with what is larger than two registers (`fn_abi_adjust_for_abi`). Where the address is
+/// when the function returns is not laid down: LLVM leaves rax alone where it knows all callers (seen with rustc 1.95
+/// at -Copt-level=3).
+///
+/// # Errors
+/// Why that is not known: until Rust 1.87 two numbers of which one has 16 bytes were returned in registers.
+pub(super) fn in_memory(module: &Module, id: TypeId) -> Result<(), Unavailable> {
+    let parts = parts(module, id)?;
+    match parts.leaves.iter().any(|leaf| leaf.size > 8) {
+        true => Err(unknown("where Rust returns a value with numbers of 16 bytes is not known")),
+        false => Ok(()),
     }
+}
+
+/// Where a value of an aggregate type of at most 16 bytes is when its function has returned.
+pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
+    let parts = match parts(module, id) {
+        Ok(parts) => parts,
+        Err(why) => return Location::Unavailable(why),
+    };
+    let unknown = |why: &str| Location::Unavailable(unknown(why));
     let value = |register, bits| Piece { location: Location::Value(Compute::Returned(register)), bits, bit_offset: 0 };
     match parts.leaves.as_slice() {
         _ if parts.shared || parts.leaves.iter().any(|leaf| leaf.float || leaf.size > 8) => {

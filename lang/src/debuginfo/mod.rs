@@ -478,6 +478,17 @@ impl Module {
         source.exits(site, exits::Asked { goroutine: function.go.is_some(), file })
     }
 
+    /// Whether a general register, by its DWARF number, holds at a function's site what it held when the call began.
+    pub fn still_holds(&self, site: &Site, register: facts::Register) -> bool {
+        let Some(&(_, end)) = site.ranges.iter().find(|(low, high)| (*low..*high).contains(&site.entry)) else {
+            return site.entry == site.address;
+        };
+        let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+        let Some(text) = price::text(bytes, elf, site.entry, end) else { return false };
+        let code = code::Code::read(bytes, elf, &site.ranges);
+        !site.repeats && price::still_holds(&text, (site.entry, site.address), &code, register.0)
+    }
+
     /// The canonical frame address of the call that is at a site; `None` where nothing tells it. Of an inlined instance
     /// it is that of the function around it.
     pub fn frame(&self, site: &Site) -> Option<facts::Compute> {

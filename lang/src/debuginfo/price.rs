@@ -148,6 +148,29 @@ pub(super) fn candidates(text: &[u8], low: u64, main: (u64, u64), code: &Code, n
     found
 }
 
+/// Whether a general register (by its DWARF number) holds at an address what it held at the function's first one: what
+/// lies between is passed once, in order, and does not write it. `text` is the code from `entry` on.
+pub(super) fn still_holds(text: &[u8], (entry, address): (u64, u64), code: &Code, register: u16) -> bool {
+    if entry == address {
+        return true;
+    }
+    let mut factory = InstructionInfoFactory::new();
+    let mut decoder = Decoder::with_ip(64, text, entry, DecoderOptions::NONE);
+    while decoder.can_decode() && decoder.ip() < address {
+        let instruction = decoder.decode();
+        let goes_on = matches!(instruction.flow_control(), FlowControl::Next | FlowControl::ConditionalBranch);
+        let writes = factory.info(&instruction).used_registers().iter().any(|used| {
+            let written =
+                !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
+            written && number(used.register().full_register()) == Some(register)
+        });
+        if instruction.is_invalid() || !goes_on || writes {
+            return false;
+        }
+    }
+    decoder.ip() == address && !code.jumps_anywhere() && !code.arrives_within(entry, address)
+}
+
 /// Whether an instruction goes on to the next, cannot fail, and leaves alone memory, the stack and what is needed.
 fn changes_nothing(
     instruction: &Instruction,
