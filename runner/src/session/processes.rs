@@ -69,15 +69,17 @@ impl Processes {
                 Happened::Executed if known => drop(self.known.insert(pid, is)),
                 Happened::Forked if known => {}
                 Happened::Executed | Happened::ExecutedByThread | Happened::Forked => {
-                    let since = monotonic().saturating_sub(Duration::from_nanos(one.time));
-                    self.attach(engine, pid, is, Some(since))?;
+                    // What was bound to a first thread that is no more sees nothing: it need not be waited for.
+                    engine.detach_process(pid);
+                    self.attach(engine, pid, is, Some(Duration::from_nanos(one.time)))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Attaches to a process; what was bound to its number before is undone first, so that no call is seen twice.
+    /// Attaches to a process; what was bound to its number before is undone first, so that no call is seen twice. `since`
+    /// (`CLOCK_MONOTONIC`) tells when it began at the earliest, where tracing had begun by then.
     fn attach(&mut self, engine: &mut dyn Engine, pid: u32, is: Is, since: Option<Duration>) -> Outcome<()> {
         if self.known.len() >= MOST && !self.known.contains_key(&pid) {
             self.left_out += 1;
@@ -88,7 +90,7 @@ impl Processes {
                 self.known.insert(pid, is);
                 if let Some(since) = since {
                     self.late += 1;
-                    self.longest = self.longest.max(since);
+                    self.longest = self.longest.max(monotonic().saturating_sub(since));
                 }
             }
             Joined::Ended => drop(self.known.remove(&pid)),
@@ -109,7 +111,8 @@ impl Processes {
             }
             since += took;
         }
-        let found = self.look_now(engine, folders, begun.then_some(since));
+        let since = begun.then(|| monotonic().saturating_sub(since));
+        let found = self.look_now(engine, folders, since);
         let ended = Instant::now();
         self.last = Some((ended, ended.saturating_duration_since(started)));
         found
