@@ -23,6 +23,7 @@ use super::thunks;
 use super::types::{self, Passed};
 use super::units::{Debug, Die, DieId, Unit};
 use super::variables::{self, Found};
+use super::window::Window;
 use crate::world::ReadAt;
 
 /// What sites are built from.
@@ -593,12 +594,13 @@ pub(super) fn from_symbols<'s>(
     let mut functions: BTreeMap<String, Function> = BTreeMap::new();
     let has = |name| file.elf.section(name).is_some();
     let go = has(".gopclntab") || has(".go.buildinfo");
+    let bytes = Window::over(&*file.bytes);
     for symbol in symbols {
         let end = symbol.address.saturating_add(symbol.size);
         // Go's functions begin anew when their stack has grown.
         let behind =
-            if go { Code::read(&*file.bytes, &file.elf, &[(symbol.address, end)]).behind_stack_check() } else { None };
-        let cheaper = price::of_symbol(&*file.bytes, &file.elf, symbol.address, end);
+            if go { Code::read(&bytes, &file.elf, &[(symbol.address, end)]).behind_stack_check() } else { None };
+        let cheaper = price::of_symbol(&bytes, &file.elf, symbol.address, end);
         let address = behind.or(cheaper).unwrap_or(symbol.address);
         let Some(file_offset) = file.elf.file_offset(address) else { continue };
         let linkage = super::symbols::clone_base(symbol.name);

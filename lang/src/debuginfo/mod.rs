@@ -46,6 +46,7 @@ mod units;
 pub mod unwind;
 mod variables;
 mod whereabouts;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -66,6 +67,7 @@ use stripped::Stripped;
 use symbols::Symbols;
 use units::Debug;
 pub use whereabouts::Whereabouts;
+use window::Window;
 
 /// An ELF file opened for reading: its identity, and look-ups of functions, types and values in it.
 pub struct Module {
@@ -429,7 +431,7 @@ impl Module {
             lines::runs(&unit, &wanted, query.lines, &mut runs)?;
         }
         let builder_cfa = |address| self.frames().ok()?.cfa(address);
-        let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+        let (bytes, elf) = (&Window::over(&*self.own.bytes), &self.own.elf);
         let builder = Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &builder_cfa };
         out.file = runs.file;
         out.files = if runs.file { Vec::new() } else { nearest.names() };
@@ -444,7 +446,7 @@ impl Module {
     fn places(&self, wanted: &[places::Wanted]) -> Result<Vec<Function>, DebugError> {
         let found = self.with_debug(|debug| {
             let cfa_at = |address| self.frames().ok()?.cfa(address);
-            let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+            let (bytes, elf) = (&Window::over(&*self.own.bytes), &self.own.elf);
             Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &cfa_at }.at(wanted)
         })?;
         let (mut functions, left) = found.unwrap_or_else(|| (Vec::new(), wanted.to_vec()));
@@ -564,7 +566,7 @@ impl Module {
         }
         let instances = search::instances(debug, &roots)?;
         let cfa_at = |address| self.frames().ok()?.cfa(address);
-        let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
+        let (bytes, elf) = (&Window::over(&*self.own.bytes), &self.own.elf);
         let builder = Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &cfa_at };
         builder.functions(&roots, &instances)
     }
