@@ -21,6 +21,7 @@ mod options;
 mod places;
 mod returns;
 mod select;
+mod session_tasks;
 mod sessions;
 mod soak;
 mod stacks;

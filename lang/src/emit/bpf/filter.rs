@@ -6,7 +6,10 @@ use super::asm::{Asm, Label};
 use super::frame::Slot;
 use super::insn::*;
 use super::map::{CGROUP1, FILTER, MISSED, MapId, NAMESPACE, NEAR, NOT_THE_HOSTS, Near, UNDECIDED};
-use super::{Cgroup1Offsets, Diagnostic, KernelFacts, LineageOffsets, NamespaceOffsets, Options, Program};
+use super::sessions::{self, SessionFacts};
+use super::{
+    Cgroup1Offsets, Cgroup2Offsets, Diagnostic, KernelFacts, LineageOffsets, NamespaceOffsets, Options, Program,
+};
 use crate::codes::Code;
 use crate::world::{Boundary, Container, Controller, TargetKind};
 
@@ -36,6 +39,11 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
+    /// Whether cgroups or namespaces alone tell the tasks.
+    pub(super) fn are_containers(&self) -> bool {
+        !self.processes && !self.host
+    }
+
     /// Whether pointers of the kernel's are followed.
     pub(super) fn read_kernel(&self) -> bool {
         self.processes || self.namespaces || !self.levels1.is_empty()
@@ -132,8 +140,15 @@ impl Cgroup1Offsets {
 
 /// Ends the program where the task counts for none of the targets of the link; else leaves the site and the
 /// container in their registers. Each look-up's key holds the link's group, so a task of another container that maps
-/// the same file does not count, whichever link its hit came by. `None` where an offset is too large.
-pub(super) fn write(asm: &mut Asm, tasks: &Tasks, kernel: &KernelFacts, slots: &Slots) -> Option<()> {
+/// the same file does not count, whichever link its hit came by. With `session` it asks at entries only
+/// ([`sessions::begin`]): a return is seen of a call that counted. `None` where an offset is too large.
+pub(super) fn write(
+    asm: &mut Asm,
+    tasks: &Tasks,
+    kernel: &KernelFacts,
+    slots: &Slots,
+    session: Option<&SessionFacts>,
+) -> Option<()> {
     let (key, pid_level) = (slots.key, slots.pid_level);
     let (matched, known) = (asm.label(), asm.label());
     asm.mov(CTX, R1);
@@ -148,8 +163,12 @@ pub(super) fn write(asm: &mut Asm, tasks: &Tasks, kernel: &KernelFacts, slots: &
         // The upper half of these 8 bytes, a process' number, becomes 0.
         asm.store(Width::D, key.base, key.off.saturating_add(8), R0);
     }
+    if let Some(facts) = session {
+        sessions::begin(asm, facts, known);
+    }
+    let task = session.map(|_| sessions::TASK);
     for level in &tasks.levels {
-        ancestor(asm, i64::from(*level), key);
+        own_or_ancestor(asm, kernel.cgroups2.as_ref(), task, *level, key);
         near(asm, tasks.lone, slots, known);
         look_up(asm, FILTER, key);
         asm.jump_if_imm(Jump::Ne, R0, 0, matched);
@@ -248,6 +267,35 @@ fn missed(asm: &mut Asm, slots: &Slots) {
     asm.jump_if_imm(Jump::Eq, R0, 0, decided);
     add(asm, decided);
     asm.place(decided);
+}
+
+/// The id of the task's cgroup at a level into the key and r0. Most tasks are in that very cgroup: then it is read without
+/// the helper, which takes three calls of the kernel's. Nothing keeps the kernel from freeing a set of cgroups that the
+/// task is taken out of meanwhile, so what was read counts only where the task is in the same set behind it. (It would be
+/// wrong where the task left its set and came into another at the same address, and the memory of set and cgroup was given
+/// to others, between the first load and the last.)
+fn own_or_ancestor(asm: &mut Asm, at: Option<&Cgroup2Offsets>, task: Option<Reg>, level: u32, key: Slot) {
+    let (elsewhere, found) = (asm.label(), asm.label());
+    if let (Some(at), Ok(wanted)) = (at, i32::try_from(level)) {
+        match task {
+            Some(task) => asm.mov(R0, task),
+            None => asm.call(Helper::GetCurrentTaskBtf),
+        }
+        asm.load(Width::D, R1, R0, at.set);
+        asm.load(Width::D, R2, R1, at.cgroup);
+        asm.load(Width::W, R3, R2, at.level);
+        asm.jump_if_imm(Jump::Ne, R3, wanted, elsewhere);
+        asm.load(Width::D, R2, R2, at.node);
+        asm.load(Width::D, R2, R2, at.node_id);
+        asm.load(Width::D, R3, R0, at.set);
+        asm.jump_if(Jump::Ne, R3, R1, elsewhere);
+        asm.mov(R0, R2);
+        asm.store(Width::D, key.base, key.off, R0);
+        asm.jump(found);
+    }
+    asm.place(elsewhere);
+    ancestor(asm, i64::from(level), key);
+    asm.place(found);
 }
 
 /// The id of the task's cgroup at a level into the key; 0 where the task's cgroup is less deep.

@@ -105,6 +105,8 @@ pub(super) struct Input<'a> {
     pub(super) scratch: bool,
     /// How the call is found that ends here, at returns.
     pub(super) ending: Option<Ending>,
+    /// Whether the program has asked already whether a call begins or ends ([`super::sessions::begin`]).
+    pub(super) asked: bool,
 }
 
 /// What compiles code of a handler that has no output.

@@ -126,6 +126,8 @@ pub struct KernelFacts {
     pub namespaces: Option<NamespaceOffsets>,
     /// Where it holds a task's cgroups of version 1.
     pub cgroups1: Option<Cgroup1Offsets>,
+    /// Where it holds a task's cgroup of version 2, where programs may follow its pointers.
+    pub cgroups2: Option<Cgroup2Offsets>,
     /// Where the kernel holds the file that a task executes.
     pub exe: Option<ExeOffsets>,
     /// Where the kernel holds what tells a process, and a program it executes, from others.
@@ -195,6 +197,21 @@ pub struct Cgroup1Offsets {
     pub subsystems: [Option<u32>; Controller::ALL.len()],
 }
 
+/// Byte offsets of members in the kernel's structures, as instructions hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cgroup2Offsets {
+    /// `task_struct.cgroups`
+    pub set: i16,
+    /// `css_set.dfl_cgrp`
+    pub cgroup: i16,
+    /// `cgroup.level`
+    pub level: i16,
+    /// `cgroup.kn`
+    pub node: i16,
+    /// `kernfs_node.id`
+    pub node_id: i16,
+}
+
 /// Byte offsets of members in the kernel's structures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExeOffsets {
@@ -236,6 +253,8 @@ pub struct Needs {
     pub namespaces: bool,
     /// [`KernelFacts::cgroups1`]
     pub cgroups1: bool,
+    /// [`KernelFacts::cgroups2`]
+    pub cgroups2: bool,
     /// [`KernelFacts::exe`]
     pub exe: bool,
     /// [`KernelFacts::thread_pointer`]
@@ -544,7 +563,8 @@ pub fn needs(program: &Program, options: &Options) -> Needs {
     };
     let namespaces = told_by(|boundary| matches!(boundary, Boundary::MountNamespace(_)));
     let cgroups1 = told_by(|boundary| matches!(boundary, Boundary::Cgroup1 { .. }));
-    let mut needs = Needs { lineage, namespaces, cgroups1, pids: options.origin, ..Needs::default() };
+    let cgroups2 = program.containers.iter().any(|one| one.cgroup.is_some());
+    let mut needs = Needs { lineage, namespaces, cgroups1, cgroups2, pids: options.origin, ..Needs::default() };
     let mut visit = |expr: &Expr| {
         needs.copy_from_user_str |= matches!(expr.kind, ExprKind::UserString(_) | ExprKind::UserText { .. });
         needs.pids |= matches!(expr.kind, ExprKind::Context(Context::NsPid | Context::NsTid));

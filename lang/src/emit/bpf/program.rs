@@ -9,10 +9,11 @@ use super::frame::{Frame, Slot};
 use super::handler::{self, Input, Refused, Shared, too_large};
 use super::insn::*;
 use super::map::{COUNTERS, MapId};
+use super::reach::Reach;
 use super::{BpfProgram, returns};
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
-use crate::ir::{FileIndex, ProbeIndex, Variant};
+use crate::ir::{self, Context, Expr, ExprKind, FileIndex, ProbeIndex, Stmt, Variant};
 use crate::source::Span;
 
 /// One handler of a program.
@@ -33,6 +34,21 @@ impl Entry<'_> {
     /// Whether its calls are seen by uprobe sessions.
     pub(super) fn is_session(&self) -> bool {
         self.variant.returns.as_ref().is_some_and(|returns| returns.session)
+    }
+
+    /// Whether its handler has nothing to do with the container that it runs for.
+    fn is_anonymous(&self, env: &Env<'_>) -> bool {
+        let reach = Reach::of(env.program, &self.variant.handler);
+        let functions = reach.functions.iter().filter_map(|index| env.function(*index));
+        let bodies: Vec<&[Stmt]> =
+            functions.map(|function| function.body.as_slice()).chain([self.variant.handler.body.as_slice()]).collect();
+        let mut names = false;
+        let mut visit = |expr: &Expr| names |= asks_who(expr);
+        self.variant.handler.condition.iter().for_each(|condition| condition.visit(&mut visit));
+        bodies.iter().for_each(|body| ir::visit_expressions(body, &mut visit));
+        // A record names the container.
+        let silent = reach.once.is_empty() && reach.repeated.is_empty();
+        silent && !names && !bodies.iter().any(|body| handler::exits(body))
     }
 
     /// The first site of each piece of code.
@@ -56,6 +72,35 @@ impl Entry<'_> {
         }
         labels.iter().for_each(|label| asm.place(*label));
         handler::write(env, asm, rodata, input)
+    }
+}
+
+/// Whether a value depends on the container.
+fn asks_who(expr: &Expr) -> bool {
+    let ExprKind::Context(context) = &expr.kind else { return false };
+    match context {
+        Context::Container
+        | Context::ContainerId
+        | Context::Image
+        | Context::Pod
+        | Context::Runtime
+        | Context::NsPid
+        | Context::NsTid => true,
+        Context::Stack(_)
+        | Context::Caller
+        | Context::Pid
+        | Context::Tid
+        | Context::Comm
+        | Context::Exe
+        | Context::Walltime
+        | Context::Now
+        | Context::Elapsed
+        | Context::Uid
+        | Context::Gid
+        | Context::Cpu
+        | Context::ThreadPointer
+        | Context::ProbeFunction
+        | Context::ProbePoint => false,
     }
 }
 
@@ -130,7 +175,9 @@ fn write<'a>(
     let (key, pid_level) = (take(16)?, take(8)?);
     let shared = Shared { count: asm.label(), counter_key: key, pid_level };
     let chain = if tasks.read_kernel() { Some((take(8)?, take(8)?)) } else { None };
-    filter::write(&mut asm, tasks, &env.kernel, &filter::Slots { key, pid_level, chain })
+    let anonymous = tasks.are_containers() && entries.iter().all(|entry| entry.is_session() && entry.is_anonymous(env));
+    let session = env.kernel.session.as_ref().filter(|_| anonymous);
+    filter::write(&mut asm, tasks, &env.kernel, &filter::Slots { key, pid_level, chain }, session)
         .ok_or_else(|| too_large(span))?;
     let pieces: Vec<Vec<(u32, Label)>> = entries
         .iter()
@@ -147,6 +194,7 @@ fn write<'a>(
             frame,
             scratch: false,
             ending: None,
+            asked: session.is_some(),
         };
         // Whether scratch is needed shows when all is written; what was written in vain is thrown away.
         let mut trial = Asm::giving(result);

@@ -272,11 +272,20 @@ pub(super) fn write(
             }
             Role::Session(frame) => {
                 let facts = env.kernel.session.ok_or_else(contradiction)?;
-                let (returned, unwatched) = (asm.label(), asm.label());
-                sessions::at_return(asm, &facts, returned);
-                sessions::guard(asm, &facts, unwatched);
+                let (returned, unwatched, again) = (asm.label(), asm.label(), asm.label());
+                let mut words = input.frame;
+                let words = words.take(16).map_err(|_| too_large(input.span))?;
+                if input.asked {
+                    asm.jump_if_imm(Jump::Eq, sessions::TASK, 0, returned);
+                } else {
+                    sessions::at_return(asm, &facts, returned);
+                }
+                let task = input.asked.then_some(sessions::TASK);
+                sessions::guard(asm, &facts, task, words, (unwatched, again));
                 scratch = scratch.max(enter(env, asm, rodata, input, number, (kept, Owner::Thread), frame)?);
                 asm.exit_with(0);
+                asm.place(again);
+                asm.exit();
                 asm.place(unwatched);
                 handler::bare(env, asm, rodata, input).end(Category::Unmatched);
                 asm.place(returned);

@@ -4,7 +4,8 @@
 //! tasks in which the kernel is known to find the call again.
 
 use super::asm::{Asm, Label};
-use super::expr::register_offset;
+use super::expr::{PROGRAM_COUNTER, register_offset};
+use super::frame::Slot;
 use super::insn::*;
 use super::{KernelFacts, Options, ReturnsBy, needs};
 use crate::codes::Code;
@@ -28,6 +29,14 @@ pub struct SessionFacts {
     pub instances: i16,
     /// `return_instance.stack`
     pub stack: i16,
+    /// `return_instance.func`
+    pub function: i16,
+    /// `task_struct.mm`
+    pub memory: i16,
+    /// `mm_struct.uprobes_state.xol_area`
+    pub area: i16,
+    /// `xol_area.vaddr`
+    pub area_address: i16,
 }
 
 /// Bits of `syscall_work` that somebody sees to who does not know the system call by which a return probe enters the kernel
@@ -123,6 +132,17 @@ fn refused(program: &Program, usable: Result<(), &'static str>) -> Vec<Diagnosti
     refused
 }
 
+/// Where a program that asks once holds what it found: the task at an entry, 0 at a return.
+pub(super) const TASK: Reg = SCRATCH;
+
+/// Begins such a program: goes to `returned` at the end of a call.
+pub(super) fn begin(asm: &mut Asm, facts: &SessionFacts, returned: Label) {
+    asm.imm(TASK, 0);
+    at_return(asm, facts, returned);
+    asm.call(Helper::GetCurrentTaskBtf);
+    asm.mov(TASK, R0);
+}
+
 /// Goes to `returned` at the end of a call; leaves r0 to r5 changed.
 pub(super) fn at_return(asm: &mut Asm, facts: &SessionFacts, returned: Label) {
     asm.mov(R1, CTX);
@@ -134,10 +154,23 @@ pub(super) fn at_return(asm: &mut Asm, facts: &SessionFacts, returned: Label) {
 /// Goes to `unwatched` on an entry whose return the kernel must not be asked for. It would take a call that is open in
 /// this thread for one that was left (`cleanup_return_instances` of kernel/events/uprobes.c), by its stack pointer alone,
 /// where the two are on different stacks: in a handler of a signal on a stack of its own, say. It would then not find that
-/// call when it returns, and end the program.
-pub(super) fn guard(asm: &mut Asm, facts: &SessionFacts, unwatched: Label) {
+/// call when it returns, and end the program. Goes to `again` where the call is open already: its first instruction caused
+/// a signal, and begins anew behind the handler. The kernel would report its return once for each time. Such a call has
+/// its place and its stack pointer, and would return to the kernel's trampoline, which is where the kernel's area for
+/// copies of instructions begins. (One that was left by a jump, and of which the next has the place and the stack pointer,
+/// returns elsewhere.) `words` are 16 bytes.
+pub(super) fn guard(
+    asm: &mut Asm,
+    facts: &SessionFacts,
+    task: Option<Reg>,
+    words: Slot,
+    (unwatched, again): (Label, Label),
+) {
     let found_again = asm.label();
-    asm.call(Helper::GetCurrentTaskBtf);
+    match task {
+        Some(task) => asm.mov(R0, task),
+        None => asm.call(Helper::GetCurrentTaskBtf),
+    }
     asm.load(Width::D, R1, R0, facts.syscall_work);
     asm.alu_imm(Alu::And, R1, WATCHED);
     asm.jump_if_imm(Jump::Ne, R1, 0, unwatched);
@@ -149,6 +182,25 @@ pub(super) fn guard(asm: &mut Asm, facts: &SessionFacts, unwatched: Label) {
     asm.load(Width::D, R2, R1, facts.stack);
     asm.load(Width::D, R3, CTX, register_offset(RSP).unwrap_or_default());
     asm.jump_if(Jump::Gt, R3, R2, unwatched);
+    asm.jump_if(Jump::Ne, R3, R2, found_again);
+    asm.load(Width::D, R1, R1, facts.function);
+    asm.load(Width::D, R2, CTX, PROGRAM_COUNTER);
+    asm.jump_if(Jump::Ne, R1, R2, found_again);
+    let (trampoline, returns_to) = (words, words.plus(8));
+    asm.load(Width::D, R1, R0, facts.memory);
+    asm.jump_if_imm(Jump::Eq, R1, 0, found_again);
+    asm.load(Width::D, R1, R1, facts.area);
+    asm.jump_if_imm(Jump::Eq, R1, 0, found_again);
+    asm.load(Width::D, R1, R1, facts.area_address);
+    asm.store(Width::D, trampoline.base, trampoline.off, R1);
+    asm.mov(R1, returns_to.base);
+    asm.alu_imm(Alu::Add, R1, i32::from(returns_to.off));
+    asm.imm(R2, 8);
+    asm.call(Helper::CopyFromUser);
+    asm.jump_if_imm(Jump::Ne, R0, 0, found_again);
+    asm.load(Width::D, R1, trampoline.base, trampoline.off);
+    asm.load(Width::D, R2, returns_to.base, returns_to.off);
+    asm.jump_if(Jump::Eq, R1, R2, again);
     asm.place(found_again);
 }
 

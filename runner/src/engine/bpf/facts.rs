@@ -2,7 +2,8 @@
 
 use ctp_lang::emit::bpf::sessions::SessionFacts;
 use ctp_lang::emit::bpf::{
-    Cgroup1Offsets, ExeOffsets, KernelFacts, LineageOffsets, NamespaceOffsets, Needs, PidOffsets, ProcessOffsets,
+    Cgroup1Offsets, Cgroup2Offsets, ExeOffsets, KernelFacts, LineageOffsets, NamespaceOffsets, Needs, PidOffsets,
+    ProcessOffsets,
 };
 use ctp_lang::world::Controller;
 
@@ -37,6 +38,8 @@ const CGROUP1_MEMBERS: [(&str, &str); 7] = [
     ("cgroup", "kn"),
     ("kernfs_node", "id"),
 ];
+const CGROUP2_MEMBERS: [(&str, &str); 5] =
+    [("task_struct", "cgroups"), ("css_set", "dfl_cgrp"), ("cgroup", "level"), ("cgroup", "kn"), ("kernfs_node", "id")];
 const EXE_MEMBERS: [(&str, &str); 6] = [
     ("task_struct", "mm"),
     ("mm_struct", "exe_file"),
@@ -49,17 +52,23 @@ const THREAD_MEMBERS: [(&str, &str); 2] = [("task_struct", "thread"), ("thread_s
 const PROCESS_MEMBERS: [(&str, &str); 3] =
     [("task_struct", "group_leader"), ("task_struct", "start_boottime"), ("task_struct", "self_exec_id")];
 const SESSION_FUNCTIONS: [&str; 2] = ["bpf_session_is_return", "bpf_session_cookie"];
-const SESSION_MEMBERS: [(&str, &str); 6] = [
+const SESSION_MEMBERS: [(&str, &str); 11] = [
     ("task_struct", "thread_info"),
     ("thread_info", "syscall_work"),
     ("task_struct", "utask"),
     ("uprobe_task", "depth"),
     ("uprobe_task", "return_instances"),
     ("return_instance", "stack"),
+    ("return_instance", "func"),
+    ("task_struct", "mm"),
+    ("mm_struct", "uprobes_state"),
+    ("uprobes_state", "xol_area"),
+    ("xol_area", "vaddr"),
 ];
 /// The first kernel on which a return probe does no harm in a container: it brings the program back to the kernel by a
-/// system call (`uretprobe`), which the profiles of container engines do not know. From here on seccomp lets it pass
-/// ("seccomp: passthrough uretprobe systemcall without filtering").
+/// system call (`uretprobe`), which the profiles of container engines do not know. From here on seccomp lets it pass:
+/// commit cf6cb56ef244 of Linux 6.14-rc2, "seccomp: passthrough uretprobe systemcall without filtering". (Stable versions
+/// took it over in February 2025: 6.12, which has no sessions, and 6.13, whose first versions lack it.)
 const SESSIONS: (u32, u32) = (6, 14);
 /// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
 const TGID: u32 = 8;
@@ -90,6 +99,9 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.namespaces {
         wanted.members.extend(NAMESPACE_MEMBERS);
+    }
+    if needs.cgroups2 {
+        wanted.members.extend(CGROUP2_MEMBERS);
     }
     if needs.cgroups1 {
         wanted.members.extend(CGROUP1_MEMBERS);
@@ -162,6 +174,11 @@ pub(super) fn facts(found: &Found, uprobes: Uprobes) -> KernelFacts {
         lineage: lineage(found),
         namespaces: namespaces(),
         cgroups1: cgroups1(),
+        cgroups2: match uprobes.here() {
+            Uprobes::Auto | Uprobes::Multi => cgroups2(found),
+            // Kernels of which nobody tried it.
+            Uprobes::Perf => None,
+        },
         exe: exe(),
         process: process(),
         session: match uprobes.here() {
@@ -185,6 +202,18 @@ fn tai_offset() -> i64 {
     }
 }
 
+/// Where tasks hold their cgroup of version 2.
+fn cgroups2(found: &Found) -> Option<Cgroup2Offsets> {
+    let member = |structure, name| i16::try_from(*found.members.get(&(structure, name))?).ok();
+    Some(Cgroup2Offsets {
+        set: member("task_struct", "cgroups")?,
+        cgroup: member("css_set", "dfl_cgrp")?,
+        level: member("cgroup", "level")?,
+        node: member("cgroup", "kn")?,
+        node_id: member("kernfs_node", "id")?,
+    })
+}
+
 /// What sessions need.
 fn session(found: &Found) -> Option<SessionFacts> {
     let [is_return, cookie] = SESSION_FUNCTIONS.map(|name| found.functions.get(name).copied());
@@ -200,6 +229,10 @@ fn session(found: &Found) -> Option<SessionFacts> {
         depth: offset(member("uprobe_task", "depth")?)?,
         instances: offset(member("uprobe_task", "return_instances")?)?,
         stack: offset(member("return_instance", "stack")?)?,
+        function: offset(member("return_instance", "func")?)?,
+        memory: offset(member("task_struct", "mm")?)?,
+        area: offset(member("mm_struct", "uprobes_state")?.checked_add(member("uprobes_state", "xol_area")?)?)?,
+        area_address: offset(member("xol_area", "vaddr")?)?,
     })
 }
 
