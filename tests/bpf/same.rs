@@ -536,6 +536,15 @@ fn cases() -> Vec<(&'static str, Vec<Stmt>)> {
                 say(vec![words(4), words(5)]),
                 set(
                     4,
+                    lib_text(
+                        Library::Ipv6,
+                        vec![str(ExprKind::UserBytes { address: Box::new(at(24)), length: Box::new(int(16)) })],
+                    ),
+                ),
+                set(5, lib_text(Library::Ipv6, vec![s()])),
+                say(vec![words(4), words(5)]),
+                set(
+                    4,
                     format(vec![
                         shown(n(), Show::Signed, Spec::default()),
                         Piece::Text(b"|".to_vec()),

@@ -1,5 +1,7 @@
 //! Text of the program: as it stands there, cut where it is long, and a fault where nothing is.
 
+use std::collections::BTreeMap;
+
 use ctp_tests::binary::{Binary, Compiler};
 use ctp_tests::ctp::Running;
 use ctp_tests::docker::{Container, Image};
@@ -43,4 +45,40 @@ fn a_longer_limit_keeps_more() {
     container.call(3);
 
     assert_eq!(ctp.interrupt().lines(), container.printed());
+}
+
+/// Addresses of IPv6 as keys, compared and joined: their text is made in the kernel.
+#[test]
+fn addresses_that_are_kept_are_written_as_inet_ntop_writes_them() {
+    let image = Image::new(&Binary::compile("addresses.c", Compiler::Gcc, &["-g", "-O2"]), "/app/addresses");
+    let mut container = Container::driven(&image);
+    let ctp = Running::attached(&format!(
+        r#"global seen
+        probe container("{}"):/app/addresses.fn("take") {{
+            address = ipv6(user_buffer($bytes, 16))
+            seen[address]++
+            printf("take %s\n", address)
+            if (ipv6(user_buffer($bytes, 16)) == "::") println("none")
+            if (ipv6(user_buffer($bytes, 4)) != "<not 16 bytes>") println("short")
+        }}
+        probe end {{ foreach (address in seen) printf("seen %s %d\n", address, seen[address]) }}"#,
+        container.name()
+    ));
+    container.call(300);
+    let output = ctp.interrupt();
+    let printed = container.printed();
+    let lines = output.lines();
+    let of = |word: &str| -> Vec<&str> { lines.iter().copied().filter(|line| line.starts_with(word)).collect() };
+    assert_eq!(of("take "), printed, "{}", output.stderr);
+    assert_eq!((of("none").len(), of("short").len()), (1, 0));
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for line in &printed {
+        *counts.entry(line.strip_prefix("take ").unwrap()).or_default() += 1;
+    }
+    let mut expected: Vec<String> = counts.iter().map(|(address, count)| format!("seen {address} {count}")).collect();
+    let mut seen: Vec<String> = of("seen ").into_iter().map(str::to_owned).collect();
+    expected.sort();
+    seen.sort();
+    assert_eq!(seen, expected);
+    assert!(printed.len() == 300 && printed.iter().any(|line| line.starts_with("take ::ffff:")));
 }

@@ -92,7 +92,8 @@ impl Gen<'_> {
             }
             (Library::ErrnoStr, [number]) => self.named(Table::Errnos, number, dst),
             (Library::SignalStr, [number]) => self.named(Table::Signals, number, dst),
-            (Library::Ipv6 | Library::Strftime, [..]) => {
+            (Library::Ipv6, [bytes]) => self.ipv6(bytes, dst),
+            (Library::Strftime, [..]) => {
                 let name = function.name();
                 Err(Box::new(
                     Diagnostic::new(Code::E0302, span, format!("the embedded engine cannot keep what `{name}` gives"))
@@ -103,6 +104,7 @@ impl Gen<'_> {
             (
                 Library::Substr
                 | Library::Ipv4
+                | Library::Ipv6
                 | Library::ErrnoStr
                 | Library::SignalStr
                 | Library::Strlen

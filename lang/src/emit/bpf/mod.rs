@@ -25,6 +25,7 @@ mod globals;
 mod handler;
 pub mod identity;
 mod insn;
+mod ipv6;
 mod layout;
 mod library;
 pub mod map;
