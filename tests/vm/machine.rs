@@ -84,6 +84,8 @@ impl Machine {
             assert!(read(process).contains("\ndone\n"), "{process} was not called");
         }
         assert_eq!(lines(read("bpf")), expected, "the embedded engine\n{}", said());
+        // The kernel tells what containers execute, too.
+        assert!(!read("bpf.err").contains("looked at each tenth of a second"), "{}", said());
         if !self.has_stap {
             return;
         }

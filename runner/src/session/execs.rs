@@ -126,10 +126,11 @@ impl Execs {
 }
 
 impl Targets<'_> {
-    /// Begins to watch what containers execute.
-    pub(super) fn watch_execs(&mut self, engine: &mut dyn Engine, files: &Files) -> Outcome<()> {
+    /// Begins to watch what containers execute; why the kernel does not tell, where it refuses to.
+    pub(super) fn watch_execs(&mut self, engine: &mut dyn Engine, files: &Files) -> Option<String> {
         self.execs.looked = monotonic();
-        self.execs.told = engine.watch_execs()?;
+        let told = engine.watch_execs();
+        self.execs.told = matches!(told, Ok(true));
         for position in 0..self.watched.len() {
             let places = self.places(position);
             let Some(watched) = self.watched.get(position) else { continue };
@@ -150,7 +151,7 @@ impl Targets<'_> {
                 }
             }
         }
-        Ok(())
+        told.err().map(|failure| failure.message)
     }
 
     /// Takes in what was executed; `more` tells whether there was more that is not known.

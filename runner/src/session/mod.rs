@@ -315,7 +315,9 @@ impl Running<'_> {
             }
             self.say_attached();
             self.targets.want_all(&mut self.engine)?;
-            self.targets.watch_execs(&mut self.engine, &self.files)?;
+            if let Some(why) = self.targets.watch_execs(&mut self.engine, &self.files) {
+                self.say(&format!("what containers execute is looked at each tenth of a second: {why}"));
+            }
             self.processes.told = self.targets.execs.told;
             self.targets.watch_libraries();
             let left_out = self.engine.left_out();
