@@ -6,8 +6,9 @@ use std::io;
 use ctp_lang::ir::{GlobalIndex, Print, Program};
 use ctp_lang::value::{MapEntry, Value};
 
+use super::saying::show;
 use super::targets::{Word, described};
-use super::{Session, show, summary};
+use super::{Session, summary};
 use crate::engine::stap::StartError;
 use crate::output::jsonl::Line;
 use crate::output::{Origin, Output};

@@ -12,6 +12,7 @@ mod machine;
 mod processes;
 mod rates;
 mod returning;
+mod saying;
 mod scripted;
 mod summary;
 mod targets;
@@ -24,13 +25,10 @@ use ctp_lang::codes::Code;
 use ctp_lang::emit::bpf;
 use ctp_lang::interpret::{self, Stop};
 use ctp_lang::ir::{
-    ExprKind, GlobalIndex, GlobalKind, Handler, Print, PrintKind, Probe, ProbeKind, Program, Stmt, visit_expressions,
-    visit_statements,
+    ExprKind, GlobalIndex, Handler, Probe, ProbeKind, Program, Stmt, visit_expressions, visit_statements,
 };
 use ctp_lang::source::Sources;
-use ctp_lang::stats::Stats;
 use ctp_lang::syntax::ast;
-use ctp_lang::value::{Value, sort_entries, write_print};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::time::ClockId;
@@ -524,56 +522,6 @@ impl Running<'_> {
         self.count_unwritten();
     }
 
-    /// Once writing has failed, none of what was gathered since it last succeeded counts as written.
-    fn count_unwritten(&mut self) {
-        if self.write_error.is_some() {
-            let (events, known) = std::mem::take(&mut self.gathered);
-            let lost = if known == self.output.flushes() { events.min(self.written) } else { 0 };
-            self.written -= lost;
-            self.unwritten += lost;
-        }
-    }
-
-    /// Says how many records were lost since it was last said, where somebody reads that.
-    fn say_lost(&mut self) -> Result<(), Box<engine::Failure>> {
-        if !self.output.is_jsonl() || self.write_error.is_some() {
-            return Ok(());
-        }
-        let counters = self.engine.counters()?;
-        let program = self.session.program;
-        for ((probe, counters), told) in program.probes.iter().zip(counters).zip(&mut self.told_lost) {
-            let count = counters.lost.saturating_sub(std::mem::replace(told, counters.lost));
-            if count > 0 {
-                let done = self.output.line(Line::Lost { probe: &probe.point, count });
-                if let Err(error) = done {
-                    self.write_error.get_or_insert(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes one output statement; what `error()` says makes the run one that failed.
-    fn print(&mut self, print: &Print, values: Vec<Value>, origin: Origin<'_>, program: &Program) {
-        self.failed |= print.kind == PrintKind::Error;
-        let done = show(&mut self.output, print, values, origin, program);
-        self.note_write(done);
-    }
-
-    /// Tells of a container on standard error, and as a JSON line.
-    fn tell(&mut self, word: &Word) {
-        report::notice(&word.text);
-        let done = self.output.line(self.session.line(word));
-        self.note_write(done);
-    }
-
-    /// Says something on standard error, and as a JSON line.
-    fn say(&mut self, text: &str) {
-        report::notice(text);
-        let done = self.output.line(Line::Notice(text));
-        self.note_write(done);
-    }
-
     /// Runs a handler of `begin`, `end` or `every`.
     fn handler(&mut self, probe: &Probe, handler: &Handler) -> Result<Next, Box<engine::Failure>> {
         let program = self.session.program;
@@ -611,70 +559,6 @@ impl Running<'_> {
         }
     }
 
-    /// Prints the globals that are written and never read.
-    fn unread_globals(&mut self) -> Result<(), Box<engine::Failure>> {
-        for (index, global) in (0u32..).map(GlobalIndex).zip(&self.session.program.globals) {
-            if !global.printed_at_end {
-                continue;
-            }
-            let entries = match &global.kind {
-                GlobalKind::Stats { keys, shape, .. } if keys.is_empty() => {
-                    let stats = self.engine.stats(index, &[])?.unwrap_or_else(|| Stats::new(shape));
-                    vec![(Vec::new(), Value::Stats(Box::new(stats)))]
-                }
-                GlobalKind::Scalar { .. } => vec![(Vec::new(), self.engine.get(index, &[])?)],
-                GlobalKind::Map { .. } | GlobalKind::Stats { .. } => {
-                    let mut entries = self.engine.entries(index)?;
-                    sort_entries(&mut entries);
-                    entries
-                }
-            };
-            let done = self.output.global(index, &entries, self.session.program);
-            self.note_write(done);
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) {
-        if self.write_error.is_none() {
-            let done = self.output.flush();
-            self.note_write(done);
-            self.count_unwritten();
-        }
-    }
-
-    fn note_write(&mut self, done: std::io::Result<()>) {
-        if let Err(error) = done {
-            self.write_error.get_or_insert(error);
-        }
-    }
-
-    fn say_attached(&mut self) {
-        let program = self.session.program;
-        for point in &program.unmatched {
-            self.say(&format!("{point} matches nothing here"));
-        }
-        let points = program.sites().count() as u64;
-        let containers: Vec<_> = program
-            .containers
-            .iter()
-            .map(|container| (container.display_name().to_owned(), container.id.clone()))
-            .collect();
-        let milliseconds = self.session.options.started.elapsed().as_millis();
-        let done = self.output.line(Line::Attached { points, containers: &containers, milliseconds });
-        self.note_write(done);
-        if self.session.options.quiet || points == 0 {
-            return;
-        }
-        report::notice(&format!(
-            "attached {} in {} in {} ms",
-            summary::counted(points, "point"),
-            self.targets.described(),
-            milliseconds
-        ));
-        program.containers.iter().filter_map(container::boundary::note).for_each(|text| report::notice(&text));
-    }
-
     /// Containers that execute another inode than the one that their path leads to (their file was changed while it
     /// runs): that one is probed too, where it can be reached.
     fn probe_other_inodes(&mut self) -> Result<(), Box<engine::Failure>> {
@@ -702,32 +586,6 @@ impl Running<'_> {
             }
         }
         Ok(())
-    }
-
-    fn say_summary(&self, counters: &[Counters], elapsed: Duration) {
-        let records = (self.written, self.unwritten);
-        self.session.say_counts(counters, records, elapsed, (self.stopped_runs, self.dropped_updates));
-    }
-}
-
-/// Writes one output statement; what `error()` says goes to standard error too.
-fn show(
-    output: &mut Output,
-    print: &Print,
-    values: Vec<Value>,
-    origin: Origin<'_>,
-    program: &Program,
-) -> std::io::Result<()> {
-    match print.kind {
-        // Changes of maps do not leave the engine.
-        PrintKind::Keep(_) => Ok(()),
-        PrintKind::Text | PrintKind::Event(_) => output.print(print, values, program, origin),
-        PrintKind::Error => {
-            let mut text = Vec::new();
-            write_print(&mut text, print, &values, program);
-            report::error(&text);
-            output.line(Line::Error { text: &text, origin })
-        }
     }
 }
 
