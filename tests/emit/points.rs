@@ -2,9 +2,11 @@
 
 use ctp_lang::debuginfo::facts::{AddressRule, SiteKind};
 use ctp_lang::emit::stap::{Options, emit};
-use ctp_lang::ir::{FileIndex, Program, Show, Variant};
+use ctp_lang::ir::{Exits, ExprKind, FileIndex, Program, Returns, Show, Ty, Variant};
 
-use crate::programs::{handler, in_memory, in_register, print, probe, program, shown, site, sources, variants, words};
+use crate::programs::{
+    expr, handler, in_memory, in_register, print, probe, program, shown, site, sources, variants, words,
+};
 use crate::sample::Sample;
 use crate::stap::{Answer, Root};
 use crate::world::{Samples, checked};
@@ -170,4 +172,27 @@ fn marks_that_begin_no_statement_are_probed_by_their_names() {
             assert_eq!(script.text.matches(&own).count(), 1, "{own} in\n{}", script.text);
         }
     }
+}
+
+/// SystemTap's return probes end a program that unwinds through the function: only where its code proves that nothing does
+/// there is one.
+#[test]
+fn the_return_of_what_may_be_unwound_through_is_refused() {
+    let sample = Sample::build("gcc", &["-O2"]);
+    let returning = |uretprobe: Result<(), String>| {
+        let pc = sample.breakpoints("my_function")[0];
+        let mut returned = site("my_function", pc, SiteKind::OutOfLine, AddressRule::LowPc);
+        let frame = expr(Ty::Int, ExprKind::Int(8));
+        returned.exits = Some(Exits { frame, places: Vec::new(), unwinds: true, goroutine: false, uretprobe });
+        let handler = handler(vec![print(vec![words("returned\n")])]);
+        let returns = Some(Returns::default());
+        program(vec![variants(vec![Variant { sites: vec![returned], handler, returns, frame: None }])])
+    };
+    let script = emit(&returning(Ok(())), &sources(HELLO), &Options::default()).expect("a script").text;
+    let answer = Root::with(&[&sample.path]).stap(&script, &["-p2", "-v"]).accepted(&script);
+    assert!(answer.out.contains(".return"), "{}", answer.out);
+    let why = "it calls through a register";
+    let refused = emit(&returning(Err(why.to_owned())), &sources(HELLO), &Options::default()).expect_err("refused");
+    let note = refused[0].notes.concat();
+    assert!(refused.len() == 1 && note.contains("unwinds through it") && note.contains(why), "{refused:?}");
 }

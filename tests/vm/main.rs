@@ -31,7 +31,8 @@ macro_rules! cases {
 }
 
 cases!(
-    aggregates, arguments, context, entries, faults, language, maps, marks, places, returns, several, structs, texts
+    aggregates, arguments, context, entries, faults, language, maps, marks, places, returns, several, structs, texts,
+    unwinding
 );
 
 /// A container that is stopped and started again under `ctp run --engine stap`.

@@ -108,6 +108,16 @@ fn commands(lines: &mut Vec<String>, program: &Program, script: &Script, by_addr
             lines.push(format!("    {name:12} {}", chunk.join(" ")));
         }
     }
+    if script.returns {
+        lines.extend(
+            [
+                "",
+                "Not for Linux 6.11 to 6.12.13 and 6.13 to 6.13.2: return probes end processes there that have a seccomp profile,",
+                "as those of containers do.",
+            ]
+            .map(str::to_owned),
+        );
+    }
     if by_address {
         lines.extend(
             [

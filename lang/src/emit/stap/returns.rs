@@ -1,6 +1,7 @@
 //! Owns return probes: entries kept by thread and frame, and handlers that run when the calls end. SystemTap's `.return`
-//! rewrites return addresses, which ends programs that throw through the function: there it is refused. (A probe on the
-//! return instructions, as the embedded engine has it, SystemTap does not take: they begin no statement.)
+//! rewrites return addresses, which ends programs that throw through the function: where the program can, only functions of
+//! which the code proves that none does are probed so, others refused. (A probe on the return instructions, as the embedded
+//! engine has it, SystemTap does not take: they begin no statement.)
 
 use super::body::{Body, Form, Scope};
 use super::library::Part;
@@ -55,11 +56,14 @@ pub(super) fn blocks(emitter: &mut Emitter<'_>, probe: &Probe, variant: &Variant
     let mut blocks = Vec::new();
     for site in &variant.sites {
         let Some(exits) = &site.exits else { continue };
-        if exits.unwinds {
+        if let (true, Err(why)) = (exits.unwinds, &exits.uretprobe) {
             emitter.refuse(
                 probe.span,
                 format!("the return of `{}`", site.function.escape_debug()),
-                "the program can unwind through it (C++, Rust, Go), which SystemTap's return probes would end",
+                format!(
+                    "SystemTap's return probes would end a program that unwinds through it (C++, Rust, Go), and its code does \
+                     not prove that none does: {why}"
+                ),
             );
             continue;
         }

@@ -257,10 +257,16 @@ pub(super) fn look(wanted: &Wanted) -> Found {
 
 /// Version of the running kernel: major, minor.
 pub fn kernel_version() -> Option<(u32, u32)> {
+    kernel_release().map(|(major, minor, _)| (major, minor))
+}
+
+/// The kernel's version with its number among the stable ones of that: 6, 12, 14 (uname(2)). That number is 0 where it does
+/// not say.
+pub fn kernel_release() -> Option<(u32, u32, u32)> {
     let name = nix::sys::utsname::uname().ok()?;
     let release = name.release().to_str()?;
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next().and_then(Result::ok).unwrap_or(0)))
 }
 
 /// How many cpus there can be: per-cpu maps hold one value for each (/sys/devices/system/cpu/possible, e.g. `0-7`).

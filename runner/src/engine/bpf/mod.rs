@@ -45,7 +45,7 @@ use super::{Counters, Engine, Event, Executed, Failure, HostView, Joined, Made, 
 use attach::{Groups, Plan, Who};
 pub use beside::build_of;
 use ctp_lang::stack::{Stack, Taken, Unwinder};
-pub use facts::kernel_version;
+pub use facts::{kernel_release, kernel_version};
 pub use identity::Warning;
 pub use inode::Inode;
 use kept::Kept;

@@ -182,6 +182,7 @@ fn pair(machine: &Machine, tools: &Tools, overlay: bool, wants_returns: bool) ->
     Pair {
         stap: tools.version,
         kernel: super::bpf::kernel_version(),
+        returns_pass: super::bpf::kernel_release().is_none_or(pair::returns_pass),
         modules: machine.proc.join("modules").exists(),
         uprobes: machine.has_symbol("uprobe_register").map(|has| {
             // Linux 6.0 to 6.11 have one more parameter in a function of another name.

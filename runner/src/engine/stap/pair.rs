@@ -16,6 +16,8 @@ pub(super) struct Pair {
     pub(super) uprobes: Option<bool>,
     /// Whether it has `arch_uretprobe_hijack_return_addr`.
     pub(super) return_probes: Option<bool>,
+    /// Whether a return probe does no harm in a process with a seccomp filter: see [`returns_pass`].
+    pub(super) returns_pass: bool,
     /// Whether the program has return probes.
     pub(super) wants_returns: bool,
     /// Whether some probed file lies on overlayfs.
@@ -65,6 +67,14 @@ const ROWS: &[Row] = &[
         |p| p.wants_returns && p.return_probes == Some(false),
         |_| refuse("this kernel has no return probes (no arch_uretprobe_hijack_return_addr)", OWN),
     ),
+    (
+        |p| p.wants_returns && !p.returns_pass,
+        |_| {
+            let why = "on this kernel a return probe ends processes that have a seccomp profile, as those of containers do \
+                       (mended in Linux 6.12.14, 6.13.3 and 6.14)";
+            refuse(why, OWN)
+        },
+    ),
     (|p| p.stap.is_none(), |_| refuse("this stap does not say which version it is", NEWER)),
     (
         |p| p.stap < Some(FIRST_TRIED),
@@ -92,6 +102,17 @@ const ROWS: &[Row] = &[
     (|p| p.stap < Some(FITS_NEW_KERNELS), |_| Ok(Form::LinkIfItCompiles)),
     (|_| true, |_| Ok(Form::Link)),
 ];
+
+/// Whether seccomp lets the system call pass by which a return probe brings a program back to the kernel. From Linux 6.11 on
+/// there is one ("uprobe: Add uretprobe syscall to speed up return probe"), which the profiles of container engines do not
+/// know: the process ends. "seccomp: passthrough uretprobe systemcall without filtering" mended that in 6.14, 6.13.3 and
+/// 6.12.14. (Where a distribution has taken that into another version, it is refused without need.)
+pub(super) fn returns_pass(kernel: (u32, u32, u32)) -> bool {
+    kernel < (6, 11, 0)
+        || ((6, 12, 14)..(6, 13, 0)).contains(&kernel)
+        || ((6, 13, 3)..(6, 14, 0)).contains(&kernel)
+        || kernel >= (6, 14, 0)
+}
 
 /// What the table says.
 ///
@@ -121,6 +142,7 @@ mod tests {
         modules: true,
         uprobes: Some(true),
         return_probes: Some(true),
+        returns_pass: true,
         wants_returns: true,
         overlay: true,
         locked: false,
@@ -165,5 +187,16 @@ mod tests {
         let without = Pair { return_probes: Some(false), ..GOOD };
         assert!(refused(without).contains("return probes"));
         assert_eq!(form(&Pair { wants_returns: false, ..without }), Ok(Form::Link));
+    }
+
+    #[test]
+    fn return_probes_are_refused_where_seccomp_does_not_let_them_pass() {
+        let without = Pair { returns_pass: false, ..GOOD };
+        assert!(refused(without).contains("seccomp"));
+        assert_eq!(form(&Pair { wants_returns: false, ..without }), Ok(Form::Link));
+        let pass = [(6, 1, 0), (6, 10, 14), (6, 12, 14), (6, 12, 117), (6, 13, 3), (6, 14, 0), (7, 2, 0)];
+        assert!(pass.into_iter().all(returns_pass));
+        let end = [(6, 11, 0), (6, 11, 11), (6, 12, 0), (6, 12, 13), (6, 13, 0), (6, 13, 2)];
+        assert!(!end.into_iter().any(returns_pass));
     }
 }
