@@ -52,9 +52,9 @@ impl Machine {
     fn boot(suite: &str, cgroups: &str, has_stap: bool, cases: &[impl AsRef<str>]) -> Result<Machine, String> {
         // While one runs another may be made.
         let machine = run(script("machine").arg(suite)).stdout.trim().to_owned();
-        // One at a time: they are slow enough.
-        static RUNNING: Mutex<()> = Mutex::new(());
-        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        // One of each kind at a time: each takes a processor.
+        static RUNNING: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+        let _running = RUNNING[usize::from(has_stap)].lock().unwrap_or_else(PoisonError::into_inner);
         let (share, scratch) = match std::env::var_os("CTP_VM_KEEP") {
             Some(folder) => (Path::new(&folder).join(format!("{suite}-{cgroups}")), None),
             None => {

@@ -4,7 +4,8 @@
 //! all three print is what that container's programs printed, and both engines count the same hits, faults and losses. On
 //! Debian 12's older kernel it is `ctp run` alone, also where cgroups are of version 1, with cgroup2 beside them or without.
 //!
-//! `CTP_VM_KEEP=FOLDER` keeps what the machine left there. By hand: see the head of `tests/vm/boot`.
+//! With `--test-threads 8` machines of both kernels run at the same time. `CTP_VM_KEEP=FOLDER` keeps what the machine left
+//! there. By hand: see the head of `tests/vm/boot`.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
