@@ -233,6 +233,40 @@ fn structs_returned_by_value_are_what_the_program_printed() {
     }
 }
 
+/// LLVM need not return the address of a result in memory where it knows all callers: then there is none, and never
+/// what else the register leads to.
+#[test]
+fn structs_of_functions_whose_callers_are_known_are_the_right_ones_or_none() {
+    let builds: [(Compiler, &[&str], &[&str]); 7] = [
+        (Compiler::Gcc, &["-O2"], &["copied", "shared"]),
+        (Compiler::Gcc, &["-O3", "-flto"], &["copied", "shared"]),
+        (Compiler::Clang, &["-O0"], &["copied", "shared"]),
+        (Compiler::Clang, &["-O1"], &["copied", "shared"]),
+        (Compiler::Clang, &["-O2"], &["copied", "shared"]),
+        (Compiler::Clang, &["-O3"], &["shared"]),
+        (Compiler::Clang, &["-O2", "-flto", "-fuse-ld=lld"], &[]),
+    ];
+    for (compiler, flags, known) in builds {
+        let probes = ["copied", "shared"].map(|name| {
+            format!(
+                "BIN.fn(\"{name}\").return {{ printf(\"{name} %d %d %s\\n\", $return.a, $return.b[5], $return.text) }}"
+            )
+        });
+        let probes = probes.each_ref().map(String::as_str);
+        let run = traced("callers.c", compiler, &[&["-g"], flags].concat(), &probes, 5);
+        for name in ["copied", "shared"] {
+            let of: Vec<String> = run.traced.iter().filter(|line| line.starts_with(name)).cloned().collect();
+            if known.contains(&name) {
+                assert_eq!(of, run.of(name), "{compiler:?} {flags:?}: {}", run.said);
+            } else {
+                let none = |line: &String| *line == format!("{name} <optimized out> <optimized out> <optimized out>");
+                assert!(of.iter().all(|line| none(line) || run.printed.contains(line)), "{flags:?}: {of:?}");
+            }
+            assert_eq!(of.len(), 5, "{compiler:?} {flags:?}");
+        }
+    }
+}
+
 #[test]
 fn classes_returned_by_value_are_what_the_program_printed() {
     // gcc's debug info does not tell which classes are trivial: those of more than 16 bytes are in memory either way.

@@ -28,8 +28,20 @@ enum Elsewhere {
     Unknown(Unavailable),
 }
 
-/// Where a value of an aggregate type is when its function has returned.
-pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
+/// Where a value of an aggregate type is when its function has returned; `by_address` tells whether the address of one in
+/// memory is known to be returned with it.
+pub(super) fn returned(module: &Module, id: TypeId, size: u64, by_address: bool) -> Location {
+    match location(module, id, size) {
+        Location::Memory(_) if !by_address => {
+            let why = "the compiler knew all callers of this function, and may not let it return where its result is";
+            Location::Unavailable(Unavailable::Unsupported(why.to_owned()))
+        }
+        location => location,
+    }
+}
+
+/// The same as the conventions have it.
+fn location(module: &Module, id: TypeId, size: u64) -> Location {
     let unknown = |why: &str| Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
     match module.language(id) {
         Language::C => {}

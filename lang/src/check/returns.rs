@@ -411,7 +411,7 @@ fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
         return Some(Typed { value: Expr::int(0, span), nature, missing, object: None });
     }
     if let (Type::Aggregate { size: Some(size), .. }, Some(id)) = (&bare, at.function.returns) {
-        let held = Held::of(&convention::returned(at.module, id, *size), span);
+        let held = Held::of(&convention::returned(at.module, id, *size, at.function.returns_address), span);
         let written = Some(("return".to_owned(), Vec::new()));
         return Some(Object { shape, held, bits: None, written, name, referred: false }.read(at.module, span));
     }

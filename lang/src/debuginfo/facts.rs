@@ -476,6 +476,8 @@ pub struct Function {
     /// Whether the compiler says that it changed what is passed or returned (LLVM's `DW_CC_nocall`): what no caller uses may
     /// not be returned any more.
     pub changed: bool,
+    /// Whether the address of a result in memory is known to be returned with it, in rax.
+    pub returns_address: bool,
     /// The results of a function that Go's compiler made with its register convention (from Go 1.17 on), in order; `None`
     /// for all other functions.
     pub go: Option<Vec<GoResult>>,

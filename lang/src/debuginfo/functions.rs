@@ -12,6 +12,7 @@ use super::facts::{
     AddressRule, Compute, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, Variable, VariableKind,
 };
 use super::filled::Slot;
+use super::given;
 use super::limits::{self, over};
 use super::lines;
 use super::location::{self, CfaAt, Frame};
@@ -75,6 +76,7 @@ impl<'a> Builder<'_, 'a> {
                     if let Some(known) = known {
                         known.sites.extend(function.sites);
                         known.changed |= function.changed;
+                        known.returns_address &= function.returns_address;
                     }
                 }
                 None => {
@@ -113,9 +115,24 @@ impl<'a> Builder<'_, 'a> {
             declared: lines::declared(self.debug, &unit, &die)?,
             returns: self.debug.type_of(&unit, &die)?.map(TypeId),
             changed: is_changed(&die),
+            returns_address: self.returns_address(root, &sites)?,
             go: variables::go_results(self.debug, &unit, &die)?,
             sites,
         })
+    }
+
+    /// Whether the address of a result in memory is returned from all of these sites that calls enter. LLVM sees to it
+    /// where others may call the function, and otherwise where it is not in its way.
+    pub(super) fn returns_address(&self, root: DieId, sites: &[Site]) -> Result<bool, DebugError> {
+        let (unit, die) = self.debug.die(root)?;
+        if !types::is_whole(self.debug, &unit, &die)? || prologue::producer(self.debug, &unit) != Producer::Other {
+            return Ok(true);
+        }
+        let called = sites.iter().filter(|site| site.kind == SiteKind::OutOfLine);
+        Ok(called.into_iter().all(|site| {
+            let known_to_others = self.symbols.at(site.entry).any(|symbol| !symbol.local);
+            known_to_others || given::returns_it(self.bytes, self.elf, &site.ranges)
+        }))
     }
 
     fn sites(&self, instances: &[Instance]) -> Result<Vec<Site>, DebugError> {
@@ -611,6 +628,7 @@ pub(super) fn from_symbols<'s>(
             declared: None,
             returns: None,
             changed: false,
+            returns_address: false,
             go: None,
             sites: Vec::new(),
         });
@@ -702,6 +720,7 @@ pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
         declared: None,
         returns: None,
         changed: false,
+        returns_address: false,
         go: None,
         sites: vec![site],
     }

@@ -19,6 +19,7 @@ mod expression;
 pub mod facts;
 mod filled;
 mod functions;
+mod given;
 mod indexed;
 mod inflate;
 mod limits;

@@ -137,14 +137,16 @@ impl<'a> Builder<'_, 'a> {
             }
         };
         let Some(site) = self.site(kind, address, host.entry, wanted.rule, false, variables) else { return Ok(None) };
+        let site = Site { ranges: host.ranges.clone(), ..site };
         Ok(Some(Function {
             name: self.name(&unit, &die)?,
             linkage_name: debug.inherited_text(&unit, &die, gimli::DW_AT_linkage_name)?,
             declared: lines::declared(debug, &unit, &die)?,
             returns: debug.type_of(&unit, &die)?.map(TypeId),
             changed: super::functions::is_changed(&die),
+            returns_address: self.returns_address(unit.id(die.offset()), std::slice::from_ref(&site))?,
             go: variables::go_results(debug, &unit, &die)?,
-            sites: vec![Site { ranges: host.ranges.clone(), ..site }],
+            sites: vec![site],
         }))
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Symbol<'a> {
     pub(super) address: u64,
     /// Bytes of it; 0 where the table does not say.
     pub(super) size: u64,
+    /// Whether only the file itself can name it.
+    pub(super) local: bool,
 }
 
 impl Symbols {
@@ -196,7 +198,8 @@ fn function<'a>(symbol: &[u8], strings: &'a [u8]) -> Option<Symbol<'a>> {
     let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
     let name = std::str::from_utf8(name).ok()?;
     let name = name.split('@').next().filter(|name| !name.is_empty())?;
-    Some(Symbol { name, address: u64_at(symbol, 8).ok()?, size: u64_at(symbol, 16).ok()? })
+    let local = elf::SymbolBind(symbol.get(4)? >> 4) == elf::STB_LOCAL;
+    Some(Symbol { name, address: u64_at(symbol, 8).ok()?, size: u64_at(symbol, 16).ok()?, local })
 }
 
 /// The name of the function a clone was made of: `f` of `f.isra.0`, `f.constprop.1.isra.0`, `f.lto_priv.0`.
