@@ -20,9 +20,6 @@ use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-/// Into how many turns the calls of a measurement are divided. The least counts, in which the machine did least besides.
-const TURNS: u32 = 10;
-
 #[derive(Clone, Copy, PartialEq)]
 enum Tracer {
     Ctp,
@@ -126,7 +123,7 @@ impl Target {
         }
     }
 
-    /// The target's time of the processor a call, in ns.
+    /// The target's time of the processor a call, in ns: that of the turn in which the machine did least besides.
     fn call(&mut self, times: u32) -> f64 {
         self.container.ask(&times.to_string()).parse::<f64>().unwrap() / f64::from(times)
     }
@@ -201,7 +198,7 @@ fn hit(target: &mut Target, tracer: Tracer, question: &Question, times: u32) -> 
     target.wait(true);
     std::thread::sleep(Duration::from_millis(20));
     let before = started.time();
-    let own = (0..TURNS).map(|_| target.call(times / TURNS)).fold(f64::INFINITY, f64::min);
+    let own = target.call(times);
     std::thread::sleep(Duration::from_millis(50));
     let tracers = (started.time() - before) / f64::from(times);
     started.stop(Duration::from_secs(3));
