@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ctp_tests::binary::{Binary, Compiler};
-use ctp_tests::ctp::Running;
+use ctp_tests::ctp::{Running, ctp};
 use ctp_tests::docker::{Container, Image, docker};
 use ctp_tests::process::run;
 use ctp_tests::unique::{self, Scratch};
@@ -166,6 +166,28 @@ fn one_that_comes_back_and_executes_what_is_meant_later() {
     called(&web, 4);
     let output = ctp.interrupt();
     assert_eq!(counted(&output.stdout, web.name()).0, 20, "{}", output.stderr);
+}
+
+/// A script that prepares things still runs when ctp begins: the program that it starts is named by its path, and no call of
+/// it is missed.
+#[test]
+fn the_program_that_a_script_starts_later_is_named_by_its_path() {
+    let (one, without) = (build(&["-g", "-O2"]), build(&["-O2", "-DWITHOUT"]));
+    let image = image(&[("sh", &without), ("one", &one)]);
+    let web = Container::detached(&image, &["0", "/app/one", "20"]);
+    called(&web, 1);
+    let script = |place: &str| format!(r#"probe container("{}"){place}.fn("f") {{ println($number) }}"#, web.name());
+    let refused = ctp(&["check", "-e", &script(":exe")]);
+    assert_eq!(refused.code, Some(1));
+    let help =
+        "`/app/sh` is what starts the program: name that by its path, container(…):/PATH, which need not run yet";
+    let said = [refused.stdout, refused.stderr].concat();
+    assert!(said.contains("E0104") && said.contains(help), "{said}");
+    let ctp = Running::attached(&script(":/app/one"));
+    execute(&web);
+    called(&web, 2);
+    let numbers: Vec<String> = (0..20).map(|number: u32| number.to_string()).collect();
+    assert_eq!(ctp.interrupt().lines(), numbers);
 }
 
 /// Of a process that was named by its number the kernel is asked: each tenth of a second.

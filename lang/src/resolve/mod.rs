@@ -36,6 +36,28 @@ pub struct Match {
     pub glob: bool,
 }
 
+/// Whether a first process that executes this most likely only starts what a container is for: a shell, which runs a script,
+/// or one of the programs that reap children.
+fn starts_others(path: &str) -> bool {
+    const STARTERS: [&str; 14] = [
+        "sh",
+        "bash",
+        "dash",
+        "ash",
+        "busybox",
+        "tini",
+        "tini-static",
+        "dumb-init",
+        "docker-init",
+        "catatonit",
+        "s6-svscan",
+        "su-exec",
+        "gosu",
+        "env",
+    ];
+    path.rsplit('/').next().is_some_and(|name| STARTERS.contains(&name))
+}
+
 /// A file with the containers in which a point means it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -143,7 +165,18 @@ impl<'w> Resolver<'w> {
         for (file, held) in self.by_inode(by_file) {
             match &wanted {
                 Wanted::Function(wanted) => {
+                    let before = problems.len();
                     self.functions(file, &held, wanted, place_span, &mut matches, &mut problems);
+                    if matches!(&place, files::Wanted::Place(Place::Exe)) && starts_others(&self.path_of(file)) {
+                        let new = problems.split_off(before);
+                        problems.extend(new.into_iter().map(|problem| {
+                            problem.help(format!(
+                                "`{}` is what starts the program: name that by its path, {}:/PATH, which need not run yet",
+                                self.path_of(file),
+                                format_args!("{}(…)", who.kind.as_str())
+                            ))
+                        }));
+                    }
                 }
                 Wanted::Place(wanted) => {
                     self.places(file, &held, wanted, place_span, &mut matches, &mut problems);
