@@ -220,6 +220,26 @@ fn probes_at_one_place_run_in_the_order_of_the_program() {
     }
 }
 
+/// Brackets in a name need not hold parameters: it is found by its name as it is, and listed whole.
+#[test]
+fn names_with_brackets_are_found_and_listed() {
+    for (compiler, level) in [(Compiler::Gxx, "-O0"), (Compiler::Gxx, "-O2"), (Compiler::Clang, "-O2")] {
+        let plus: &[&str] = if compiler == Compiler::Clang { &["--driver-mode=g++"] } else { &[] };
+        let binary = Binary::compile("brackets.cpp", compiler, &[&["-g", level], plus].concat());
+        let names = ["ns::(anonymous namespace)::hidden", "adder::operator()"];
+        let probes = names.map(|name| format!("BIN.fn(\"{name}\") {{ printf(\"{name} %d\\n\", $n) }}"));
+        let (printed, hit) = traced(&binary, &probes.each_ref().map(String::as_str), 3);
+        assert_eq!(hit, printed, "{compiler:?} {level}");
+        for name in names {
+            let listed = ctp(&["ls", &format!("host:{}.fn(\"{name}\")", binary.path().display())]).stdout;
+            assert!(listed.contains(&format!("int {name}(")), "{compiler:?} {level}: {listed}");
+        }
+    }
+    let go = Binary::compile("tests/live/matrix/values.go", Compiler::Go, &[]);
+    let listed = ctp(&["ls", &format!("host:{}.fn(\"main.(*Point).m_method\")", go.path().display())]).stdout;
+    assert!(listed.contains(" main.(*Point).m_method("), "{listed}");
+}
+
 /// A call that comes through a thunk is one call of the function, whether the thunk goes on into that or is a copy of it.
 #[test]
 fn calls_through_thunks_are_hit_once() {

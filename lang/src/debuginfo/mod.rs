@@ -62,6 +62,7 @@ use facts::{
 };
 use functions::Builder;
 pub use lines::LineQuery;
+pub(crate) use names::without_parameters;
 use names::{Glob, Nearest};
 use search::Query;
 use stripped::Stripped;

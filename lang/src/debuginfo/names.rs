@@ -13,7 +13,8 @@ pub(super) struct Demangled {
 impl Demangled {
     /// Whether `name` is one of the forms.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.full == name || self.plain == name || without_qualifiers(&self.full) == name
+        let full = &self.full;
+        full == name || self.plain == name || without_qualifiers(full) == name || without_parameters(full) == name
     }
 
     /// Whether one of the forms matches.
@@ -30,6 +31,25 @@ fn without_qualifiers(full: &str) -> &str {
         name = shorter;
     }
     name
+}
+
+/// A function's name without its parameters: `Op::operator()` of `Op::operator()(int) const`. Not all brackets hold some:
+/// those of `(anonymous namespace)`, `operator()`, `{lambda(int)#1}` and Go's `main.(*T).get` belong to the name.
+pub(crate) fn without_parameters(full: &str) -> &str {
+    let name = without_qualifiers(full);
+    let mut depth = 0;
+    let open = name.bytes().enumerate().rev().find(|(_, byte)| {
+        match byte {
+            b')' => depth += 1,
+            b'(' => depth -= 1,
+            _ => {}
+        }
+        depth <= 0
+    });
+    let before = open.filter(|(at, _)| at + 1 < name.len()).and_then(|(at, _)| name.get(..at)).unwrap_or_default();
+    let is_operator = before == "operator" || before.ends_with("::operator");
+    let holds_none = before.is_empty() || before.ends_with("::") || before.ends_with('.') || is_operator;
+    if holds_none { name } else { before }
 }
 
 /// Longest mangled name that is demangled; longer ones are shown as they are.
@@ -264,6 +284,30 @@ mod tests {
         assert!(!glob("f[^0-9]", "f3"));
         assert!(glob("[]]x", "]x"));
         assert!(glob("operator[*", "operator[]"));
+    }
+
+    #[test]
+    fn only_brackets_that_hold_parameters_are_left_out() {
+        for (full, plain) in [
+            ("f", "f"),
+            ("f()", "f"),
+            ("ns::over(std::string const&, void (*)(int))", "ns::over"),
+            ("ns::Box<int (char)>::take(long) const", "ns::Box<int (char)>::take"),
+            ("ns::(anonymous namespace)::hidden(int)", "ns::(anonymous namespace)::hidden"),
+            ("ns::(anonymous namespace)::hidden", "ns::(anonymous namespace)::hidden"),
+            ("Op::operator()(int) const", "Op::operator()"),
+            ("Op::operator()", "Op::operator()"),
+            ("ns::cooperator(int)", "ns::cooperator"),
+            ("main::{lambda(int)#1}::operator()(int) const", "main::{lambda(int)#1}::operator()"),
+            ("outer(int)::Local::get() const", "outer(int)::Local::get"),
+            ("main.(*Server).Handle", "main.(*Server).Handle"),
+            ("main.(*Server)", "main.(*Server)"),
+            (")", ")"),
+            ("f)", "f)"),
+            ("", ""),
+        ] {
+            assert_eq!(without_parameters(full), plain, "{full}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::facts::DebugError;
 use super::limits::{self, over};
 use super::name_index;
 use super::named;
-use super::names::{Demangled, Glob, Nearest, demangle};
+use super::names::{Demangled, Glob, Nearest, demangle, without_parameters};
 use super::scan::Needles;
 use super::units::{Debug, DieId, IN_TYPES, Unit, UnitSpan, Value};
 
@@ -174,7 +174,8 @@ pub(super) fn units_naming<'n>(
     let mut forms = BTreeSet::new();
     for name in wanted {
         // The DWARF name is the last part of a qualified one, without parameters.
-        forms.extend([name, name.split('(').next().unwrap_or(name).rsplit("::").next().unwrap_or(name)]);
+        let plain = without_parameters(name);
+        forms.extend([name, plain.rsplit("::").next().unwrap_or(plain)]);
     }
     let mut names = Needles::default();
     forms.into_iter().for_each(|name| names.add_name(name));

@@ -1,8 +1,8 @@
 //! Owns how functions, marks and types are written for people: `ctp ls`. Resolves nothing.
 
 use crate::check::type_name;
-use crate::debuginfo::Module;
 use crate::debuginfo::facts::{AggregateKind, Function, Mark, SiteKind, Type, TypeId, Variable, VariableKind};
+use crate::debuginfo::{Module, without_parameters};
 
 /// How many typedefs, qualifiers and pointers are followed to the type behind them.
 const DEEPEST: usize = 16;
@@ -11,7 +11,7 @@ const DEEPEST: usize = 16;
 pub fn signature(module: &Module, function: &Function) -> String {
     let known = function.sites.iter().find(|site| site.kind != SiteKind::Symbol);
     let Some(site) = known else { return function.name.clone() };
-    let plain = function.name.split('(').next().unwrap_or(&function.name);
+    let plain = without_parameters(&function.name);
     let parameters: Vec<String> = parameters(&site.variables)
         .map(|variable| format!("{} {}", type_name(module, variable.ty), variable.name))
         .collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Held, Match, Resolver};
 use crate::codes::Code;
 use crate::debuginfo::facts::{DebugError, Function, Mark};
-use crate::debuginfo::{LineQuery, Module};
+use crate::debuginfo::{LineQuery, Module, without_parameters};
 use crate::diagnostic::{Diagnostic, nearest_names};
 use crate::glob::{is_glob, matches_glob};
 use crate::source::Span;
@@ -229,7 +229,7 @@ impl Where<'_> {
 
 /// Whether a function bears a name: its own, without its parameters, or its last part.
 fn is_called(function: &str, wanted: &str) -> bool {
-    let plain = function.split('(').next().unwrap_or(function);
+    let plain = without_parameters(function);
     let last = plain.rsplit("::").next().unwrap_or(plain);
     [function, plain, last].iter().any(|name| *name == wanted || matches_glob(wanted, name))
 }
