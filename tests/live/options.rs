@@ -196,3 +196,12 @@ fn perf_events_see_the_same_calls_as_one_link_for_all() {
     }
     container.call(1);
 }
+
+#[test]
+fn processes_are_not_attached_to_by_perf_events() {
+    let busy = busy();
+    let output = ctp(&["run", "-e", &busy.script, "--for", "1s", "--attach", "process", "--uprobe", "perf"]);
+    assert_eq!((output.code, output.lines().len()), (Some(2), 0), "{}", output.stderr);
+    assert!(output.stderr.contains("only by uprobe_multi links (Linux 6.6)"), "{}", output.stderr);
+    assert!(output.stderr.contains("leave out --attach process"), "{}", output.stderr);
+}

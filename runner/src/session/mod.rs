@@ -301,7 +301,7 @@ impl Running<'_> {
                     let failure = engine::Failure::new(Code::E0407, message);
                     return Err(Box::new(failure.help("leave out --attach process, or select containers or cgroups")));
                 }
-                self.engine.by_process();
+                self.engine.by_process()?;
                 self.targets.by_process = true;
             }
             self.engine.attach(&|file| self.files.open(file))?;

@@ -281,8 +281,19 @@ impl BpfEngine {
 
     /// Attaches to processes one by one from now on ([`Engine::attach_process`]), and to nobody else: to be called before
     /// anything is attached.
-    pub fn by_process(&mut self) {
+    ///
+    /// # Errors
+    /// Where programs are attached by perf events: one of these sees a single thread.
+    pub fn by_process(&mut self) -> Outcome<()> {
+        if self.uprobes.here() == Uprobes::Perf {
+            let message =
+                "processes can be attached to one by one only by uprobe_multi links (Linux 6.6), not by perf events";
+            return Err(Box::new(
+                Failure::new(Code::E0402, message).help("leave out --attach process, or --uprobe perf"),
+            ));
+        }
         self.processes = Some(HashMap::new());
+        Ok(())
     }
 
     /// How many links attach the program: one for each of its kinds of handlers and each real inode; of perf events, one
