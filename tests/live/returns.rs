@@ -267,6 +267,34 @@ fn structs_of_functions_whose_callers_are_known_are_the_right_ones_or_none() {
     }
 }
 
+/// Where no caller uses what a function gives, the compiler lets it give nothing, and only the code tells.
+#[test]
+fn what_no_caller_uses_is_the_right_value_or_none() {
+    for (compiler, level) in [
+        (Compiler::Gcc, "-O0"),
+        (Compiler::Gcc, "-O2"),
+        (Compiler::Gcc, "-O3"),
+        (Compiler::Clang, "-O0"),
+        (Compiler::Clang, "-O2"),
+        (Compiler::Clang, "-O3"),
+    ] {
+        let probes = [
+            r#"BIN.fn("unused").return { printf("unused %d\n", $return) }"#,
+            r#"BIN.fn("used").return { printf("used %d\n", $return) }"#,
+        ];
+        let run = traced("callers.c", compiler, &["-g", level], &probes, 5);
+        let of = |word: &str| -> Vec<&String> { run.traced.iter().filter(|line| line.starts_with(word)).collect() };
+        assert_eq!(of("used "), run.of("used").iter().collect::<Vec<_>>(), "{compiler:?} {level}: {}", run.said);
+        let unused = of("unused ");
+        assert_eq!(unused.len(), 5);
+        if level == "-O0" {
+            assert_eq!(unused, run.of("unused").iter().collect::<Vec<_>>(), "{compiler:?} {level}");
+        } else {
+            assert!(unused.iter().all(|line| *line == "unused <optimized out>"), "{compiler:?} {level}: {unused:?}");
+        }
+    }
+}
+
 #[test]
 fn classes_returned_by_value_are_what_the_program_printed() {
     // gcc's debug info does not tell which classes are trivial: those of more than 16 bytes are in memory either way.

@@ -392,8 +392,21 @@ fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
     let name = "$return".to_owned();
     let returned = Expr { ty: Ty::Int, kind: ExprKind::Returned(RETURNED), span };
     let bare = shape.bare(at.module)?.ty;
+    // What is no number or address may be in other registers.
+    let in_register = match &bare {
+        Type::Base { encoding, .. } => !matches!(encoding, facts::Encoding::Float | facts::Encoding::Other(_)),
+        Type::Pointer { .. } | Type::Enum { .. } => true,
+        Type::Typedef { .. }
+        | Type::Qualified { .. }
+        | Type::Array { .. }
+        | Type::Aggregate { .. }
+        | Type::Function
+        | Type::MemberPointer { .. }
+        | Type::Unknown(_) => false,
+    };
+    let left_out = at.function.changed || in_register && at.module.returns_nothing(at.site);
     if let Type::Pointer { to, reference: true, .. } = bare
-        && !at.function.changed
+        && !left_out
     {
         let nature = Nature::Pointer { to: Shape::Of(to), text: false };
         let pointer = Typed { value: returned, nature, missing: None, object: None };
@@ -401,7 +414,7 @@ fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
         return Some(Object { name, ..object }.read(at.module, span));
     }
     let nature = nature::nature(at.module, &shape);
-    if at.function.changed {
+    if left_out {
         let why = "the compiler changed what this function returns or is given, for it knew all its callers";
         let missing = Some(Missing {
             name,

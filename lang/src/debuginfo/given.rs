@@ -49,8 +49,9 @@ const CHANGED: [Register; 9] = [
 ];
 
 impl State {
-    fn entry() -> State {
-        State { registers: bit(Register::RDI), slots: BTreeSet::new(), stack: Some(0), frame: None }
+    /// At the entry, where it is in that register.
+    fn entry(register: Register) -> State {
+        State { registers: bit(register), slots: BTreeSet::new(), stack: Some(0), frame: None }
     }
 
     /// Of code that is reached nobody knows how.
@@ -188,15 +189,35 @@ impl State {
 
 /// Whether the function whose code this is, all of it in one range, is known to return in rax what it was given in rdi.
 pub(super) fn returns_it(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)]) -> bool {
-    let [(low, high)] = *ranges else { return false };
-    let size = high.saturating_sub(low);
-    let text = elf.file_offset(low).filter(|_| size <= MOST_BYTES);
-    let text = text.and_then(|offset| read_range(bytes, offset, size)?.ok());
-    text.is_some_and(|text| proved(&text, low).is_some())
+    code(bytes, elf, ranges).is_some_and(|(text, low)| returned(&text, low, Register::RDI) == Some(Returned::Always))
 }
 
-/// The same of instructions from an address on.
-fn proved(text: &[u8], low: u64) -> Option<()> {
+/// Whether it is known to return at some place with rax as it was at the entry: then it gives no result, for the compiler
+/// knew that no caller uses one.
+pub(super) fn returns_nothing(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)]) -> bool {
+    let known = code(bytes, elf, ranges).and_then(|(text, low)| returned(&text, low, Register::RAX));
+    matches!(known, Some(Returned::Always | Returned::Somewhere))
+}
+
+fn code(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)]) -> Option<(Vec<u8>, u64)> {
+    let [(low, high)] = *ranges else { return None };
+    let size = high.saturating_sub(low);
+    let offset = elf.file_offset(low).filter(|_| size <= MOST_BYTES)?;
+    Some((read_range(bytes, offset, size)?.ok()?, low))
+}
+
+/// Where rax is known to be what a register was at the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Returned {
+    /// At each return.
+    Always,
+    /// At one of them.
+    Somewhere,
+    Nowhere,
+}
+
+/// What the instructions from an address on return of a register; `None` where control cannot be followed.
+fn returned(text: &[u8], low: u64, register: Register) -> Option<Returned> {
     let mut decoder = Decoder::with_ip(64, text, low, DecoderOptions::NONE);
     let mut instructions: BTreeMap<u64, Instruction> = BTreeMap::new();
     while decoder.can_decode() {
@@ -206,7 +227,7 @@ fn proved(text: &[u8], low: u64) -> Option<()> {
     let mut factory = InstructionInfoFactory::new();
     let mut states: BTreeMap<u64, State> = BTreeMap::new();
     let mut steps = 0;
-    flow(&instructions, low, State::entry(), &mut states, &mut factory, &mut steps)?;
+    flow(&instructions, low, State::entry(register), &mut states, &mut factory, &mut steps)?;
     // What nothing leads to the unwinder may: nothing is known there.
     for (at, instruction) in &instructions {
         let fills = matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
@@ -215,13 +236,13 @@ fn proved(text: &[u8], low: u64) -> Option<()> {
         }
     }
     // Only now is known what holds it on every way.
-    let mut returns = instructions.values().filter(|one| one.flow_control() == FlowControl::Return);
-    let mut any = false;
-    let all = returns.all(|one| {
-        any = true;
-        states.get(&one.ip()).is_none_or(|state| state.holds(Register::RAX))
-    });
-    (all && any).then_some(())
+    let returns = instructions.values().filter(|one| one.flow_control() == FlowControl::Return);
+    let held: Vec<bool> = returns.filter_map(|one| Some(states.get(&one.ip())?.holds(Register::RAX))).collect();
+    Some(match (held.is_empty(), held.iter().all(|held| *held), held.contains(&true)) {
+        (false, true, _) => Returned::Always,
+        (_, _, true) => Returned::Somewhere,
+        (_, _, false) => Returned::Nowhere,
+    })
 }
 
 /// Follows control from an instruction, until what is known becomes no less; `None` where that cannot be.
@@ -281,7 +302,7 @@ mod tests {
     use super::*;
 
     fn is_proved(text: &[&[u8]]) -> bool {
-        proved(&text.concat(), 0x1000).is_some()
+        returned(&text.concat(), 0x1000, Register::RDI) == Some(Returned::Always)
     }
 
     /// Bytes of instructions, as `objdump -d` shows them.
@@ -309,6 +330,17 @@ mod tests {
         assert!(is_proved(&[PUSH_RBP, MOV_RBP_RSP, STORE_RDI, CALL, LOAD_RAX, POP_RBP, RET]));
         // jne over a call that does not come back.
         assert!(is_proved(&[MOV_RAX_RDI, &[0x75, 2], UD2, RET]));
+    }
+
+    #[test]
+    fn a_register_that_nothing_writes_is_no_result() {
+        let is_left = |text: &[&[u8]]| {
+            matches!(returned(&text.concat(), 0x1000, Register::RAX), Some(Returned::Always | Returned::Somewhere))
+        };
+        assert!(is_left(&[RET]) && is_left(&[MOV_RBX_RDI, RET]) && is_left(&[&[0x75, 1], RET, MOV_EAX_EDI, RET]));
+        // Whatever a function that it calls returns may be its own result.
+        assert!(!is_left(&[MOV_EAX_EDI, RET]) && !is_left(&[CALL, RET]));
+        assert!(!is_left(&[&[0x75, 2], MOV_EAX_EDI, RET]) && !is_left(&[MOV_RBX_RDI]));
     }
 
     #[test]

@@ -470,6 +470,12 @@ impl Module {
         price::price(&text.unwrap_or_default())
     }
 
+    /// Whether the function that a site is of is known to give no result, whatever it is declared to give: its code
+    /// returns without writing the register.
+    pub fn returns_nothing(&self, site: &Site) -> bool {
+        given::returns_nothing(&*self.own.bytes, &self.own.elf, &site.ranges)
+    }
+
     /// Where the calls end that pass a site of a function, which is no inlined instance.
     ///
     /// # Errors
