@@ -6,6 +6,7 @@
 //! `expression` and `cfi` say where values are. Everything is bounded by `limits`.
 
 mod abbreviations;
+mod by_symbol;
 mod calls;
 mod cfi;
 mod closed;
@@ -369,7 +370,7 @@ impl Module {
         let known = self.places(&[wanted])?.into_iter().next();
         let outside = || DebugError::Malformed(format!("the mark at {:#x} is in no segment of code", mark.address));
         let file_offset = self.own.elf.file_offset(mark.address).ok_or_else(outside)?;
-        let mut function = known.unwrap_or_else(|| functions::nameless(mark.address, file_offset));
+        let mut function = known.unwrap_or_else(|| by_symbol::nameless(mark.address, file_offset));
         for site in &mut function.sites {
             site.semaphore = mark.semaphore;
             site.mark = Some(MarkName { provider: mark.provider.clone(), name: mark.name.clone() });
@@ -453,7 +454,7 @@ impl Module {
         })?;
         let (mut functions, left) = found.unwrap_or_else(|| (Vec::new(), wanted.to_vec()));
         for wanted in left {
-            functions.extend(functions::around_symbol(
+            functions.extend(by_symbol::around_symbol(
                 &self.own,
                 self.symbols()?,
                 self.frames().ok(),
@@ -549,12 +550,12 @@ impl Module {
         let symbols = self.symbols()?;
         let named = match query {
             Query::Exact(_) | Query::Among(_) if !functions.is_empty() => Vec::new(),
-            Query::Exact(name) => functions::from_symbols(&self.own, symbols.exact(name).into_iter())?,
+            Query::Exact(name) => by_symbol::from_symbols(&self.own, symbols.exact(name).into_iter())?,
             Query::Among(names) => {
                 let symbols = names.iter().flat_map(|name| symbols.exact(name));
-                functions::from_symbols(&self.own, symbols)?
+                by_symbol::from_symbols(&self.own, symbols)?
             }
-            Query::Glob(glob) => functions::from_symbols(&self.own, symbols.matching(glob))?,
+            Query::Glob(glob) => by_symbol::from_symbols(&self.own, symbols.matching(glob))?,
         };
         let known: std::collections::BTreeSet<u64> =
             functions.iter().flat_map(|function| &function.sites).map(|site| site.entry).collect();
