@@ -26,8 +26,13 @@ const SCRIPTS: [&str; 12] = [
 ];
 
 /// Scripts that run in the tests' virtual machine, on what `tests/vm/machine` puts there.
-const IN_THE_MACHINE: [&str; 4] =
-    ["tests/vm/guest/containers", "tests/vm/guest/init", "tests/vm/guest/main", "tests/vm/guest/stap"];
+const IN_THE_MACHINE: [&str; 5] = [
+    "tests/vm/guest/containers",
+    "tests/vm/guest/init",
+    "tests/vm/guest/lane",
+    "tests/vm/guest/main",
+    "tests/vm/guest/stap",
+];
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
