@@ -15,6 +15,8 @@ use crate::engine::{Engine, Executed, Happened, Joined, Outcome};
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 /// The most processes that are attached to.
 const MOST: usize = 4096;
+/// How long it attaches to what the kernel told of before others have their turn; what is left is found by looking.
+const TURN: Duration = Duration::from_millis(50);
 
 /// The processes that are attached to.
 #[derive(Debug, Default)]
@@ -60,7 +62,12 @@ impl Processes {
             self.last = self.last.filter(|_| told.is_empty());
             return Ok(());
         }
+        let begun = Instant::now();
         for one in told {
+            if begun.elapsed() > TURN {
+                self.untold = true;
+                break;
+            }
             let pid = one.process;
             let Some(is) = Is::now(pid) else { continue };
             let known = self.known.get(&pid).is_some_and(|known| known.start == is.start);
@@ -142,16 +149,21 @@ impl Processes {
     /// What is to be said of it at the end; `None` where nothing is.
     pub(super) fn said(&self) -> Option<String> {
         let late = super::summary::counted(self.late, "process");
+        let missed = format!(
+            "{late} began, or executed another program, while ctp traced; what each called in its first {} ms or so \
+             was not seen, nor what any called that ended before",
+            self.longest.as_millis().max(1)
+        );
+        let left_out = format!(
+            "{} times a process was not attached to: there are more than {MOST}, or they begin and end too fast",
+            self.left_out
+        );
+        let inode = "(--attach inode misses nothing)";
         match (self.late, self.left_out) {
             (0, 0) => None,
-            (_, 0) => Some(format!(
-                "{late} began, or executed another program, while ctp traced; what each called in its first {} ms or so \
-                 was not seen, nor what any called that ended before (--attach inode misses nothing)",
-                self.longest.as_millis().max(1)
-            )),
-            (_, left_out) => Some(format!(
-                "{left_out} times a process was not attached to: there are more than {MOST}, or they begin and end too fast"
-            )),
+            (_, 0) => Some(format!("{missed} {inode}")),
+            (0, _) => Some(format!("{left_out} {inode}")),
+            (_, _) => Some(format!("{missed}; {left_out} {inode}")),
         }
     }
 }

@@ -461,8 +461,8 @@ pub(super) struct Going {
 }
 
 impl Going {
-    /// Most links that wait.
-    const MOST: usize = 2048;
+    /// Most links that wait: some have to be closed within a second or two when the run ends.
+    const MOST: usize = 256;
 
     /// Whether nothing more is to be attached until some are closed.
     pub(super) fn is_full(&mut self) -> bool {
@@ -486,11 +486,11 @@ impl Going {
 
     /// Closes these and all that wait; returns when that is done.
     pub(super) fn finish(&mut self, links: Vec<OwnedFd>) {
+        // One after the other: each takes as many threads as there are to be. One that panicked has closed what it had.
+        let _ = self.closing.take().map(JoinHandle::join);
         let mut all = std::mem::take(&mut self.waiting);
         all.extend(links);
         detach(all);
-        // A thread that panicked has closed what it had.
-        let _ = self.closing.take().map(JoinHandle::join);
     }
 }
 
