@@ -240,6 +240,34 @@ fn names_with_brackets_are_found_and_listed() {
     assert!(listed.contains(" main.(*Point).m_method("), "{listed}");
 }
 
+/// Parameters are written as in a source, as debug info has them, or as a demangler does; where none are those, all that
+/// there are are named.
+#[test]
+fn functions_of_one_name_are_told_by_their_parameters() {
+    for (compiler, level) in [(Compiler::Gxx, "-O0"), (Compiler::Gxx, "-O2"), (Compiler::Clang, "-O2")] {
+        let plus: &[&str] = if compiler == Compiler::Clang { &["--driver-mode=g++"] } else { &[] };
+        let binary = Binary::compile("overloads.cpp", compiler, &[&["-g", level], plus].concat());
+        for (item, text) in [
+            ("const shop::item &", "const char *, unsigned long"),
+            ("shop::item const&", "char const*,unsigned long"),
+            ("const shop::item&", "const char*, long unsigned int"),
+        ] {
+            let probes = [
+                r#"BIN.fn("shop::price(int)") { printf("int %d\n", $n) }"#.to_owned(),
+                format!(r#"BIN.fn("shop::price({item})") {{ printf("item %d\n", $one->number) }}"#),
+                format!(r#"BIN.fn("shop::price({text})") {{ printf("text %s %d\n", user_string($text), $n) }}"#),
+            ];
+            let (printed, hit) = traced(&binary, &probes.each_ref().map(String::as_str), 3);
+            assert_eq!(hit, printed, "{compiler:?} {level}");
+        }
+        let wrong = format!("host:{}.fn(\"shop::price(item)\")", binary.path().display());
+        let said = ctp(&["ls", &wrong]).stderr;
+        for name in ["shop::price(int)", "shop::price(shop::item const&)", "shop::price(char const*, unsigned long)"] {
+            assert!(said.contains(&format!("`{name}`")), "{said}");
+        }
+    }
+}
+
 /// A call that comes through a thunk is one call of the function, whether the thunk goes on into that or is a copy of it.
 #[test]
 fn calls_through_thunks_are_hit_once() {

@@ -54,6 +54,8 @@ pub(super) const MAX_CACHED_UNITS: usize = 128;
 pub(super) const MAX_DIES: u64 = 200_000_000;
 /// Most functions one question may yield.
 pub(super) const MAX_FUNCTIONS: usize = 100_000;
+/// Most functions of one name that are suggested where none has the parameters that were asked for.
+pub(super) const MAX_OVERLOADS_SHOWN: usize = 8;
 /// Most sites of all functions of one question.
 pub(super) const MAX_SITES: usize = 400_000;
 /// Most parameters at the call sites of one unit.

@@ -226,9 +226,19 @@ impl Module {
         }
     }
 
-    /// The names of functions most like `name`, best first, at most `limit`.
+    /// The names of functions most like `name`, best first, at most `limit`; those that have other parameters alone where
+    /// there are some.
     pub fn nearest_functions(&self, name: &str, limit: usize) -> Vec<String> {
         let name = name.split('@').next().unwrap_or(name);
+        let plain = names::without_parameters(name);
+        if plain != name {
+            let found = self.by_name(plain, None).unwrap_or_default();
+            let overloads: Vec<String> =
+                found.into_iter().map(|function| function.name).take(limits::MAX_OVERLOADS_SHOWN).collect();
+            if !overloads.is_empty() {
+                return overloads;
+            }
+        }
         let mut nearest = Nearest::new(name, limit);
         // What cannot be read suggests nothing; the error was told where the function was looked up.
         let _ = self.with_debug(|debug| {

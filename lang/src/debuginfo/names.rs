@@ -14,7 +14,11 @@ impl Demangled {
     /// Whether `name` is one of the forms.
     pub(super) fn is(&self, name: &str) -> bool {
         let full = &self.full;
-        full == name || self.plain == name || without_qualifiers(full) == name || without_parameters(full) == name
+        full == name
+            || self.plain == name
+            || without_qualifiers(full) == name
+            || without_parameters(full) == name
+            || is_spelled_otherwise(full, name)
     }
 
     /// Whether one of the forms matches.
@@ -50,6 +54,80 @@ pub(crate) fn without_parameters(full: &str) -> &str {
     let is_operator = before == "operator" || before.ends_with("::operator");
     let holds_none = before.is_empty() || before.ends_with("::") || before.ends_with('.') || is_operator;
     if holds_none { name } else { before }
+}
+
+/// Whether two names have the same parameters, written as a demangler does (`shop::Item const&`, `unsigned long`) and as
+/// sources and debug info do (`const shop::Item &`, `long unsigned int`).
+fn is_spelled_otherwise(full: &str, name: &str) -> bool {
+    let (full, name) = (without_qualifiers(full), without_qualifiers(name));
+    let before = without_parameters(full);
+    let inner = |text: &str| Some(parameters(text.strip_prefix(before)?.strip_prefix('(')?.strip_suffix(')')?));
+    before != full && inner(name).is_some_and(|named| Some(named) == inner(full))
+}
+
+/// A list of parameters, each in one form.
+fn parameters(list: &str) -> Vec<String> {
+    let mut depth = 0_usize;
+    let outermost = |c: char| {
+        match c {
+            '<' | '(' | '[' | '{' => depth += 1,
+            '>' | ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    list.split(outermost).map(parameter).collect()
+}
+
+/// A parameter's type without the words that change nothing: what stands before its first `*`, `&`, `(` or `[` outside of
+/// template arguments with `const` and `volatile` behind it, numbers by one of their names, no other spaces.
+fn parameter(text: &str) -> String {
+    let mut depth = 0_usize;
+    let end = text.find(|c: char| {
+        match c {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && matches!(c, '*' | '&' | '(' | '[')
+    });
+    let (base, rest) = text.split_at(end.unwrap_or(text.len()));
+    let (qualifiers, words): (Vec<&str>, Vec<&str>) =
+        base.split_whitespace().partition(|word| matches!(*word, "const" | "volatile"));
+    let is_number = |word: &&str| matches!(*word, "signed" | "unsigned" | "short" | "long" | "int" | "char" | "double");
+    let mut one = if !words.is_empty() && words.iter().all(is_number) {
+        let has = |word: &str| words.contains(&word);
+        let longs = words.iter().filter(|word| **word == "long").count();
+        let size = match (has("char"), has("short"), has("double"), longs) {
+            (true, _, _, _) => "char",
+            (_, true, _, _) => "short",
+            (_, _, true, 0) => "double",
+            (_, _, true, _) => "long double",
+            (_, _, _, 0) => "int",
+            (_, _, _, 1) => "long",
+            (_, _, _, _) => "long long",
+        };
+        match (has("unsigned"), has("signed") && size == "char") {
+            (true, _) => format!("unsigned {size}"),
+            (_, true) => "signed char".to_owned(),
+            (_, _) => size.to_owned(),
+        }
+    } else {
+        words.concat()
+    };
+    // Of what is passed itself they are no part of the function's type.
+    let mut rest = rest.trim_end();
+    while let Some(shorter) = ["const", "volatile"].iter().find_map(|word| rest.strip_suffix(word)) {
+        rest = shorter.trim_end();
+    }
+    for word in ["const", "volatile"] {
+        if qualifiers.contains(&word) && !rest.is_empty() {
+            one.push(' ');
+            one.push_str(word);
+        }
+    }
+    one.extend(rest.chars().filter(|c| !c.is_whitespace()));
+    one
 }
 
 /// Longest mangled name that is demangled; longer ones are shown as they are.
@@ -284,6 +362,37 @@ mod tests {
         assert!(!glob("f[^0-9]", "f3"));
         assert!(glob("[]]x", "]x"));
         assert!(glob("operator[*", "operator[]"));
+    }
+
+    /// What `c++filt` writes, and the same as a source or gcc's debug info has it.
+    #[test]
+    fn parameters_may_be_spelled_as_in_a_source() {
+        for (full, name) in [
+            ("shop::price(shop::Item const&)", "shop::price(const shop::Item&)"),
+            ("shop::price(shop::Item const&)", "shop::price(const shop::Item &)"),
+            ("f(unsigned long, char const*)", "f(long unsigned int,const char *)"),
+            ("f(unsigned long, char const*)", "f(unsigned long int, const char*)"),
+            ("f(short, long long, unsigned int)", "f(short int, long long int, unsigned)"),
+            ("g(std::map<int, std::string> const&, int)", "g(const std::map<int,std::string> &, int)"),
+            ("C::get(int) const", "C::get(const int)"),
+            ("f(char const*)", "f(const char* const)"),
+        ] {
+            let demangled = Demangled { full: full.to_owned(), plain: String::new() };
+            assert!(demangled.is(name), "{full} {name}");
+        }
+        for (full, name) in [
+            ("f(char const*)", "f(char*)"),
+            ("f(char* const*)", "f(char**)"),
+            ("f(long)", "f(unsigned long)"),
+            ("f(signed char)", "f(char)"),
+            ("f(int, int)", "f(int)"),
+            ("f(int)", "g(int)"),
+            ("f(int)", "f(int"),
+            ("f()", "f(int)"),
+        ] {
+            let demangled = Demangled { full: full.to_owned(), plain: String::new() };
+            assert!(!demangled.is(name), "{full} {name}");
+        }
     }
 
     #[test]
