@@ -133,8 +133,9 @@ fn another_build_under_the_probed_path_is_attached_to_when_it_is_executed() {
     for (what, binary) in [("build", &two), ("copy", &one)] {
         replace(&web, "/app/one", binary);
         docker(&["exec", "--detach", web.name(), "/app/one", "0"]);
-        let said = ctp.wait_for_stderr(&format!("ctp: {} has another {what} of /app/one, attached ", web.name()));
-        assert!(said.ends_with("were not seen"), "{said}");
+        let said = ctp.wait_for_stderr(&format!("ctp: {} has another {what} of /app/one, attached", web.name()));
+        // What docker executes first in the container may be what ctp looks at.
+        assert!(said.ends_with("were not seen") || said.ends_with("attached; no call was missed"), "{said}");
         docker(&["exec", "--detach", web.name(), "/app/one", "40"]);
         ctp.wait_for_stdout(|line| line == "39");
         // What executes the old one still counts.
