@@ -42,21 +42,8 @@ pub(super) fn from_symbols<'s>(
         if function.sites.iter().any(|site| site.entry == symbol.address) {
             continue;
         }
-        function.sites.push(Site {
-            kind: SiteKind::Symbol,
-            address,
-            file_offset,
-            entry: symbol.address,
-            rule: AddressRule::Symbol,
-            passed: address.saturating_sub(symbol.address),
-            repeats: false,
-            partial: false,
-            ranges: Vec::new(),
-            semaphore: None,
-            mark: None,
-            arguments: Vec::new(),
-            variables: Vec::new(),
-        });
+        let passed = address.saturating_sub(symbol.address);
+        function.sites.push(Site { passed, ..site(address, file_offset, symbol.address, AddressRule::Symbol) });
         if functions.len() > limits::MAX_FUNCTIONS {
             return Err(over("functions of that name", limits::MAX_FUNCTIONS));
         }
@@ -106,21 +93,6 @@ pub(super) fn around_symbol(
 
 /// Code at an address that nothing names.
 pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
-    let site = Site {
-        kind: SiteKind::Symbol,
-        address,
-        file_offset,
-        entry: address,
-        rule: AddressRule::Mark,
-        passed: 0,
-        repeats: false,
-        partial: false,
-        ranges: Vec::new(),
-        semaphore: None,
-        mark: None,
-        arguments: Vec::new(),
-        variables: Vec::new(),
-    };
     Function {
         name: format!("{address:#x}"),
         linkage_name: None,
@@ -129,6 +101,25 @@ pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
         changed: false,
         returns_address: false,
         go: None,
-        sites: vec![site],
+        sites: vec![site(address, file_offset, address, AddressRule::Mark)],
+    }
+}
+
+/// A site of which no more is known than where it is.
+fn site(address: u64, file_offset: u64, entry: u64, rule: AddressRule) -> Site {
+    Site {
+        kind: SiteKind::Symbol,
+        address,
+        file_offset,
+        entry,
+        rule,
+        passed: 0,
+        repeats: false,
+        partial: false,
+        ranges: Vec::new(),
+        semaphore: None,
+        mark: None,
+        arguments: Vec::new(),
+        variables: Vec::new(),
     }
 }

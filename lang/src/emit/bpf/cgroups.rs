@@ -34,15 +34,7 @@ pub struct CgroupOffsets {
 
 /// The map of the two numbers, which the runner reads without a system call.
 pub(super) fn map() -> MapSpec {
-    MapSpec {
-        name: "ctp_cgroups".to_owned(),
-        kind: MapKind::SharedArray,
-        key_size: 4,
-        value_size: 16,
-        max_entries: 1,
-        initial: Vec::new(),
-        generations: false,
-    }
+    MapSpec::new("ctp_cgroups", MapKind::SharedArray, 4, 16, 1)
 }
 
 /// A program for the raw tracepoint.

@@ -29,16 +29,10 @@ const RING_SIZE: u32 = 16 << 10;
 
 /// The ring and the map of numbers.
 pub fn maps() -> [MapSpec; 2] {
-    let map = |name: &str, kind, key_size, value_size, max_entries| MapSpec {
-        name: name.to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        initial: Vec::new(),
-        generations: false,
-    };
-    [map("ctp_execs", MapKind::Ring, 0, 0, RING_SIZE), map("ctp_exec_counts", MapKind::SharedArray, 4, 16, 1)]
+    [
+        MapSpec::new("ctp_execs", MapKind::Ring, 0, 0, RING_SIZE),
+        MapSpec::new("ctp_exec_counts", MapKind::SharedArray, 4, 16, 1),
+    ]
 }
 
 /// A program that was executed, or a process that was made.

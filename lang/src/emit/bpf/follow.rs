@@ -42,15 +42,7 @@ pub struct Maps {
 /// Adds the maps.
 pub(super) fn maps(maps: &mut Vec<MapSpec>) -> Maps {
     let mut add = |name: &str, kind, key_size, value_size, max_entries| {
-        maps.push(MapSpec {
-            name: name.to_owned(),
-            kind,
-            key_size,
-            value_size,
-            max_entries,
-            initial: Vec::new(),
-            generations: false,
-        });
+        maps.push(MapSpec::new(name, kind, key_size, value_size, max_entries));
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
     };
     let bytes = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);

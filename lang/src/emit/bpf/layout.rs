@@ -21,15 +21,7 @@ const MOST_PER_CPU: u32 = 32 << 10;
 /// The maps that every program has, in the order of their constants in [`super::map`].
 pub(super) fn standard_maps(program: &Program, options: &Options) -> Vec<MapSpec> {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
-    let map = |name: &str, kind, key_size, value_size, max_entries| MapSpec {
-        name: name.to_owned(),
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        initial: Vec::new(),
-        generations: false,
-    };
+    let map = MapSpec::new;
     let numbers = program.globals.iter().filter(|g| matches!(g.kind, GlobalKind::Scalar { ty: Ty::Int, .. })).count();
     // A container can belong to as many groups as there are sets of containers, hardly ever more than a few.
     let sets: std::collections::BTreeSet<&[ContainerIndex]> =
@@ -151,15 +143,9 @@ pub(super) fn lay_out_globals(
         scalars.initial = vec![numbers];
     }
     if any_text {
-        maps.push(MapSpec {
-            name: "ctp_strings".to_owned(),
-            kind: MapKind::Array,
-            key_size: 4,
-            value_size: text.slot(),
-            max_entries: u32::try_from(texts.len()).unwrap_or(u32::MAX),
-            initial: texts,
-            generations: false,
-        });
+        let count = u32::try_from(texts.len()).unwrap_or(u32::MAX);
+        let strings = MapSpec::new("ctp_strings", MapKind::Array, 4, text.slot(), count);
+        maps.push(MapSpec { initial: texts, ..strings });
     }
     maps.append(&mut own);
     Ok(layouts)

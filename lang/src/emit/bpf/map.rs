@@ -76,6 +76,14 @@ pub struct MapSpec {
     pub generations: bool,
 }
 
+impl MapSpec {
+    /// One that begins empty and stays in its place; sizes as those of the members.
+    pub(super) fn new(name: &str, kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+        let name = name.to_owned();
+        MapSpec { name, kind, key_size, value_size, max_entries, initial: Vec::new(), generations: false }
+    }
+}
+
 /// Key of [`FILTER`]: who counts at the links of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FilterKey {

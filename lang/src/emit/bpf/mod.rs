@@ -512,30 +512,15 @@ fn compile_with(
     if !errors.is_empty() {
         return Err(errors);
     }
-    maps.push(MapSpec {
-        name: "ctp_scratch".to_owned(),
-        kind: MapKind::TaskStorage,
-        key_size: 4,
-        value_size: scratch_size,
-        max_entries: 0,
-        initial: Vec::new(),
-        generations: false,
-    });
+    maps.push(MapSpec::new("ctp_scratch", MapKind::TaskStorage, 4, scratch_size, 0));
     let container_tables = rodata.container_tables();
     let grows = tasks.follow && !container_tables.is_empty();
     for (name, kind, bytes) in [
         ("ctp_constants", MapKind::Constant, rodata.bytes),
         ("ctp_names", if grows { MapKind::Table } else { MapKind::Constant }, rodata.names),
     ] {
-        maps.push(MapSpec {
-            name: name.to_owned(),
-            kind,
-            key_size: 4,
-            value_size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-            max_entries: 1,
-            initial: vec![bytes],
-            generations: false,
-        });
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        maps.push(MapSpec { initial: vec![bytes], ..MapSpec::new(name, kind, 4, size, 1) });
     }
     if rate.is_some() {
         maps.push(rate::map(program));

@@ -18,15 +18,8 @@ pub(super) struct Rate {
 
 /// Counters: the second in the upper half, the hits in it in the lower one.
 pub(super) fn map(program: &Program) -> MapSpec {
-    MapSpec {
-        name: "ctp_rate".to_owned(),
-        kind: MapKind::Array,
-        key_size: 4,
-        value_size: 8,
-        max_entries: u32::try_from(program.probes.len()).unwrap_or(u32::MAX).max(1),
-        initial: Vec::new(),
-        generations: false,
-    }
+    let probes = u32::try_from(program.probes.len()).unwrap_or(u32::MAX).max(1);
+    MapSpec::new("ctp_rate", MapKind::Array, 4, 8, probes)
 }
 
 impl Gen<'_> {

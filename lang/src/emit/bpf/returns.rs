@@ -141,16 +141,7 @@ pub(super) fn maps(program: &Program, text: TextLayout) -> Vec<MapSpec> {
     let returns = super::variants(program).filter_map(|(_, variant, _)| variant.returns.as_ref());
     let returns = returns.filter(|returns| in_cookie(returns).is_none());
     let sizes: BTreeSet<u32> = returns.map(|returns| value_size(returns, text)).collect();
-    let map = |value_size| MapSpec {
-        name: "ctp_calls".to_owned(),
-        kind: MapKind::Recent,
-        key_size: KEY,
-        value_size,
-        max_entries: CALLS,
-        initial: Vec::new(),
-        generations: false,
-    };
-    sizes.into_iter().map(map).collect()
+    sizes.into_iter().map(|size| MapSpec::new("ctp_calls", MapKind::Recent, KEY, size, CALLS)).collect()
 }
 
 /// Which of the maps holds a variant's calls; `None` where it is at no return, or the kernel itself keeps all.
