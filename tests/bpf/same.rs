@@ -2,6 +2,7 @@
 //! handler on one function of one program, and the interpreter on what that program says it called it with.
 
 mod constructs;
+mod kept;
 
 use std::collections::HashMap;
 
@@ -683,59 +684,7 @@ fn cases() -> Vec<(&'static str, Vec<Stmt>)> {
             )],
         ),
     ];
-    cases.extend(kept_conversions());
-    cases
-}
-
-/// Texts that are kept, with every conversion that the kernel has under every flag.
-fn kept_conversions() -> Vec<(&'static str, Vec<Stmt>)> {
-    let spec = Spec::default();
-    let wide = Spec { width: Some(12), ..spec };
-    let specs = [
-        spec,
-        wide,
-        Spec { left: true, ..wide },
-        Spec { zero: true, ..wide },
-        Spec { zero: true, left: true, ..wide },
-        Spec { plus: true, zero: true, width: Some(25), ..spec },
-        Spec { space: true, ..spec },
-        Spec { alternate: true, ..spec },
-        Spec { alternate: true, zero: true, ..wide },
-        Spec { alternate: true, precision: Some(7), left: true, ..wide },
-        Spec { precision: Some(0), ..spec },
-        Spec { precision: Some(5), plus: true, ..wide },
-        Spec { precision: Some(3), zero: true, ..wide },
-        Spec { width: Some(1), ..spec },
-    ];
-    let numbers = [
-        ("%d, kept", Show::Signed),
-        ("%u, kept", Show::Unsigned),
-        ("%x, kept", Show::Hex { upper: false }),
-        ("%X, kept", Show::Hex { upper: true }),
-        ("%p, kept", Show::Pointer),
-        ("%c, kept", Show::Char),
-        ("bool, kept", Show::Bool),
-        ("enum, kept", Show::Enum(EnumIndex(0))),
-    ];
-    let keep = |value: &dyn Fn() -> Expr, show: Show, spec: Spec| {
-        let brace = |text: &str| Piece::Text(text.as_bytes().to_vec());
-        set(4, str(ExprKind::Format(vec![brace("["), shown(value(), show, spec), brace("]")])))
-    };
-    let case = |values: &[&dyn Fn() -> Expr], show: Show| {
-        let known = |spec: &Spec| show != Show::Pointer || spec.precision.is_none();
-        let all = specs.into_iter().filter(known);
-        all.flat_map(|spec| values.iter().flat_map(move |value| [keep(*value, show, spec), say(vec![words(4)])]))
-            .collect()
-    };
-    let far = || load(operate(BinaryOp::Add, argument(3), int(8)), 8, true);
-    let mut cases: Vec<_> = numbers.into_iter().map(|(name, show)| (name, case(&[&n, &m, &far], show))).collect();
-    cases.push(("%s, kept", case(&[&s, &|| text("ab"), &|| text("")], Show::Text)));
-    let octal = shown(n(), Show::Octal, Spec { alternate: true, ..spec });
-    let character = shown(n(), Show::Unicode, spec);
-    cases.push((
-        "conversions that are only shown",
-        vec![Stmt::Print(Print { kind: PrintKind::Text, pieces: vec![octal, character], span: span() })],
-    ));
+    cases.extend(kept::conversions());
     cases
 }
 
@@ -759,10 +708,14 @@ fn case<'a>(binary: &'a Binary, web: &OwnCgroup) -> Case<'a> {
         .stats("deleted_small", &[], StatsShape::default())
         .stats("deleted_log", &[], StatsShape { log: true, linear: vec![linear(0, 100, 10)] });
     let names = [(0, "NOTHING"), (7, "SEVEN"), (-1, "LESS"), (7, "ALSO_SEVEN"), (1_000_000_007, "A_PRIME")];
-    case.program.enums = vec![EnumNames {
-        name: None,
-        names: names.into_iter().map(|(value, name)| (value, name.to_owned())).collect(),
-    }];
+    // As many as Postgres has kinds of nodes, with gaps between them, and the extremes.
+    let many = (0..500).map(|nth| ((nth * 7919) % 1013 - 200, format!("N{}", "x".repeat(nth as usize % 40))));
+    let many =
+        many.chain([(i64::MIN, "LEAST".to_owned()), (i64::MAX, "M".repeat(300)), (1_000_000_007, "P".to_owned())]);
+    case.program.enums = vec![
+        EnumNames { name: None, names: names.into_iter().map(|(value, name)| (value, name.to_owned())).collect() },
+        EnumNames { name: None, names: many.collect() },
+    ];
     case.program.functions = functions();
     case.program.layouts = vec![Layout::Words("whole".to_owned())];
     for (_, body) in cases() {
@@ -797,6 +750,15 @@ fn calls(printed: &str) -> Vec<Call> {
             (registers, memory)
         })
         .collect()
+}
+
+/// Values in words.
+fn shown_whole(values: &[Value]) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::Str { bytes, truncated } => format!("{:?} ({truncated})", String::from_utf8_lossy(bytes)),
+        other => format!("{other:?}"),
+    };
+    values.iter().map(text).collect()
 }
 
 #[test]
@@ -851,11 +813,11 @@ fn every_construct_gives_in_the_kernel_what_it_gives_in_the_interpreter() {
         counted.faults_shown = 0;
         if traced != outputs || counted != expected {
             let at = traced.iter().zip(&outputs).position(|(a, b)| a != b);
-            wrong.push(format!(
-                "{name}: {counted:?} for {expected:?}; hit {at:?}: {:?} for {:?}",
-                at.map(|at| &traced[at]),
-                at.map(|at| &outputs[at])
-            ));
+            let first = at.map(|at| {
+                let nth = traced[at].iter().zip(&outputs[at]).position(|(a, b)| a != b);
+                (nth, nth.map(|nth| (shown_whole(&traced[at][nth]), shown_whole(&outputs[at][nth]))))
+            });
+            wrong.push(format!("{name}: {counted:?} for {expected:?}; hit {at:?}, output {first:?}"));
         }
     }
     for (global, declared) in (0u32..).map(GlobalIndex).zip(&program.globals) {

@@ -220,8 +220,10 @@ fn calls_of_two_containers_from_one_place_are_one_key() {
     let mut pair = [Container::driven(&image), Container::driven(&image)];
     let probe = |container: &Container| format!(r#"container("{}"):/app/bin.fn("leaf")"#, container.name());
     let script = format!(
-        r#"global by_stack, by_caller, sizes
+        r#"global by_stack, by_caller, sizes, last = "nobody", joined
         probe {}, {} {{
+            last = caller()
+            joined["from " . caller()]++
             by_stack[ustack(2)]++
             by_caller[caller()] += 10
             sizes[caller(), 1] <<< $n
@@ -232,6 +234,7 @@ fn calls_of_two_containers_from_one_place_are_one_key() {
                 if (n == 1) println(stack, by_stack[stack])
             }}
             foreach ([by, one] in sizes @sum-) printf("%s: %d calls\n", by, @count(sizes[by, one]))
+            foreach (by in joined) if (by == "from " . last) println("the last is one of them")
         }}"#,
         probe(&pair[0]),
         probe(&pair[1])
@@ -250,6 +253,7 @@ fn calls_of_two_containers_from_one_place_are_one_key() {
     assert_eq!(calls("handler+"), Some(2 * 4), "{output:?}");
     let total = output.lines().into_iter().find_map(|line| line.strip_prefix("by_caller[sized+")).unwrap_or_default();
     assert!(total.ends_with(" = 80"), "{output:?}");
+    assert!(output.lines().contains(&"the last is one of them"), "{output:?}");
     assert!(output.stderr.contains(" 0 lost"), "{output:?}");
 }
 
@@ -260,12 +264,13 @@ fn a_stack_that_a_handler_computes_with_is_refused_before_anything_is_attached()
     let container = Container::driven(&image);
     let point = format!(r#"container("{}"):/app/bin.fn("leaf")"#, container.name());
     for body in [
-        "last = caller()",
+        "last = caller(); println(last)",
+        "one = caller(); println(one)",
         "if (caller() == \"main\") println(1)",
         "by[caller()]++; println(by[ustack()])",
         "by[caller()]++; by[caller()] = by[caller()] + 1",
         "by[caller()]++; delete by[ustack()]",
-        "println(ustack() . \"!\")",
+        "println(strlen(ustack() . \"!\"))",
     ] {
         let script = format!("global last = \"\", by\nprobe {point} {{ {body} }}\nprobe end {{ println(last, by) }}");
         let output = ctp(&["run", "-e", &script]);

@@ -102,6 +102,11 @@ impl Gen<'_> {
 
     /// What `bpf_snprintf` makes of the 8 bytes in `argument`, into a slot.
     pub(super) fn snprintf(&mut self, format: &str, argument: Slot, dst: Slot) {
+        self.snprintf_all(format, argument, 1, dst);
+    }
+
+    /// What it makes of so many numbers of 8 bytes.
+    pub(super) fn snprintf_all(&mut self, format: &str, numbers: Slot, count: u32, dst: Slot) {
         let mut format = format.as_bytes().to_vec();
         format.push(0);
         let format = self.rodata.constant(&format);
@@ -109,8 +114,8 @@ impl Gen<'_> {
         self.address(R1, dst.plus(8));
         self.asm.imm(R2, i64::from(self.env.text.text()));
         self.asm.map_value(R3, self.env.constants, format);
-        self.address(R4, argument);
-        self.asm.imm(R5, 8);
+        self.address(R4, numbers);
+        self.asm.imm(R5, i64::from(8 * count));
         self.asm.call(Helper::Snprintf);
         // The length it has or would have, and a NUL.
         let end = self.asm.label();

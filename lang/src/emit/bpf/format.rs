@@ -9,11 +9,13 @@ use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Expr, Piece, Show, Shown, Spec};
 use crate::source::Span;
+use crate::value::TRUNCATED;
 
-/// The widest padding: what a conversion of the kernel writes well.
-const WIDEST: u16 = 64;
-/// The most names of an enum: each makes the program longer.
-const MOST_NAMES: usize = 256;
+/// The most names of an enum that are compared one by one.
+const MOST_ONE_BY_ONE: usize = 16;
+/// Octal digits, and bits, of the lower part of a number: as many as 16 hexadecimal digits take.
+const LOWER_DIGITS: u16 = 16;
+const LOWER_BITS: i32 = 48;
 
 /// When one way of writing a number applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(super) enum Way {
     Number(String),
     /// The same, of the number without its sign.
     Magnitude(String),
+    /// Octal digits, at least so many, behind these bytes.
+    Octal(&'static str, u16),
 }
 
 impl Gen<'_> {
@@ -48,8 +52,11 @@ impl Gen<'_> {
                     Part::OrFault { part: Box::new(self.conversion(shown)?), spec: shown.spec }
                 }
                 Piece::Value(shown) => self.conversion(shown)?,
-                Piece::Unavailable { .. } | Piece::Whole(_) | Piece::Histogram { .. } | Piece::Table { .. } => {
-                    return Err(not_kept(span, "a value that is shown whole"));
+                Piece::Unavailable { text, spec } => fitted(Part::Bytes(text.as_bytes()), *spec, None),
+                Piece::Whole(_) => return Err(not_kept(span, "a value shown whole")),
+                // Refused at sites.
+                Piece::Histogram { .. } | Piece::Table { .. } => {
+                    return Err(self.contradiction(span, "a table in a text"));
                 }
             });
         }
@@ -59,12 +66,10 @@ impl Gen<'_> {
     /// How a value is written.
     fn conversion<'a>(&self, shown: &'a Shown) -> Result<Part<'a>, Refused> {
         let (spec, value, span) = (shown.spec, &shown.value, shown.value.span);
-        if spec.width.is_some_and(|width| width > WIDEST || u32::from(width) > self.env.text.strlen) {
-            return Err(not_kept(span, &format!("a width above {WIDEST}, or above --strlen")));
-        }
-        let ways = |ways: Vec<(When, Way)>| Part::Chosen { value, ways };
-        if spec.precision.is_some_and(|precision| precision > WIDEST) && shown.show != Show::Text {
-            return Err(not_kept(span, &format!("a precision above {WIDEST}")));
+        // Room for a sign or a prefix.
+        let room = self.env.text.strlen - 2;
+        if spec.precision.is_some_and(|precision| u32::from(precision) > room) && shown.show != Show::Text {
+            return Err(not_kept(span, "more digits than --strlen has room for"));
         }
         Ok(match shown.show {
             Show::Signed => self.signed(value, spec, Vec::new()),
@@ -72,10 +77,19 @@ impl Gen<'_> {
             Show::Hex { upper: false } => unsigned(value, spec, "llx", spec.alternate.then_some("0x")),
             Show::Hex { upper: true } => unsigned(value, spec, "llX", spec.alternate.then_some("0X")),
             // Of 0 it writes the prefix too.
-            Show::Pointer if spec.precision.is_none() => {
-                fitted(ways(vec![(When::Else, Way::Number(prefixed("0x", "llx", spec)))]), spec, None)
+            Show::Pointer => {
+                let mut ways = Vec::new();
+                match spec.precision {
+                    None => ways.push((When::Else, Way::Number(prefixed("0x", "llx", spec)))),
+                    Some(precision) => {
+                        if precision == 0 {
+                            ways.push((When::Is(0), Way::Bytes(b"0x".to_vec())));
+                        }
+                        ways.push((When::Else, Way::Number(format!("0x{}", least(precision, "llx")))));
+                    }
+                }
+                fitted(Part::Chosen { value, ways }, spec, None)
             }
-            Show::Pointer => return Err(not_kept(span, "an address with a precision")),
             Show::Char => fitted(Part::Char(value), spec, None),
             Show::Text => fitted(Part::Text(value), spec, spec.precision),
             Show::Bool => {
@@ -90,14 +104,12 @@ impl Gen<'_> {
                         names.push((*number, name.clone().into()));
                     }
                 }
-                if names.len() > MOST_NAMES {
-                    return Err(not_kept(span, &format!("an enum of more than {MOST_NAMES} names")));
-                }
+                names.sort_by_key(|(number, _)| *number);
                 self.signed(value, spec, names)
             }
-            Show::Octal => return Err(not_kept(span, "octal digits")),
+            Show::Octal => octal(value, spec),
+            Show::Unicode => fitted(Part::Unicode(value), spec, None),
             Show::Float { .. } => return Err(not_kept(span, "a floating-point number")),
-            Show::Unicode => return Err(not_kept(span, "a character of more than a byte")),
         })
     }
 
@@ -110,9 +122,10 @@ impl Gen<'_> {
         } else {
             ""
         };
+        let named = !names.is_empty();
+        let (listed, few) = if names.len() > MOST_ONE_BY_ONE { (names, Vec::new()) } else { (Vec::new(), names) };
         let mut ways: Vec<(When, Way)> =
-            names.into_iter().map(|(number, name)| (When::Is(number), Way::Bytes(name))).collect();
-        let named = !ways.is_empty();
+            few.into_iter().map(|(number, name)| (When::Is(number), Way::Bytes(name))).collect();
         match spec.precision {
             None => {
                 // With a sign of its own the kernel's conversion does all; names want their blanks outside.
@@ -128,7 +141,10 @@ impl Gen<'_> {
                 ways.push((When::Else, Way::Number(format!("{sign}{}", least(precision, "llu")))));
             }
         }
-        let whole = Part::Chosen { value, ways };
+        let whole = match listed.is_empty() {
+            true => Part::Chosen { value, ways },
+            false => Part::Listed { value, names: listed, otherwise: ways },
+        };
         if named || spec.precision.is_some() { fitted(whole, spec, None) } else { whole }
     }
 
@@ -138,6 +154,14 @@ impl Gen<'_> {
         let number = self.temporary()?;
         self.int(value)?;
         self.store(number, R0);
+        self.written(number, ways, dst)?;
+        self.frame.release(mark);
+        Ok(())
+    }
+
+    /// Writes a number that was computed.
+    pub(super) fn written(&mut self, number: Slot, ways: &[(When, Way)], dst: Slot) -> Result<(), Refused> {
+        self.load(R0, number);
         let labels: Vec<_> = ways.iter().map(|_| self.asm.label()).collect();
         for ((when, _), label) in ways.iter().zip(&labels) {
             match when {
@@ -164,11 +188,11 @@ impl Gen<'_> {
                     self.store(number, R0);
                     self.snprintf(format, number, dst);
                 }
+                Way::Octal(before, least) => self.octal(number, before, *least, dst)?,
             }
             self.asm.jump(end);
         }
         self.asm.place(end);
-        self.frame.release(mark);
         Ok(())
     }
 
@@ -200,51 +224,177 @@ impl Gen<'_> {
         }
         let Some(width) = spec.width else { return Ok(()) };
         let mark = self.frame;
-        // Room for the blanks and a whole text behind them.
-        let room = text + u32::from(WIDEST);
-        let filled = self.frame.take_scratch(8 + room).map_err(|e| self.too_large(e))?;
-        self.zero(filled, (8 + room).next_multiple_of(8));
-        let end = self.asm.label();
-        let mut blanks = vec![b' '; usize::from(width)];
-        blanks.resize(usize::from(WIDEST), 0);
-        let blanks = self.rodata.constant(&blanks);
+        // Room for as many blanks as there may be, and a whole text behind them.
+        let filled = self.frame.take_scratch(8 + 2 * text).map_err(|e| self.too_large(e))?;
+        let count = self.temporary()?;
+        let most_blanks = u32::from(width).min(strlen + 1);
+        let blanks = self.rodata.constant(&vec![b' '; most_blanks as usize]);
+        let (whole, end) = (self.asm.label(), self.asm.label());
         self.asm.load(Width::W, R2, dst.base, dst.off);
+        self.asm.load(Width::W, R1, dst.base, dst.off.saturating_add(4));
+        self.asm.jump_if_imm(Jump::Eq, R1, 0, whole);
+        match part {
+            // What says so behind a text that was cut counts.
+            Part::Text(_) => self.asm.imm(R2, i64::from(self.strlen()) + TRUNCATED.len() as i64),
+            // Numbers are cut where zeros fill the width.
+            _ => self.asm.jump(end),
+        }
+        self.asm.place(whole);
         self.asm.jump_if_imm(Jump::Ge, R2, i32::from(width), end);
+        self.store(count, R2);
+        self.zero(filled, 8 + 2 * text);
         if spec.left {
+            self.asm.store_imm(Width::D, count.base, count.off, 0);
             // The blanks first, the text over them: but not its zeros.
             self.asm.map_value(R3, self.env.constants, blanks);
-            self.copy_from_r3(filled.plus(8), u32::from(width));
-            self.asm.load(Width::W, R2, dst.base, dst.off);
-            self.asm.alu_imm(Alu::And, R2, i32::from(WIDEST) * 2 - 1);
-            self.address(R1, filled.plus(8));
+            self.copy_from_r3(filled.plus(8), most_blanks);
         } else {
-            let (count, text_at) = (self.temporary()?, filled.plus(8));
+            let fits = self.asm.label();
+            self.load(R2, count);
             self.asm.imm(R1, i64::from(width));
             self.asm.alu(Alu::Sub, R1, R2);
+            self.asm.jump_if_imm(Jump::Le, R1, most_blanks.cast_signed(), fits);
+            self.asm.imm(R1, i64::from(most_blanks));
+            self.asm.place(fits);
             self.store(count, R1);
             self.asm.mov(R2, R1);
-            self.asm.alu_imm(Alu::And, R2, i32::from(WIDEST) * 2 - 1);
-            self.asm.jump_if_imm(Jump::Gt, R2, i32::from(WIDEST), self.lost);
-            self.address(R1, text_at);
+            self.asm.jump_if_imm(Jump::Gt, R2, most_blanks.cast_signed(), self.lost);
+            self.address(R1, filled.plus(8));
             self.asm.map_value(R3, self.env.constants, blanks);
             self.asm.call(Helper::ProbeReadKernel);
-            self.load(R1, count);
-            self.asm.alu_imm(Alu::And, R1, i32::from(WIDEST) * 2 - 1);
-            self.asm.jump_if_imm(Jump::Gt, R1, i32::from(WIDEST), self.lost);
-            self.asm.alu(Alu::Add, R1, text_at.base);
-            self.asm.alu_imm(Alu::Add, R1, i32::from(text_at.off));
-            self.asm.load(Width::W, R2, dst.base, dst.off);
-            self.asm.alu_imm(Alu::And, R2, i32::from(WIDEST) * 2 - 1);
         }
-        self.asm.jump_if_imm(Jump::Gt, R2, i32::from(WIDEST), self.lost);
+        self.load(R1, count);
+        self.asm.jump_if_imm(Jump::Gt, R1, most_blanks.cast_signed(), self.lost);
+        self.asm.alu(Alu::Add, R1, filled.base);
+        self.asm.alu_imm(Alu::Add, R1, i32::from(filled.off) + 8);
+        self.asm.load(Width::W, R2, dst.base, dst.off);
+        self.asm.jump_if_imm(Jump::Gt, R2, self.strlen(), self.lost);
         self.address(R3, dst.plus(8));
         self.asm.call(Helper::ProbeReadKernel);
-        self.asm.store_imm(Width::W, filled.base, filled.off, i32::from(width));
+        self.asm.imm(R0, i64::from(width));
+        self.asm.load(Width::W, R1, dst.base, dst.off.saturating_add(4));
+        self.store(count, R1);
+        self.finish_text(filled);
+        // What was cut stays cut.
+        self.load(R1, count);
+        self.asm.load(Width::W, R0, filled.base, filled.off.saturating_add(4));
+        self.asm.alu(Alu::Or, R0, R1);
+        self.asm.store(Width::W, filled.base, filled.off.saturating_add(4), R0);
         self.copy_slot(dst, filled);
         self.asm.place(end);
         self.frame.release(mark);
         Ok(())
     }
+
+    /// Octal digits, at least so many, behind these bytes: `bpf_snprintf` has hexadecimal ones, so each three bits become
+    /// four.
+    fn octal(&mut self, number: Slot, before: &str, least: u16, dst: Slot) -> Result<(), Refused> {
+        let mark = self.frame;
+        let digits = self.frame.take(16).map_err(|e| self.too_large(e))?;
+        let (high, low) = (digits, digits.plus(8));
+        for (part, from) in [(high, LOWER_BITS), (low, 0)] {
+            self.asm.imm(R0, 0);
+            for digit in 0..if from == 0 { i32::from(LOWER_DIGITS) } else { (64 - LOWER_BITS + 2) / 3 } {
+                self.load(R1, number);
+                self.asm.alu_imm(Alu::Rsh, R1, from + 3 * digit);
+                self.asm.alu_imm(Alu::And, R1, 7);
+                self.asm.alu_imm(Alu::Lsh, R1, 4 * digit);
+                self.asm.alu(Alu::Or, R0, R1);
+            }
+            self.store(part, R0);
+        }
+        let (small, end) = (self.asm.label(), self.asm.label());
+        self.load(R0, high);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, small);
+        let behind = self::least(least.saturating_sub(LOWER_DIGITS), "llx");
+        self.snprintf_all(&format!("{before}{behind}%0{LOWER_DIGITS}llx"), digits, 2, dst);
+        self.asm.jump(end);
+        self.asm.place(small);
+        self.snprintf(&format!("{before}{}", self::least(least, "llx")), low, dst);
+        self.asm.place(end);
+        self.frame.release(mark);
+        Ok(())
+    }
+
+    /// The character of a number as a text, as [`crate::value::unicode`] has it.
+    pub(super) fn unicode(&mut self, value: &Expr, dst: Slot) -> Result<(), Refused> {
+        let mark = self.frame;
+        let code = self.temporary()?;
+        self.int(value)?;
+        self.asm.low32(R0);
+        self.store(code, R0);
+        self.zero_text(dst);
+        self.load(R0, code);
+        let [none, end] = std::array::from_fn(|_| self.asm.label());
+        let lengths: [_; 3] = std::array::from_fn(|_| self.asm.label());
+        for (bytes, below) in [0x80, 0x800, 0xd800].into_iter().enumerate() {
+            self.asm.jump_if_imm(Jump::Lt, R0, below, lengths[bytes]);
+        }
+        self.asm.jump_if_imm(Jump::Lt, R0, 0xe000, none);
+        self.asm.jump_if_imm(Jump::Lt, R0, 0x1_0000, lengths[2]);
+        self.asm.jump_if_imm(Jump::Ge, R0, 0x11_0000, none);
+        self.utf8(4, dst);
+        for (bytes, label) in (1i16..).zip(lengths) {
+            self.asm.jump(end);
+            self.asm.place(label);
+            self.utf8(bytes, dst);
+        }
+        self.asm.jump(end);
+        self.asm.place(none);
+        self.snprintf("<no character 0x%llx>", code, dst);
+        self.asm.place(end);
+        self.frame.release(mark);
+        Ok(())
+    }
+
+    /// The character in r0 in so many bytes (Unicode 3.9, table 3-6).
+    fn utf8(&mut self, bytes: i16, dst: Slot) {
+        let text = dst.plus(8);
+        self.asm.store_imm(Width::W, dst.base, dst.off, i32::from(bytes));
+        for at in 0..bytes {
+            self.asm.mov(R1, R0);
+            self.asm.alu_imm(Alu::Rsh, R1, i32::from(6 * (bytes - 1 - at)));
+            match (at, bytes) {
+                (0, 1) => {}
+                (0, _) => self.asm.alu_imm(Alu::Or, R1, 0xf00 >> bytes & 0xff),
+                (_, _) => {
+                    self.asm.alu_imm(Alu::And, R1, 0x3f);
+                    self.asm.alu_imm(Alu::Or, R1, 0x80);
+                }
+            }
+            let place = text.plus(at);
+            self.asm.store(Width::B, place.base, place.off, R1);
+        }
+    }
+}
+
+/// Octal digits; `#` makes the first a 0.
+fn octal(value: &Expr, spec: Spec) -> Part<'_> {
+    let mut ways = Vec::new();
+    match spec.precision {
+        None => {
+            let width = if spec.zero && !spec.left { spec.width.unwrap_or(0) } else { 0 };
+            if spec.alternate {
+                ways.push((When::Is(0), Way::Octal("", width)));
+                ways.push((When::Else, Way::Octal("0", width.saturating_sub(1))));
+            } else {
+                ways.push((When::Else, Way::Octal("", width)));
+            }
+        }
+        Some(precision) => {
+            if precision == 0 {
+                let zero = if spec.alternate { b"0".to_vec() } else { Vec::new() };
+                ways.push((When::Is(0), Way::Bytes(zero)));
+            }
+            if spec.alternate {
+                ways.push((When::Is(0), Way::Octal("", precision)));
+                ways.push((When::Else, Way::Octal("0", precision.saturating_sub(1))));
+            } else {
+                ways.push((When::Else, Way::Octal("", precision)));
+            }
+        }
+    }
+    fitted(Part::Chosen { value, ways }, spec, None)
 }
 
 /// An unsigned number, with a prefix where it is not 0.
@@ -304,10 +454,12 @@ fn fitted(part: Part<'_>, spec: Spec, most: Option<u16>) -> Part<'_> {
 }
 
 fn not_kept(span: Span, what: &str) -> Refused {
-    let message = format!("the embedded engine cannot keep a text with {what}");
+    let message = format!("the embedded engine cannot compute with a text of {what}");
     Box::new(
         Diagnostic::new(Code::E0302, span, message)
-            .note("texts that are keys, assigned or compared are made in the kernel, which cannot write that")
-            .help("a text that is only printed may have every conversion"),
+            .note("the kernel cannot write that: such a text is made when the run's record is read")
+            .help(
+                "print it, join it with `.`, give it to a global or use it in a map's key, all without a local between",
+            ),
     )
 }

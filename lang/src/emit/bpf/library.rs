@@ -5,8 +5,6 @@ use super::env::Table;
 use super::frame::Slot;
 use super::handler::{Gen, Refused};
 use super::insn::*;
-use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
 use crate::ir::{Expr, Library};
 use crate::source::Span;
 
@@ -93,20 +91,14 @@ impl Gen<'_> {
             (Library::ErrnoStr, [number]) => self.named(Table::Errnos, number, dst),
             (Library::SignalStr, [number]) => self.named(Table::Signals, number, dst),
             (Library::Ipv6, [bytes]) => self.ipv6(bytes, dst),
-            (Library::Strftime, [..]) => {
-                let name = function.name();
-                Err(Box::new(
-                    Diagnostic::new(Code::E0302, span, format!("the embedded engine cannot keep what `{name}` gives"))
-                        .note("it makes that text when an output is written, not in the kernel")
-                        .help(format!("print it, or keep the arguments and call `{name}` where they are printed")),
-                ))
-            }
+            (Library::Strftime, [format, moment]) => self.strftime(format, moment, dst, span),
             (
                 Library::Substr
                 | Library::Ipv4
                 | Library::Ipv6
                 | Library::ErrnoStr
                 | Library::SignalStr
+                | Library::Strftime
                 | Library::Strlen
                 | Library::Strtol
                 | Library::IsInStr

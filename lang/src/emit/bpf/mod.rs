@@ -9,6 +9,7 @@
 mod aggregate;
 mod asm;
 mod bytes;
+mod calendar;
 pub mod cgroups;
 mod context;
 mod control;
@@ -29,8 +30,10 @@ mod ipv6;
 mod kernel;
 mod layout;
 mod library;
+mod listed;
 pub mod map;
 mod output;
+mod outside;
 mod program;
 mod quantile;
 mod rate;
@@ -364,7 +367,7 @@ fn can(construct: Construct) -> Result<(), &'static str> {
         | Construct::Float
         | Construct::Unicode => Ok(()),
         Construct::Context(context) => match context {
-            // Where these may stand, `stacks` says.
+            // Where these may stand, `outside` says.
             Context::Stack(_)
             | Context::Caller
             | Context::Pid
@@ -439,14 +442,14 @@ fn compile_with(
     let in_kernel = handlers(program).filter(|(in_kernel, _)| *in_kernel).map(|(_, handler)| handler).chain(&functions);
     let refused =
         refuse(program, in_kernel, false, &can, "another engine may: `ctp build --emit stap` emits a SystemTap script");
-    let refused: Vec<Diagnostic> = refused.into_iter().chain(stacks::refused(program)).collect();
+    let refused: Vec<Diagnostic> = refused.into_iter().chain(outside::refused(program)).collect();
     if !refused.is_empty() {
         return Err(refused);
     }
     let split = sessions::split(program, options, kernel)?;
     let program = split.as_ref().unwrap_or(program);
-    let outside = stacks::outside(program);
-    let program = outside.as_ref().unwrap_or(program);
+    let rewritten = outside::rewritten(program);
+    let program = rewritten.as_ref().unwrap_or(program);
     let text = TextLayout { strlen: options.strlen.clamp(8, 4096) };
     let mut maps = standard_maps(program, options);
     let globals = lay_out_globals(program, options, text, &mut maps)?;

@@ -35,6 +35,26 @@ pub(super) enum Part<'a> {
     },
     /// A number's lowest byte.
     Char(&'a Expr),
+    /// The character of a number, or words that it has none.
+    Unicode(&'a Expr),
+    /// Numbers that were computed, by one call of `bpf_snprintf`.
+    Numbers {
+        /// Its format.
+        format: &'a str,
+        /// Where they are, 8 bytes each.
+        numbers: Slot,
+        /// How many.
+        count: u32,
+    },
+    /// A number that has a name in a long list, else by the first way that applies.
+    Listed {
+        /// The number.
+        value: &'a Expr,
+        /// The names, by rising numbers.
+        names: Vec<(i64, Vec<u8>)>,
+        /// The ways.
+        otherwise: Vec<(When, Way)>,
+    },
     /// A text that is cut and filled with blanks.
     Fitted {
         /// The text.
@@ -362,6 +382,12 @@ impl Gen<'_> {
             }
             Part::Chosen { value, ways } => self.chosen(value, ways, dst),
             Part::Char(value) => self.char(value, dst),
+            Part::Unicode(value) => self.unicode(value, dst),
+            Part::Numbers { format, numbers, count } => {
+                self.snprintf_all(format, *numbers, *count, dst);
+                Ok(())
+            }
+            Part::Listed { value, names, otherwise } => self.listed(value, names, otherwise, dst),
             Part::Fitted { part, most, spec } => self.fit(part, *most, *spec, dst),
         }
     }

@@ -1,17 +1,17 @@
-//! Owns the maps that have stacks in their keys: the kernel cannot hold them, for it unwinds none. Handlers of probes
-//! send each change in the record of their run, and it is made here, in order; what is lost on the way is counted as
-//! lost.
+//! Owns the globals that hold what the kernel cannot make, in their keys or as values: stacks, texts of floating-point
+//! numbers, whole values as text. Handlers of probes send each change in the record of their run, and it is made here, in
+//! order; what is lost on the way is counted as lost.
 
 use std::collections::{BTreeMap, HashMap};
 
 use ctp_lang::emit::bpf::Compiled;
-use ctp_lang::ir::{Global, GlobalIndex, GlobalKind, Keep, PrintKind, ProbeIndex, Program, StatsShape, Ty};
+use ctp_lang::ir::{Constant, Global, GlobalIndex, GlobalKind, Keep, PrintKind, ProbeIndex, Program, StatsShape, Ty};
 use ctp_lang::stats::Stats;
 use ctp_lang::value::{MapEntry, Value};
 
 use crate::engine::Event;
 
-/// One map.
+/// One map, or one value: a map without keys.
 #[derive(Debug)]
 pub(super) struct KeptMap {
     entries: BTreeMap<Vec<Value>, Value>,
@@ -24,13 +24,13 @@ pub(super) struct KeptMap {
 /// What was counted of a probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// Runs that did nothing but change these maps.
+    /// Runs that did nothing but change these globals.
     pub(super) runs: u64,
     /// Changes for which a map had no room.
     pub(super) full: u64,
 }
 
-/// The maps that are held here.
+/// The globals that are held here.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     maps: HashMap<GlobalIndex, KeptMap>,
@@ -50,8 +50,8 @@ impl Kept {
         for layout in &compiled.prints {
             let PrintKind::Keep(keep) = &layout.print.kind else { continue };
             let global = changed(*keep);
-            if let Some(map) = program.globals.get(global.0 as usize).and_then(|known| KeptMap::of(known, size)) {
-                kept.maps.insert(global, map);
+            if let Some(known) = program.globals.get(global.0 as usize) {
+                kept.maps.insert(global, KeptMap::of(known, size));
             }
         }
         kept
@@ -97,15 +97,21 @@ impl Kept {
 }
 
 impl KeptMap {
-    fn of(global: &Global, size: u32) -> Option<KeptMap> {
+    fn of(global: &Global, size: u32) -> KeptMap {
         let (declared, zero, shape) = match &global.kind {
             GlobalKind::Map { value: Ty::Int, size, .. } => (*size, Value::Int(0), StatsShape::default()),
             GlobalKind::Map { value: Ty::Str, size, .. } => (*size, Value::str(""), StatsShape::default()),
             GlobalKind::Stats { size, shape, .. } => (*size, Value::Fault, shape.clone()),
-            GlobalKind::Scalar { .. } => return None,
+            GlobalKind::Scalar { initial, .. } => {
+                let initial = match initial {
+                    Constant::Int(number) => Value::Int(*number),
+                    Constant::Str(bytes) => Value::str(bytes.clone()),
+                };
+                (Some(1), initial, StatsShape::default())
+            }
         };
         let most = usize::try_from(declared.unwrap_or(size).max(1)).unwrap_or(usize::MAX);
-        Some(KeptMap { entries: BTreeMap::new(), most, zero, shape })
+        KeptMap { entries: BTreeMap::new(), most, zero, shape }
     }
 
     fn change(&mut self, keep: Keep, key: &[Value], operand: &Value) -> bool {
@@ -193,7 +199,7 @@ mod tests {
     fn map(kind: GlobalKind) -> KeptMap {
         let mut sources = ctp_lang::source::Sources::default();
         let span = ctp_lang::source::Span::new(sources.add("test", "m"), 0, 1);
-        KeptMap::of(&Global { name: "m".to_owned(), span, kind, printed_at_end: false }, 2).unwrap()
+        KeptMap::of(&Global { name: "m".to_owned(), span, kind, printed_at_end: false }, 2)
     }
 
     #[test]
