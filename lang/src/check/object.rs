@@ -36,6 +36,8 @@ pub(super) enum Held {
     Memory(Expr),
     /// In registers, constants or parts, `from` bits into what is at a location.
     Parts { location: Location, from: u64 },
+    /// Where it was on entry, seen from where the call ends: it can only be kept and shown whole.
+    OnEntry(Box<Held>),
     /// Nowhere.
     Missing(Unavailable),
 }
@@ -64,6 +66,7 @@ impl Held {
             Held::Parts { location, from } => {
                 Held::Parts { location: location.clone(), from: from.saturating_add(bytes.saturating_mul(8)) }
             }
+            Held::OnEntry(held) => Held::OnEntry(Box::new(held.further(bytes, span))),
             Held::Missing(why) => Held::Missing(why.clone()),
         }
     }
@@ -75,6 +78,9 @@ impl Held {
             Held::Parts { location, from: base } => {
                 place::bits(location, base.saturating_add(from), width, signed, span)
             }
+            Held::OnEntry(_) => Err(Unavailable::Unsupported(
+                "what is kept from the entry on is shown whole; put what is wanted of it into `@entry`".to_owned(),
+            )),
             Held::Missing(why) => Err(why.clone()),
         }
     }
@@ -121,7 +127,7 @@ impl Object {
                 Object { shape: element, held: Held::Memory(address), bits: None, ..self.clone() }
             }
             (_, Held::Missing(_)) => self.part(element, 0, span),
-            (_, Held::Parts { .. }) => return None,
+            (_, Held::Parts { .. } | Held::OnEntry(_)) => return None,
         };
         part.name = format!("{}[…]", self.name);
         Some(part.stepped(TargetStep::Index(index)))
@@ -178,7 +184,7 @@ impl Object {
             (_, None) => {
                 let missing = match &self.held {
                     Held::Missing(why) => Some(self.missing(module, why.clone())),
-                    Held::Memory(_) | Held::Parts { .. } => None,
+                    Held::Memory(_) | Held::Parts { .. } | Held::OnEntry(_) => None,
                 };
                 return Typed { value: Expr::int(0, span), nature, missing, object: Some(self) };
             }
@@ -214,7 +220,7 @@ impl Object {
     pub(super) fn address(&self) -> Option<&Expr> {
         match &self.held {
             Held::Memory(address) if self.bits.is_none() => Some(address),
-            Held::Memory(_) | Held::Parts { .. } | Held::Missing(_) => None,
+            Held::Memory(_) | Held::Parts { .. } | Held::OnEntry(_) | Held::Missing(_) => None,
         }
     }
 }

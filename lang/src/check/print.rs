@@ -126,6 +126,9 @@ impl Checker<'_> {
             ast::ExprKind::Paren(inner) => self.value_piece(inner, spec, scope),
             ast::ExprKind::Dump { value: inner, deep } => {
                 let depth = if *deep { self.settings.depth } else { 1 };
+                if let Some(kept) = self.aimed_on_entry(inner, scope) {
+                    return self.shown_piece(kept, value.span, spec, depth, scope);
+                }
                 let typed = self.expr(inner, scope)?;
                 if let (ExprKind::Entry(_), Nature::Pointer { text: false, .. }) = (&typed.value.kind, &typed.nature) {
                     self.report(unsupported(value.span, "keeping what an address points to from the entry on"));
@@ -178,8 +181,6 @@ impl Checker<'_> {
                 let on_entry = Scope::new(scope.body, Some(entry), Vec::new());
                 typed = match typed.nature {
                     Nature::Text { .. } => self.program_text(typed, span, &on_entry),
-                    // What is only shown whole is not kept: later other bytes may be there.
-                    Nature::Whole { what } => Typed { nature: Nature::Opaque { what }, ..typed },
                     _ => typed,
                 };
                 if !matches!(typed.nature, Nature::Opaque { .. }) {
@@ -438,7 +439,7 @@ fn is_apart(object: &Object, scope: &Scope<'_>) -> bool {
 }
 
 /// What `$p$` shows of a pointer to a struct: the struct, as in SystemTap.
-fn aimed(typed: Typed, span: Span, scope: &Scope<'_>) -> Typed {
+pub(super) fn aimed(typed: Typed, span: Span, scope: &Scope<'_>) -> Typed {
     let (Nature::Pointer { to, text: false }, Some(at)) = (&typed.nature, scope.site) else { return typed };
     let object = Object::pointee(&typed, to.clone(), at.module, span);
     match nature::nature(at.module, &object.shape) {

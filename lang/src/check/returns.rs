@@ -8,7 +8,7 @@ use super::{AtSite, Checker, Missing, Scope, Typed, convention, go, place, rust_
 use crate::codes::Code;
 use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
 use crate::diagnostic::Diagnostic;
-use crate::ir::{self, Context, EntryIndex, Expr, ExprKind, Handler, Returns, Target, TargetStep, Ty};
+use crate::ir::{self, Block, Context, EntryIndex, Expr, ExprKind, Handler, Returns, Target, TargetStep, Ty, Whole};
 use crate::resolve::{Match, unsupported};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -86,7 +86,44 @@ fn root(expr: &ast::Expr) -> Option<&str> {
     }
 }
 
+/// What is in `@entry(…)` at the root of a path of members and known elements, and that path as it would be on entry.
+fn on_entry(expr: &ast::Expr) -> Option<(&ast::Expr, ast::Expr)> {
+    let with = |kind| ast::Expr { kind, span: expr.span };
+    match &expr.kind {
+        ast::ExprKind::At { name, arguments } if name.name == "entry" => match arguments.as_slice() {
+            [inner] => Some((inner, with(ast::ExprKind::Paren(Box::new(inner.clone()))))),
+            _ => None,
+        },
+        ast::ExprKind::Paren(base) => {
+            let (inner, path) = on_entry(base)?;
+            Some((inner, with(ast::ExprKind::Paren(Box::new(path)))))
+        }
+        ast::ExprKind::Member { base, arrow, name } => {
+            let (inner, path) = on_entry(base)?;
+            let kind = ast::ExprKind::Member { base: Box::new(path), arrow: *arrow, name: name.clone() };
+            Some((inner, with(kind)))
+        }
+        ast::ExprKind::Index { base, indices } => {
+            let (inner, path) = on_entry(base)?;
+            let known = indices.iter().all(|index| matches!(index.kind, ast::ExprKind::Int { .. }));
+            known.then(|| (inner, with(ast::ExprKind::Index { base: Box::new(path), indices: indices.clone() })))
+        }
+        _ => None,
+    }
+}
+
 impl Checker<'_> {
+    /// A part of a value that is kept whole: kept by itself. `None` where what is kept is no such value.
+    fn part_of_kept(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Option<Typed>> {
+        let (at, (inner, path)) = (scope.site?, on_entry(expr)?);
+        let then = Scope::new(scope.body, Some(AtSite { moment: Moment::Entry, ..at }), Vec::new());
+        match self.expr(inner, &then) {
+            Some(Typed { nature: Nature::Whole { .. }, .. }) => Some(self.kept(&path, scope)),
+            Some(_) => None,
+            None => Some(None),
+        }
+    }
+
     /// An expression that means something of its own at `.return` or belongs there: `None` for all others.
     pub(super) fn at_return(&mut self, expr: &ast::Expr, scope: &Scope<'_>) -> Option<Option<Typed>> {
         let moment = scope.site.map(|at| at.moment);
@@ -95,6 +132,11 @@ impl Checker<'_> {
                 Some(self.entry(arguments, expr.span, scope))
             }
             ast::ExprKind::Target(name) if name == RETURN => Some(self.returned(expr.span, scope)),
+            ast::ExprKind::Member { .. } | ast::ExprKind::Index { .. }
+                if moment == Some(Moment::Return) && on_entry(expr).is_some() =>
+            {
+                self.part_of_kept(expr, scope)
+            }
             ast::ExprKind::Member { base, name, .. } if matches!(&base.kind, ast::ExprKind::Target(root) if root == RETURN) => {
                 self.one_result(name, expr.span, scope)
             }
@@ -155,10 +197,14 @@ impl Checker<'_> {
         self.keep(typed, inner.span)
     }
 
-    /// Keeps what was lowered for the entry.
+    /// Keeps what was lowered for the entry. What can only be shown whole is kept when it is known how ([`Held::OnEntry`]).
     pub(super) fn keep(&mut self, typed: Typed, span: Span) -> Option<Typed> {
         if typed.missing.is_some() {
             return Some(typed);
+        }
+        if let (Nature::Whole { .. }, Some(object)) = (&typed.nature, &typed.object) {
+            let held = Held::OnEntry(Box::new(object.held.clone()));
+            return Some(Typed { object: Some(Object { held, ..object.clone() }), ..typed });
         }
         if let Nature::Opaque { what } | Nature::Whole { what } | Nature::Text { what } = &typed.nature {
             let problem = unsupported(span, &format!("keeping {what} from the entry on"));
@@ -175,8 +221,55 @@ impl Checker<'_> {
         Some(Typed { value, nature: typed.nature, missing: None, object: None })
     }
 
+    /// Keeps the bytes of a value that is shown whole, and the texts in it.
+    pub(super) fn keep_whole(&mut self, whole: Whole, depth: u32, span: Span) -> Whole {
+        let written = self.sources.slice(span).to_owned();
+        let mut keep = |part: Expr, nth: usize| {
+            let Expr { ty, span, .. } = part;
+            // Another depth reads other parts.
+            let index = self.keep_value(format!("{written} {depth} {nth}"), part, span);
+            Expr { ty, kind: ExprKind::Entry(index.unwrap_or(EntryIndex(0))), span }
+        };
+        let size = match &whole.block.kind {
+            ExprKind::Block(block) => block.size(),
+            _ => 0,
+        };
+        let mut block = keep(whole.block, 0);
+        if let ExprKind::Entry(index) = block.kind {
+            block.kind = ExprKind::Block(Block::Kept { index, size });
+        }
+        let elsewhere = (1..).zip(whole.elsewhere).map(|(nth, part)| keep(part, nth)).collect();
+        Whole { block, elsewhere, ..whole }
+    }
+
+    /// What `$x$` shows at `.return`, and `@entry($x)$`: what `$x` pointed to on entry. `None` where that is not meant.
+    pub(super) fn aimed_on_entry(&mut self, inner: &ast::Expr, scope: &Scope<'_>) -> Option<Typed> {
+        let at = scope.site.filter(|at| at.moment == Moment::Return)?;
+        let target = match &inner.kind {
+            ast::ExprKind::At { name, arguments } if name.name == "entry" => match arguments.as_slice() {
+                [target] => target,
+                _ => return None,
+            },
+            _ if root(inner).is_some_and(|name| name != RETURN) => inner,
+            _ => return None,
+        };
+        let on_entry = Scope::new(scope.body, Some(AtSite { moment: Moment::Entry, ..at }), Vec::new());
+        let typed = self.expr(target, &on_entry)?;
+        let typed = super::print::aimed(typed, target.span, &on_entry);
+        if !matches!(typed.nature, Nature::Whole { .. }) {
+            return None;
+        }
+        if std::ptr::eq(target, inner) {
+            self.say_entry_is_meant(inner.span);
+        }
+        self.keep(typed, inner.span)
+    }
+
     /// A variable's value on entry, for the list of all.
     pub(super) fn keep_variable(&mut self, name: &str, typed: Typed, span: Span) -> Option<Typed> {
+        if matches!(typed.nature, Nature::Whole { .. }) {
+            return self.keep(typed, span);
+        }
         if typed.missing.is_some() || matches!(typed.value.kind, ExprKind::Int(_) | ExprKind::Str(_)) {
             return Some(typed);
         }

@@ -71,13 +71,19 @@ impl Checker<'_> {
         spec: Spec,
         span: Span,
     ) -> Result<Whole, Unavailable> {
-        if let Held::Missing(why) = &object.held {
-            return Err(why.clone());
-        }
+        let object = match &object.held {
+            Held::Missing(why) => return Err(why.clone()),
+            Held::OnEntry(held) => {
+                let on_entry = Object { held: (**held).clone(), ..object.clone() };
+                let whole = self.whole_value(module, &on_entry, depth, spec, span)?;
+                return Ok(self.keep_whole(whole, depth, span));
+            }
+            Held::Memory(_) | Held::Parts { .. } => object,
+        };
         let size = object.shape.size(module).unwrap_or(0);
         let gaps = match &object.held {
             Held::Parts { location, from } => gaps(location, *from, size.min(MOST_BYTES)),
-            Held::Memory(_) | Held::Missing(_) => Vec::new(),
+            Held::Memory(_) | Held::OnEntry(_) | Held::Missing(_) => Vec::new(),
         };
         if let Some((0, end, _)) = gaps.first()
             && *end >= size
@@ -521,7 +527,7 @@ fn nothing_of(object: &Object) -> Unavailable {
             Unavailable::VectorRegister
         }
         Held::Parts { location: Location::Unavailable(why), .. } | Held::Missing(why) => why.clone(),
-        Held::Parts { .. } | Held::Memory(_) => Unavailable::OptimizedOut { ranges: Vec::new() },
+        Held::Parts { .. } | Held::Memory(_) | Held::OnEntry(_) => Unavailable::OptimizedOut { ranges: Vec::new() },
     }
 }
 
@@ -576,6 +582,8 @@ fn block(held: &Held, extent: u64, span: Span) -> Result<Block, Unavailable> {
     match held {
         Held::Memory(address) => Ok(Block::Memory { address: Box::new(address.clone()), size }),
         Held::Missing(why) => Err(why.clone()),
+        // Taken off before.
+        Held::OnEntry(held) => block(held, extent, span),
         Held::Parts { location, from } => {
             let mut parts = Vec::new();
             for (low, high, why) in chunks(location, *from, extent) {

@@ -69,6 +69,7 @@ impl Interpreter<'_, '_> {
                 }
                 bytes
             }
+            Block::Kept { .. } => return Err(Stop::NotHere(span).into()),
             Block::Parts(parts) => {
                 let mut bytes = Vec::new();
                 for (part, size) in parts {

@@ -155,6 +155,23 @@ pub enum Block {
     },
     /// In parts, one behind the other: the lowest bytes (1–8) of each number.
     Parts(Vec<(Expr, u8)>),
+    /// Kept on entry ([`super::Returns::saved`], a block too); faults where they could not be read then.
+    Kept {
+        /// Which of the values that are kept.
+        index: EntryIndex,
+        /// How many bytes.
+        size: u32,
+    },
+}
+
+impl Block {
+    /// How many bytes it has.
+    pub fn size(&self) -> u32 {
+        match self {
+            Block::Memory { size, .. } | Block::Kept { size, .. } => *size,
+            Block::Parts(parts) => parts.iter().map(|(_, bytes)| u32::from(*bytes)).sum(),
+        }
+    }
 }
 
 /// The functions of the library: what they give is the same everywhere ([`crate::library`]).
@@ -392,7 +409,7 @@ impl Expr {
             | ExprKind::UserString(_)
             | ExprKind::UserText { .. }
             | ExprKind::UserBytes { .. }
-            | ExprKind::Block(Block::Memory { .. })
+            | ExprKind::Block(Block::Memory { .. } | Block::Kept { .. })
             | ExprKind::Stat { op: StatOp::Min | StatOp::Max | StatOp::Avg | StatOp::Quantile(_), .. }
             | ExprKind::Entry(_)
             | ExprKind::Returned(_)
@@ -447,6 +464,7 @@ impl Expr {
             | ExprKind::Register(_)
             | ExprKind::ModuleAddress(_)
             | ExprKind::Entry(_)
+            | ExprKind::Block(Block::Kept { .. })
             | ExprKind::Returned(_) => {}
             ExprKind::MapGet(_, list)
             | ExprKind::MapHas(_, list)

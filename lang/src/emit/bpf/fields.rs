@@ -11,6 +11,7 @@ use super::record::Field;
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::ir::{Block, Context, Expr, ExprKind, Library, Piece, Print, Ty};
+use crate::source::Span;
 
 /// A value of an output.
 #[derive(Clone, Copy)]
@@ -61,7 +62,7 @@ fn field(wanted: Wanted<'_>) -> Field {
         (ExprKind::Context(Context::Runtime), _) => Field::Runtime,
         (ExprKind::Context(Context::ProbeFunction), _) => Field::Function,
         (ExprKind::Context(Context::ProbePoint), _) => Field::Point,
-        (ExprKind::Block(block), _) => Field::Block(block_size(block)),
+        (ExprKind::Block(block), _) => Field::Block(block.size()),
         (ExprKind::Library(function, arguments), _) if is_shown_outside(*function) => {
             let arguments = arguments.iter().map(|value| field(Wanted { value, fault_is_shown })).collect();
             Field::Library(*function, arguments)
@@ -96,16 +97,20 @@ fn is_shown_outside(function: Library) -> bool {
     }
 }
 
-/// Bytes of a block.
-pub(super) fn block_size(block: &Block) -> u32 {
-    match block {
-        Block::Memory { size, .. } => *size,
-        Block::Parts(parts) => parts.iter().map(|(_, bytes)| u32::from(*bytes)).sum(),
-    }
-}
-
 /// The largest block that a record takes.
-pub(super) const MOST_OF_A_BLOCK: u32 = 16 << 10;
+const MOST_OF_A_BLOCK: u32 = 16 << 10;
+
+fn check_size(size: u32, span: Span) -> Result<(), Refused> {
+    if size <= MOST_OF_A_BLOCK {
+        return Ok(());
+    }
+    let message = format!("a value of {size} bytes is too large to be shown whole");
+    Err(Box::new(
+        Diagnostic::new(Code::E0303, span, message)
+            .note(format!("a record holds at most {MOST_OF_A_BLOCK} bytes of one value"))
+            .help("show the members that are of interest, or single elements"),
+    ))
+}
 
 impl Gen<'_> {
     /// Writes a value behind what is in the record.
@@ -150,7 +155,9 @@ impl Gen<'_> {
             Field::Stack(_) => self.kept_stack(value.span),
             Field::Caller => self.kept_caller(value.span),
             Field::Block(size) => match &direct.kind {
-                ExprKind::Block(block) => self.or_fault(value, size.next_multiple_of(8), |it| it.block(block)),
+                ExprKind::Block(block) => {
+                    self.or_fault(value, size.next_multiple_of(8), |it| it.block(block, value.span))
+                }
                 _ => Err(self.contradiction(value.span, "bytes that are no block")),
             },
             Field::Library(_, fields) => match &direct.kind {
@@ -198,17 +205,10 @@ impl Gen<'_> {
     }
 
     /// The bytes of a value that is shown whole, behind 8 bytes of 0.
-    fn block(&mut self, block: &Block) -> Result<(), Refused> {
+    fn block(&mut self, block: &Block, span: Span) -> Result<(), Refused> {
         match block {
             Block::Memory { address, size } => {
-                if *size > MOST_OF_A_BLOCK {
-                    let message = format!("a value of {size} bytes is too large to be shown whole");
-                    return Err(Box::new(
-                        Diagnostic::new(Code::E0303, address.span, message)
-                            .note(format!("a record holds at most {MOST_OF_A_BLOCK} bytes of one value"))
-                            .help("show the members that are of interest, or single elements"),
-                    ));
-                }
+                check_size(*size, address.span)?;
                 self.int(address)?;
                 self.asm.mov(R3, R0);
                 let at = self.item()?;
@@ -232,8 +232,46 @@ impl Gen<'_> {
                 let at = self.item()?;
                 self.asm.store_imm(Width::D, at.base, at.off, 0);
             }
+            Block::Kept { index, size } => {
+                let kept = self.kept(*index, span)?;
+                let at = self.item()?;
+                self.asm.store_imm(Width::D, at.base, at.off, 0);
+                self.asm.mov(R1, at.base);
+                self.asm.alu_imm(Alu::Add, R1, i32::from(at.off) + 8);
+                self.asm.imm(R2, i64::from(*size));
+                self.address(R3, kept);
+                self.asm.call(Helper::ProbeReadKernel);
+            }
         }
         Ok(())
+    }
+
+    /// The bytes of a value that is kept until the call ends, into a place of its own.
+    pub(super) fn keep_block(&mut self, block: &Block, slot: Slot, span: Span) -> Result<(), Refused> {
+        match block {
+            Block::Memory { address, size } => {
+                check_size(*size, span)?;
+                self.int(address)?;
+                self.asm.mov(R3, R0);
+                self.address(R1, slot);
+                if *size > 0 {
+                    self.asm.imm(R2, i64::from(*size));
+                    self.asm.call(Helper::CopyFromUser);
+                    self.asm.jump_if_imm(Jump::Ne, R0, 0, self.fault);
+                }
+                Ok(())
+            }
+            Block::Parts(parts) => {
+                let mut at = slot;
+                for (part, bytes) in parts {
+                    self.int(part)?;
+                    self.store_bytes(at, *bytes);
+                    at = at.plus(i16::from(*bytes));
+                }
+                Ok(())
+            }
+            Block::Kept { .. } => Err(self.contradiction(span, "a kept value that is kept")),
+        }
     }
 
     /// Stores the lowest `bytes` bytes (1–8) of r0, each store at a multiple of its size: the verifier refuses others on

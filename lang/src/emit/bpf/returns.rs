@@ -27,8 +27,11 @@ use crate::debuginfo::facts::Register;
 use crate::ir::{EntryIndex, Exits, Expr, ExprKind, ProbeIndex, Program, Returns, Site, Ty, Variant};
 use crate::source::Span;
 
-/// How many calls may be open at a time, over all threads.
+/// How many calls may be open at a time, over all threads, and of large values in how many bytes of memory; but never
+/// fewer than the second number.
 const CALLS: u32 = 16_384;
+const FEWEST_CALLS: u32 = 1_024;
+const MOST_MEMORY: u32 = 16 << 20;
 /// Key of a call: process and thread, handler, CFA; or goroutine, handler and process, distance. Handler and process are 4
 /// bytes each: no process has the number 0, so that the two kinds are never the same.
 const KEY: u32 = 24;
@@ -141,7 +144,12 @@ pub(super) fn maps(program: &Program, text: TextLayout) -> Vec<MapSpec> {
     let returns = super::variants(program).filter_map(|(_, variant, _)| variant.returns.as_ref());
     let returns = returns.filter(|returns| in_cookie(returns).is_none());
     let sizes: BTreeSet<u32> = returns.map(|returns| value_size(returns, text)).collect();
-    sizes.into_iter().map(|size| MapSpec::new("ctp_calls", MapKind::Recent, KEY, size, CALLS)).collect()
+    sizes.into_iter().map(|size| MapSpec::new("ctp_calls", MapKind::Recent, KEY, size, open_calls(size))).collect()
+}
+
+/// How many calls may be open of which so many bytes are kept: the kernel takes the memory for all of them at once.
+fn open_calls(size: u32) -> u32 {
+    (MOST_MEMORY / size.max(1)).clamp(FEWEST_CALLS, CALLS)
 }
 
 /// Which of the maps holds a variant's calls; `None` where it is at no return, or the kernel itself keeps all.
@@ -151,15 +159,17 @@ pub(super) fn map_of(maps: &[MapSpec], variant: &Variant, text: TextLayout) -> O
     maps.iter().position(|map| map.value_size == size)
 }
 
-fn size_of(ty: Ty, text: TextLayout) -> u32 {
-    match ty {
-        Ty::Int => 8,
-        Ty::Str => text.slot(),
+/// Bytes that a value is kept in.
+fn size_of(saved: &Expr, text: TextLayout) -> u32 {
+    match (&saved.kind, saved.ty) {
+        (ExprKind::Block(block), _) => block.size().next_multiple_of(8),
+        (_, Ty::Int) => 8,
+        (_, Ty::Str) => text.slot(),
     }
 }
 
 fn value_size(returns: &Returns, text: TextLayout) -> u32 {
-    returns.saved.iter().fold(HEAD, |size, saved| size.saturating_add(size_of(saved.ty, text)))
+    returns.saved.iter().fold(HEAD, |size, saved| size.saturating_add(size_of(saved, text)))
 }
 
 /// What of a call the kernel keeps in its session's 8 bytes.
@@ -358,7 +368,7 @@ fn enter(
     let mut at = HEAD;
     for (index, saved) in (0i32..).zip(&returns.saved) {
         let slot = value.plus(i16::try_from(at).map_err(|_| too_large(input.span))?);
-        at += size_of(saved.ty, env.text);
+        at += size_of(saved, env.text);
         it.keep(saved, slot, value.plus(8), index)?;
     }
     it.asm.map(R1, calls);
@@ -430,9 +440,10 @@ impl Gen<'_> {
         self.asm.at(saved.span);
         let mark = self.frame;
         let outer = std::mem::replace(&mut self.fault, fault);
-        let computed = match saved.ty {
-            Ty::Int => self.int(saved),
-            Ty::Str => self.text(saved, slot),
+        let computed = match (&saved.kind, saved.ty) {
+            (ExprKind::Block(block), _) => self.keep_block(block, slot, saved.span),
+            (_, Ty::Int) => self.int(saved),
+            (_, Ty::Str) => self.text(saved, slot),
         };
         self.fault = outer;
         computed?;
@@ -446,10 +457,7 @@ impl Gen<'_> {
         self.load(R2, faults);
         self.asm.alu(Alu::Or, R2, R1);
         self.store(faults, R2);
-        match saved.ty {
-            Ty::Int => self.asm.store_imm(Width::D, slot.base, slot.off, 0),
-            Ty::Str => self.zero_text(slot),
-        }
+        self.zero(slot, size_of(saved, self.env.text));
         self.asm.place(end);
         Ok(())
     }
@@ -564,13 +572,13 @@ impl Gen<'_> {
     }
 
     /// Where a value lies that was kept on entry; jumps to the fault where it could not be read then. Clobbers r1.
-    fn kept(&mut self, index: EntryIndex, span: Span) -> Result<Slot, Refused> {
+    pub(super) fn kept(&mut self, index: EntryIndex, span: Span) -> Result<Slot, Refused> {
         let contradiction = |it: &Self| it.contradiction(span, "a value that was not kept");
         let value = self.call(span)?.value.ok_or_else(|| contradiction(self))?;
         let returns = self.variant.returns.as_ref().ok_or_else(|| contradiction(self))?;
         let at = index.0 as usize;
         let (saved, before) = returns.saved.get(at).zip(returns.saved.get(..at)).ok_or_else(|| contradiction(self))?;
-        let offset = before.iter().fold(HEAD, |sum, one| sum.saturating_add(size_of(one.ty, self.env.text)));
+        let offset = before.iter().fold(HEAD, |sum, one| sum.saturating_add(size_of(one, self.env.text)));
         let offset = i16::try_from(offset).map_err(|_| too_large(span))?;
         if saved.can_fault() {
             self.load(R1, value.plus(8));

@@ -268,6 +268,11 @@ impl Body<'_, '_> {
                 let address = self.expr(address);
                 (format!("{name} = \"w\" . ctp_digits({address}, {size}) . \";\""), 2 * *size as usize)
             }
+            Block::Kept { .. } => {
+                let why = "its records hold what is read when they are written";
+                self.emitter.refuse(block.span, "a whole value kept from the entry on", why);
+                return self.readable(block);
+            }
             Block::Parts(parts) => {
                 let mut statements = vec![format!("{name} = \"b\"")];
                 for (part, size) in parts {
