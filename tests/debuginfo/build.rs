@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ctp_lang::debuginfo::Module;
 use ctp_lang::world::{ReadAt, ReadError};
@@ -82,5 +83,19 @@ impl ReadAt for OnDisk {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), ReadError> {
         std::os::unix::fs::FileExt::read_exact_at(&self.file, buf, offset)
             .map_err(|error| ReadError { offset, reason: error.to_string() })
+    }
+
+    /// Two at the same time, from the last to the first: what is read may not depend on that.
+    fn at_once(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        let left = AtomicUsize::new(parts);
+        let work = || {
+            while let Ok(left) = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+                part(left - 1);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            work();
+        });
     }
 }

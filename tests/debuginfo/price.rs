@@ -45,7 +45,7 @@ fn a_site_passes_over_what_costs_more_and_says_what_it_costs() {
             for site in function.sites.iter().filter(|site| !matches!(site.kind, SiteKind::Inlined { .. })) {
                 let Some(instruction) = code.get(&site.address) else { continue };
                 let what = format!("{compiler} {flags:?}: {} at {:#x}: {instruction}", function.name, site.address);
-                let cheap = module.price(site.file_offset) < Price::Stepped;
+                let cheap = site.price < Price::Stepped;
                 assert_eq!(cheap, is_emulated(instruction), "{what}");
                 passed += usize::from(site.passed > 0);
                 // From the address of the rule to the cheap one nothing jumps away, and the stack stays as it is.

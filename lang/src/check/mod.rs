@@ -438,7 +438,7 @@ impl<'a> Checker<'a> {
                     kind: site.kind.clone(),
                     rule: site.rule,
                     passed: site.passed,
-                    price: found.module.price(site.file_offset),
+                    price: site.price,
                     repeats: site.repeats,
                     semaphore: site.semaphore,
                     mark: site.mark.clone(),

@@ -9,6 +9,7 @@ use super::limits::{self, over};
 use super::price;
 use super::symbols::Symbols;
 use super::window::Window;
+use crate::world::ReadAt;
 
 /// The sites of functions that only symbols name.
 pub(super) fn from_symbols<'s>(
@@ -43,7 +44,7 @@ pub(super) fn from_symbols<'s>(
             continue;
         }
         let passed = address.saturating_sub(symbol.address);
-        function.sites.push(Site { passed, ..site(address, file_offset, symbol.address, AddressRule::Symbol) });
+        function.sites.push(Site { passed, ..site(&bytes, address, file_offset, symbol.address, AddressRule::Symbol) });
         if functions.len() > limits::MAX_FUNCTIONS {
             return Err(over("functions of that name", limits::MAX_FUNCTIONS));
         }
@@ -78,7 +79,7 @@ pub(super) fn around_symbol(
     let code = Code::read(&*file.bytes, &file.elf, &[(low, high)]);
     let begins = address == low || code.is_instruction(address);
     let file_offset = file.elf.file_offset(address).filter(|_| begins && address < high)?;
-    let mut function = nameless(address, file_offset);
+    let mut function = nameless(&*file.bytes, address, file_offset);
     if let Some(symbol) = named {
         let linkage = super::symbols::clone_base(symbol.name);
         let demangled = super::names::demangle(linkage).map(|name| name.full);
@@ -92,7 +93,7 @@ pub(super) fn around_symbol(
 }
 
 /// Code at an address that nothing names.
-pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
+pub(super) fn nameless(bytes: &dyn ReadAt, address: u64, file_offset: u64) -> Function {
     Function {
         name: format!("{address:#x}"),
         linkage_name: None,
@@ -101,12 +102,12 @@ pub(super) fn nameless(address: u64, file_offset: u64) -> Function {
         changed: false,
         returns_address: false,
         go: None,
-        sites: vec![site(address, file_offset, address, AddressRule::Mark)],
+        sites: vec![site(bytes, address, file_offset, address, AddressRule::Mark)],
     }
 }
 
 /// A site of which no more is known than where it is.
-fn site(address: u64, file_offset: u64, entry: u64, rule: AddressRule) -> Site {
+fn site(bytes: &dyn ReadAt, address: u64, file_offset: u64, entry: u64, rule: AddressRule) -> Site {
     Site {
         kind: SiteKind::Symbol,
         address,
@@ -114,6 +115,7 @@ fn site(address: u64, file_offset: u64, entry: u64, rule: AddressRule) -> Site {
         entry,
         rule,
         passed: 0,
+        price: price::at(bytes, file_offset),
         repeats: false,
         partial: false,
         ranges: Vec::new(),

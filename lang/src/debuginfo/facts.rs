@@ -433,6 +433,8 @@ pub struct Site {
     /// How many bytes behind the address of that rule it is: what lies between costs more to probe and changes nothing
     /// that is read there.
     pub passed: u64,
+    /// What the kernel does with the instruction at `address`.
+    pub price: Price,
     /// Whether a branch inside the function (or inlined instance) leads back to `address`, a loop's head: then one call
     /// can hit more than once, and no address of it that holds the values is free of that.
     pub repeats: bool,

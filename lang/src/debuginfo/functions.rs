@@ -17,7 +17,8 @@ use super::limits::{self, over};
 use super::lines;
 use super::location::{self, CfaAt, Frame};
 use super::price;
-use super::prologue::{self, Producer, Validity};
+use super::producer::Producer;
+use super::prologue::{self, Validity};
 use super::search::{Instance, Names};
 use super::symbols::{Symbols, is_fragment};
 use super::thunks;
@@ -46,61 +47,36 @@ pub(super) struct Host<'a> {
 }
 
 impl<'a> Builder<'_, 'a> {
-    /// The functions of these roots. Roots that say the same (a function of a header, in every unit that includes it)
-    /// become one function.
+    /// The functions of these roots, one for each that has sites.
     pub(super) fn functions(
         &self,
         roots: &BTreeMap<DieId, Names>,
-        instances: &BTreeMap<DieId, Vec<Instance>>,
+        instances: &[(DieId, Vec<Instance>)],
     ) -> Result<Vec<Function>, DebugError> {
-        let mut functions: Vec<Function> = Vec::new();
-        let mut index = BTreeMap::new();
+        let mut functions = Vec::new();
         for (root, instances) in instances {
             let Some(names) = roots.get(root) else { continue };
-            let mut sites = self.sites(instances)?;
+            let (unit, die) = self.debug.die(*root)?;
+            let mut sites = self.sites(instances, (*root, &unit, &die))?;
             let thunks = names.linkage.as_deref().map_or(&[][..], |linkage| self.symbols.thunks_of(linkage));
-            if !thunks.is_empty() {
-                sites.extend(self.in_thunks(*root, thunks, &sites)?);
+            if !thunks.is_empty() && self.debug.producer(&unit) == Producer::Gcc {
+                // The copies of a function in thunks of it that nothing describes.
+                sites.extend(thunks::copies(self.bytes, self.elf, thunks, &sites));
             }
-            if sites.is_empty() {
-                continue;
+            if !sites.is_empty() {
+                functions.push(self.describe(&unit, &die, names, sites)?);
             }
-            let function = self.describe(*root, names, sites)?;
-            let place = function.declared.as_ref().map(|line| (line.file.to_string(), line.line));
-            let key = (function.name.clone(), function.linkage_name.clone(), place);
-            // Without a place two functions of one name cannot be known to be the same.
-            match key.2.is_some().then(|| index.get(&key)).flatten() {
-                Some(at) => {
-                    let known: Option<&mut Function> = functions.get_mut(*at);
-                    if let Some(known) = known {
-                        known.sites.extend(function.sites);
-                        known.changed |= function.changed;
-                        known.returns_address &= function.returns_address;
-                    }
-                }
-                None => {
-                    index.insert(key, functions.len());
-                    functions.push(function);
-                }
-            }
-        }
-        for function in &mut functions {
-            order(&mut function.sites);
         }
         Ok(functions)
     }
 
-    /// The copies of a function in thunks of it that nothing describes.
-    fn in_thunks(&self, root: DieId, thunks: &[(u64, u64)], sites: &[Site]) -> Result<Vec<Site>, DebugError> {
-        let (unit, _) = self.debug.die(root)?;
-        if prologue::producer(self.debug, &unit) != Producer::Gcc {
-            return Ok(Vec::new());
-        }
-        Ok(thunks::copies(self.bytes, self.elf, thunks, sites))
-    }
-
-    fn describe(&self, root: DieId, names: &Names, sites: Vec<Site>) -> Result<Function, DebugError> {
-        let (unit, die) = self.debug.die(root)?;
+    fn describe(
+        &self,
+        unit: &Rc<Unit<'a>>,
+        die: &Die<'a>,
+        names: &Names,
+        sites: Vec<Site>,
+    ) -> Result<Function, DebugError> {
         let linkage_name = names.linkage.clone().filter(|linkage| Some(linkage) != names.short.as_ref());
         let name = names
             .demangled()
@@ -111,20 +87,24 @@ impl<'a> Builder<'_, 'a> {
         Ok(Function {
             name,
             linkage_name,
-            declared: lines::declared(self.debug, &unit, &die)?,
-            returns: self.debug.type_of(&unit, &die)?.map(TypeId),
-            changed: is_changed(&die),
-            returns_address: self.returns_address(root, &sites)?,
-            go: variables::go_results(self.debug, &unit, &die)?,
+            declared: lines::declared(self.debug, unit, die)?,
+            returns: self.debug.type_of(unit, die)?.map(TypeId),
+            changed: is_changed(die),
+            returns_address: self.returns_address(unit, die, &sites)?,
+            go: variables::go_results(self.debug, unit, die)?,
             sites,
         })
     }
 
     /// Whether the address of a result in memory is returned from all of these sites that calls enter. LLVM sees to it
     /// where others may call the function, and otherwise where it is not in its way.
-    pub(super) fn returns_address(&self, root: DieId, sites: &[Site]) -> Result<bool, DebugError> {
-        let (unit, die) = self.debug.die(root)?;
-        if !types::is_whole(self.debug, &unit, &die)? || prologue::producer(self.debug, &unit) != Producer::Other {
+    pub(super) fn returns_address(
+        &self,
+        unit: &Rc<Unit<'a>>,
+        die: &Die<'a>,
+        sites: &[Site],
+    ) -> Result<bool, DebugError> {
+        if self.debug.producer(unit) != Producer::Other || !types::is_whole(self.debug, unit, die)? {
             return Ok(true);
         }
         let called = sites.iter().filter(|site| site.kind == SiteKind::OutOfLine);
@@ -134,13 +114,19 @@ impl<'a> Builder<'_, 'a> {
         }))
     }
 
-    fn sites(&self, instances: &[Instance]) -> Result<Vec<Site>, DebugError> {
+    /// `root` is what these were made of, or the only one itself.
+    fn sites(
+        &self,
+        instances: &[Instance],
+        (root, unit, die): (DieId, &Rc<Unit<'a>>, &Die<'a>),
+    ) -> Result<Vec<Site>, DebugError> {
         let mut sites = Vec::new();
         let mut hosts: BTreeMap<DieId, Option<(Host<'a>, Code)>> = BTreeMap::new();
         for instance in instances {
             let id = instance.inside.unwrap_or(instance.id);
             if !hosts.contains_key(&id) {
-                let host = self.host(id)?.map(|host| {
+                let own = if id == root { (Rc::clone(unit), die.clone()) } else { self.debug.die(id)? };
+                let host = self.host(own)?.map(|host| {
                     let code = Code::read(self.bytes, self.elf, &host.ranges);
                     (host, code)
                 });
@@ -163,9 +149,8 @@ impl<'a> Builder<'_, 'a> {
         Ok(sites)
     }
 
-    /// The out-of-line function at a DIE; `None` where the linker threw its code away.
-    pub(super) fn host(&self, id: DieId) -> Result<Option<Host<'a>>, DebugError> {
-        let (unit, die) = self.debug.die(id)?;
+    /// The out-of-line function of a DIE; `None` where the linker threw its code away.
+    pub(super) fn host(&self, (unit, die): (Rc<Unit<'a>>, Die<'a>)) -> Result<Option<Host<'a>>, DebugError> {
         let mut ranges = self.debug.ranges(&unit, &die)?;
         // Linkers leave 0 or 1 where the code has gone; no code of an executable segment lies there.
         ranges.retain(|(low, _)| *low > 1 && self.elf.file_offset(*low).is_some());
@@ -274,7 +259,7 @@ impl<'a> Builder<'_, 'a> {
         let found = variables::find(self.debug, &host.unit, &host.die, host.entry)?;
         let own_frame = prologue::needs_prologue(self.debug, frame_base, &found)?;
         let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
-        let producer = prologue::producer(self.debug, &host.unit);
+        let producer = self.debug.producer(&host.unit);
         let mut choice = prologue::choose(producer, host.entry, &rows, code, own_frame);
         if producer == Producer::Gcc && choice.behind_prologue {
             let parameters = found.iter().filter(|found| found.kind == VariableKind::Parameter);
@@ -371,7 +356,7 @@ impl<'a> Builder<'_, 'a> {
         variables: &mut [Variable],
         address: Option<u64>,
     ) -> Result<(), DebugError> {
-        if prologue::producer(self.debug, &host.unit) != Producer::Gcc {
+        if self.debug.producer(&host.unit) != Producer::Gcc {
             return Ok(());
         }
         let slots = self.slots(host, found.iter())?;
@@ -399,7 +384,7 @@ impl<'a> Builder<'_, 'a> {
         variables: &mut [Variable],
         address: u64,
     ) -> Result<(), DebugError> {
-        if prologue::producer(self.debug, &host.unit) != Producer::Other {
+        if self.debug.producer(&host.unit) != Producer::Other {
             return Ok(());
         }
         let Some(Cfa::Offset(frame, size)) = (self.cfa_at)(address) else { return Ok(()) };
@@ -521,7 +506,7 @@ impl<'a> Builder<'_, 'a> {
         let rows = lines::rows(&host.unit, host.main.0, host.main.1)?;
         let begins = |address: u64| rows.iter().filter(move |row| row.address == address && row.is_stmt);
         let Some(first) = begins(entry).next_back().map(|row| row.line) else { return Ok(Vec::new()) };
-        let marked = prologue::producer(self.debug, &host.unit) == Producer::Gcc;
+        let marked = self.debug.producer(&host.unit) == Producer::Gcc;
         let parameters = variables::find(self.debug, unit, die, entry)?;
         let gets_value = |address: u64| {
             let mut parameters = parameters.iter().filter(|found| found.kind == VariableKind::Parameter);
@@ -577,6 +562,7 @@ impl<'a> Builder<'_, 'a> {
             entry,
             rule,
             passed: 0,
+            price: price::at(self.bytes, file_offset),
             repeats,
             partial: false,
             ranges: Vec::new(),
@@ -586,6 +572,33 @@ impl<'a> Builder<'_, 'a> {
             variables,
         })
     }
+}
+
+/// Those that say the same (a function of a header, in every unit that includes it) become one function.
+pub(super) fn united(all: impl Iterator<Item = Function>) -> Vec<Function> {
+    let mut functions: Vec<Function> = Vec::new();
+    let mut index = BTreeMap::new();
+    for function in all {
+        let place = function.declared.as_ref().map(|line| (line.file.to_string(), line.line));
+        let key = (function.name.clone(), function.linkage_name.clone(), place);
+        // Without a place two functions of one name cannot be known to be the same.
+        let known = key.2.is_some().then(|| index.get(&key)).flatten();
+        match known.and_then(|at: &usize| functions.get_mut(*at)) {
+            Some(known) => {
+                known.sites.extend(function.sites);
+                known.changed |= function.changed;
+                known.returns_address &= function.returns_address;
+            }
+            None => {
+                index.insert(key, functions.len());
+                functions.push(function);
+            }
+        }
+    }
+    for function in &mut functions {
+        order(&mut function.sites);
+    }
+    functions
 }
 
 fn is_known(variable: &Variable) -> bool {

@@ -96,6 +96,10 @@ pub(super) const MAX_MARKS: usize = 65_536;
 pub(super) const MAX_MARK_ARGUMENTS: usize = 64;
 /// Most frame descriptions of one section.
 pub(super) const MAX_FRAMES: usize = 4 << 20;
+/// Functions for which it is worth a thread's while to read their unit once more.
+pub(super) const FEWEST_OF_PART: usize = 256;
+/// Most parts that many functions are read in.
+pub(super) const MAX_PARTS: usize = 4;
 /// Most bytes of code of one function decoded.
 pub(super) const MAX_CODE_BYTES: u64 = 4 << 20;
 /// Most types remembered of one module.

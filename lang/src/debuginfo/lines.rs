@@ -131,6 +131,17 @@ pub(super) fn declared<'a>(
 
 /// The path of a file of the unit's line table, made absolute by the unit's folder where that is known.
 fn file_name<'a>(debug: &Debug<'a>, unit: &Unit<'a>, index: u64) -> Option<Arc<str>> {
+    if let Some((last, path)) = &*unit.named_last.borrow()
+        && *last == index
+    {
+        return Some(Arc::clone(path));
+    }
+    let path = read_file_name(debug, unit, index)?;
+    *unit.named_last.borrow_mut() = Some((index, Arc::clone(&path)));
+    Some(path)
+}
+
+fn read_file_name<'a>(debug: &Debug<'a>, unit: &Unit<'a>, index: u64) -> Option<Arc<str>> {
     let header = unit.unit.line_program.as_ref()?.header();
     if index == 0 && header.version() < 5 {
         return None;

@@ -30,9 +30,11 @@ mod marks;
 mod name_index;
 mod named;
 mod names;
+mod parts;
 mod pclntab;
 mod places;
 mod price;
+mod producer;
 mod prologue;
 mod reader;
 mod scan;
@@ -50,7 +52,7 @@ mod variables;
 mod whereabouts;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::world::{Companions, ReadAt};
@@ -67,7 +69,7 @@ pub(crate) use names::without_parameters;
 use names::{Glob, Nearest};
 use search::Query;
 use stripped::Stripped;
-use symbols::Symbols;
+use symbols::{Symbol, Symbols};
 use units::Debug;
 pub use whereabouts::Whereabouts;
 use window::Window;
@@ -380,7 +382,7 @@ impl Module {
         let known = self.places(&[wanted])?.into_iter().next();
         let outside = || DebugError::Malformed(format!("the mark at {:#x} is in no segment of code", mark.address));
         let file_offset = self.own.elf.file_offset(mark.address).ok_or_else(outside)?;
-        let mut function = known.unwrap_or_else(|| by_symbol::nameless(mark.address, file_offset));
+        let mut function = known.unwrap_or_else(|| by_symbol::nameless(&*self.own.bytes, mark.address, file_offset));
         for site in &mut function.sites {
             site.semaphore = mark.semaphore;
             site.mark = Some(MarkName { provider: mark.provider.clone(), name: mark.name.clone() });
@@ -477,8 +479,7 @@ impl Module {
 
     /// What the kernel does with the instruction at an offset of the file.
     pub fn price(&self, file_offset: u64) -> facts::Price {
-        let text = elf::read_range(&*self.own.bytes, file_offset, 5).and_then(Result::ok);
-        price::price(&text.unwrap_or_default())
+        price::at(&*self.own.bytes, file_offset)
     }
 
     /// Whether the function that a site is of is known to give no result, whatever it is declared to give: its code
@@ -557,24 +558,17 @@ impl Module {
             return Ok(functions);
         }
         // What only the symbol table names: assembly, units without debug info.
-        let symbols = self.symbols()?;
-        let named = match query {
-            Query::Exact(_) | Query::Among(_) if !functions.is_empty() => Vec::new(),
-            Query::Exact(name) => by_symbol::from_symbols(&self.own, symbols.exact(name).into_iter())?,
-            Query::Among(names) => {
-                let symbols = names.iter().flat_map(|name| symbols.exact(name));
-                by_symbol::from_symbols(&self.own, symbols)?
-            }
-            Query::Glob(glob) => by_symbol::from_symbols(&self.own, symbols.matching(glob))?,
-        };
-        let known: std::collections::BTreeSet<u64> =
+        let known: HashSet<u64> =
             functions.iter().flat_map(|function| &function.sites).map(|site| site.entry).collect();
-        for mut function in named {
-            function.sites.retain(|site| !known.contains(&site.entry));
-            if !function.sites.is_empty() {
-                functions.push(function);
-            }
-        }
+        let symbols = self.symbols()?;
+        let named: Vec<Symbol<'_>> = match query {
+            Query::Exact(_) | Query::Among(_) if !functions.is_empty() => Vec::new(),
+            Query::Exact(name) => symbols.exact(name),
+            Query::Among(names) => names.iter().flat_map(|name| symbols.exact(name)).collect(),
+            Query::Glob(glob) => symbols.matching(glob).collect(),
+        };
+        let named = named.into_iter().filter(|symbol| !known.contains(&symbol.address));
+        functions.extend(by_symbol::from_symbols(&self.own, named)?);
         Ok(functions)
     }
 
@@ -583,11 +577,17 @@ impl Module {
         if roots.is_empty() {
             return Ok(Vec::new());
         }
-        let instances = search::instances(debug, &roots)?;
+        let instances: Vec<_> = search::instances(debug, &roots)?.into_iter().collect();
+        let symbols = self.symbols()?;
         let cfa_at = |address| self.frames().ok()?.cfa(address);
-        let (bytes, elf) = (&Window::over(&*self.own.bytes), &self.own.elf);
-        let builder = Builder { debug, bytes, elf, symbols: self.symbols()?, cfa_at: &cfa_at };
-        builder.functions(&roots, &instances)
+        let share = instances.len().div_ceil(limits::MAX_PARTS).max(limits::FEWEST_OF_PART);
+        let shares: Vec<_> = instances.chunks(share).collect();
+        let found = debug.in_parts(&*self.own.bytes, shares.len(), |debug, number| {
+            let (bytes, elf) = (&Window::over(&*self.own.bytes), &self.own.elf);
+            let builder = Builder { debug, bytes, elf, symbols, cfa_at: &cfa_at };
+            builder.functions(&roots, shares.get(number).copied().unwrap_or_default())
+        })?;
+        Ok(functions::united(found.into_iter().flatten()))
     }
 
     /// Answers a question from the DWARF; `None` where the file has none.

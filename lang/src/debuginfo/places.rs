@@ -101,7 +101,7 @@ impl<'a> Builder<'_, 'a> {
 
     fn function_at(&self, around: &Around<'a>, wanted: Wanted) -> Result<Option<Function>, DebugError> {
         let debug = self.debug;
-        let Some(host) = self.host(around.host)? else { return Ok(None) };
+        let Some(host) = self.host(debug.die(around.host)?)? else { return Ok(None) };
         let code = Code::read(self.bytes, self.elf, &host.ranges);
         let (unit, die) = match around.inlined.last() {
             Some(die) => (Rc::clone(&around.unit), die.clone()),
@@ -144,7 +144,7 @@ impl<'a> Builder<'_, 'a> {
             declared: lines::declared(debug, &unit, &die)?,
             returns: debug.type_of(&unit, &die)?.map(TypeId),
             changed: super::functions::is_changed(&die),
-            returns_address: self.returns_address(unit.id(die.offset()), std::slice::from_ref(&site))?,
+            returns_address: self.returns_address(&unit, &die, std::slice::from_ref(&site))?,
             go: variables::go_results(debug, &unit, &die)?,
             sites: vec![site],
         }))

@@ -31,6 +31,11 @@ pub(super) fn price(text: &[u8]) -> Price {
     }
 }
 
+/// What the kernel does with the instruction at an offset of the file.
+pub(super) fn at(bytes: &dyn ReadAt, file_offset: u64) -> Price {
+    price(&read_range(bytes, file_offset, 5).and_then(Result::ok).unwrap_or_default())
+}
+
 /// The code from an address on, as far as it is looked at.
 pub(super) fn text(bytes: &dyn ReadAt, elf: &Elf, address: u64, end: u64) -> Option<Vec<u8>> {
     let size = end.checked_sub(address)?.min(FARTHEST);

@@ -11,41 +11,10 @@ use super::code::Code;
 use super::facts::{AddressRule, DebugError, VariableKind};
 use super::filled::Slot;
 use super::lines::Row;
+use super::producer::Producer;
 use super::types;
-use super::units::{Debug, Unit, Value};
+use super::units::{Debug, Value};
 use super::variables::Found;
-
-/// Who made a unit (`DW_AT_producer`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Producer {
-    /// `GNU C17 12.2.0 -O2 …`.
-    Gcc,
-    /// `Go cmd/compile go1.19.8; regabi`.
-    Go {
-        /// Whether by its register convention, with the goroutine in r14.
-        registers: bool,
-    },
-    /// clang, rustc and all others.
-    Other,
-}
-
-/// Reads who made a unit.
-pub(super) fn producer<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Producer {
-    let producer = unit
-        .unit
-        .entry(unit.unit.header.root_offset())
-        .ok()
-        .and_then(|root| root.attr_value(gimli::DW_AT_producer))
-        .and_then(|value| debug.text(unit, value))
-        .unwrap_or_default();
-    if producer.starts_with("GNU ") {
-        Producer::Gcc
-    } else if producer.starts_with("Go ") {
-        Producer::Go { registers: producer.contains("regabi") }
-    } else {
-        Producer::Other
-    }
-}
 
 /// Whether a location holds from the function's first address on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

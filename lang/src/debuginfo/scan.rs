@@ -3,11 +3,11 @@
 //! means.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use memchr::memmem::Finder;
 
 use super::facts::DebugError;
+use super::parts;
 use super::sections::Stored;
 use super::sieve::{Key, Sieve};
 
@@ -97,24 +97,21 @@ impl Needles {
         // What is wrong with what was kept does not matter: it was to spare time.
         let parts = sieve.map_or_else(all, |sieve| sieve.parts(&self.keys).unwrap_or_else(|_| all()));
         let shares = shares(parts);
-        let done = Mutex::new(Vec::new());
-        stored.at_once(shares.len(), &|number| {
-            let Some(parts) = shares.get(number) else { return };
-            let mut notes = T::default();
-            let mut next = vec![0; self.texts.len()];
-            next.push(if self.many.is_some() { 0 } else { u64::MAX });
-            let mut buffer = Vec::new();
-            let mut scan =
-                |part: &Range<u64>| self.scan_part(stored, part, &mut buffer, &mut next, &mut |at| hit(&mut notes, at));
-            let read = parts.iter().try_for_each(&mut scan);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((number, read.map(|()| notes)));
-        })?;
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if done.len() != shares.len() {
-            return Err(DebugError::Read("parts of a section were not looked through".to_owned()));
-        }
-        done.sort_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, notes)| notes).collect()
+        parts::in_order(
+            shares.len(),
+            |parts, part| stored.at_once(parts, part),
+            |number| {
+                let mut notes = T::default();
+                let mut next = vec![0; self.texts.len()];
+                next.push(if self.many.is_some() { 0 } else { u64::MAX });
+                let mut buffer = Vec::new();
+                let mut scan = |part: &Range<u64>| {
+                    self.scan_part(stored, part, &mut buffer, &mut next, &mut |at| hit(&mut notes, at))
+                };
+                shares.get(number).into_iter().flatten().try_for_each(&mut scan)?;
+                Ok(notes)
+            },
+        )
     }
 
     /// The same for the needles that begin in one part.

@@ -169,6 +169,7 @@ impl Symbols {
     pub(super) fn exact(&self, name: &str) -> Vec<Symbol<'_>> {
         let plain: Vec<Symbol<'_>> = self
             .functions()
+            .filter(|symbol| symbol.name.starts_with(name))
             .filter(|symbol| symbol.name == name || (clone_base(symbol.name) == name && !is_fragment(symbol.name)))
             .collect();
         if !plain.is_empty() || !name.contains("::") && !name.contains('(') {
@@ -182,9 +183,10 @@ impl Symbols {
 
     /// The functions whose name, demangled or not, matches; parts of functions (`.cold`, `.part`) are none.
     pub(super) fn matching<'a>(&'a self, glob: &'a Glob) -> impl Iterator<Item = Symbol<'a>> {
-        self.functions().filter(|symbol| !is_fragment(symbol.name)).filter(|symbol| {
+        let matches = |symbol: &Symbol<'_>| {
             glob.matches(symbol.name) || demangle(clone_base(symbol.name)).is_some_and(|names| names.matches(glob))
-        })
+        };
+        self.functions().filter(matches).filter(|symbol| !is_fragment(symbol.name))
     }
 }
 

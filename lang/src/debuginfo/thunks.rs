@@ -7,6 +7,7 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 
 use super::elf::{Elf, read_range};
 use super::facts::{AddressRule, Location, Site, SiteKind, Unavailable, Variable};
+use super::price;
 use super::symbols::Symbols;
 use crate::world::ReadAt;
 
@@ -85,6 +86,7 @@ pub(super) fn copies(bytes: &dyn ReadAt, elf: &Elf, thunks: &[(u64, u64)], sites
             entry: *low,
             rule: AddressRule::Symbol,
             passed: 0,
+            price: price::at(bytes, file_offset),
             repeats: false,
             partial: false,
             ranges: vec![(*low, low.saturating_add(*size))],

@@ -17,8 +17,11 @@ use super::facts::DebugError;
 use super::indexed;
 use super::limits::{self, over};
 use super::lines::Table;
+use super::parts;
+use super::producer::Producer;
 pub(super) use super::reader::Slice;
 use super::sieve::{self, Sieve};
+use crate::world::ReadAt;
 
 /// Bytes in memory, to be read as gimli reads.
 pub(super) type Raw<'r> = gimli::EndianSlice<'r, LittleEndian>;
@@ -43,6 +46,9 @@ pub(super) struct Unit<'a> {
     pub(super) start: DieId,
     /// Its line table, once that was read; `None` where it is too large to be kept.
     pub(super) lines: OnceCell<Option<Table>>,
+    /// The file of its line table that was named last, with its path: that of the next function, most likely.
+    pub(super) named_last: RefCell<Option<(u64, Arc<str>)>>,
+    producer: OnceCell<Producer>,
 }
 
 impl Unit<'_> {
@@ -102,6 +108,43 @@ impl<'a> Debug<'a> {
         let done = part(&debug);
         self.dies.set(debug.dies.get());
         done
+    }
+
+    /// Answers the question in parts by number, several at the same time where who has the bytes can do that; all of them,
+    /// in order. What is read for one is known to that one only, unless it is the only one.
+    pub(super) fn in_parts<T: Send>(
+        &self,
+        bytes: &dyn ReadAt,
+        parts: usize,
+        part: impl Fn(&Debug<'_>, usize) -> Result<T, DebugError> + Sync,
+    ) -> Result<Vec<T>, DebugError> {
+        if parts == 1 {
+            return Ok(vec![part(self, 0)?]);
+        }
+        let (files, before) = (self.files, self.dies.get());
+        let at_once = |parts, part: &(dyn Fn(usize) + Sync)| {
+            bytes.at_once(parts, part);
+            Ok(())
+        };
+        let answers = parts::in_order(parts, at_once, |number| {
+            let pages = Pages::new(files);
+            let debug = Debug::new(&pages);
+            debug.dies.set(before);
+            let answer = part(&debug, number)?;
+            Ok((answer, debug.dies.get() - before))
+        })?;
+        let read: u64 = answers.iter().map(|(_, read)| read).sum();
+        self.dies.set(before + read);
+        Ok(answers.into_iter().map(|(answer, _)| answer).collect())
+    }
+
+    /// Who made a unit.
+    pub(super) fn producer(&self, unit: &Unit<'a>) -> Producer {
+        *unit.producer.get_or_init(|| {
+            let root = unit.unit.entry(unit.unit.header.root_offset()).ok();
+            let name = root.and_then(|root| self.text(unit, root.attr_value(gimli::DW_AT_producer)?));
+            Producer::named(&name.unwrap_or_default())
+        })
     }
 
     /// Counts a DIE that was read.
@@ -257,7 +300,14 @@ impl<'a> Debug<'a> {
                 unit.comp_dir = unit.comp_dir.or(skeleton.unit.comp_dir);
             }
         }
-        let unit = Rc::new(Unit { unit, dwarf: sections, start: span.start, lines: OnceCell::new() });
+        let unit = Rc::new(Unit {
+            unit,
+            dwarf: sections,
+            start: span.start,
+            lines: OnceCell::new(),
+            named_last: RefCell::default(),
+            producer: OnceCell::new(),
+        });
         let mut cache = self.cache.borrow_mut();
         if cache.len() >= limits::MAX_CACHED_UNITS {
             cache.clear();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::facts::{DebugError, GoResult, Location, TypeId, Unavailable, Variable, VariableKind};
 use super::limits::{self, over};
 use super::location::Frame;
-use super::prologue::{self, Producer};
+use super::producer::Producer;
 use super::units::{Debug, Die, DieId, Unit, Value};
 
 /// A variable's DIE.
@@ -134,7 +134,7 @@ fn in_scope<'a>(
 /// parameter is one that is passed by reference.
 fn is_go_result<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -> bool {
     let marked = matches!(die.attr_value(gimli::DW_AT_variable_parameter), Some(Value::Flag(true)));
-    marked && matches!(prologue::producer(debug, unit), Producer::Go { .. })
+    marked && matches!(debug.producer(unit), Producer::Go { .. })
 }
 
 /// The results of a function that Go's compiler made with its register convention; `None` for all others.
@@ -143,7 +143,7 @@ pub(super) fn go_results<'a>(
     unit: &Rc<Unit<'a>>,
     die: &Die<'a>,
 ) -> Result<Option<Vec<GoResult>>, DebugError> {
-    if prologue::producer(debug, unit) != (Producer::Go { registers: true }) {
+    if debug.producer(unit) != (Producer::Go { registers: true }) {
         return Ok(None);
     }
     let mut results = Vec::new();

@@ -46,7 +46,7 @@ impl Module {
                 continue;
             }
             let Some(around) = places::around_address(debug, &unit, address)? else { continue };
-            let Some(host) = builder.host(around.host)? else { continue };
+            let Some(host) = builder.host(debug.die(around.host)?)? else { continue };
             let mut line = lines::line_at(debug, &unit, address)?;
             let mut calls = Vec::new();
             for die in around.inlined.iter().rev().take(MOST_INLINED) {
