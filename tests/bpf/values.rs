@@ -136,6 +136,17 @@ fn what_cannot_be_read_is_shown_as_a_fault_in_its_place() {
 }
 
 #[test]
+fn faults_of_a_run_that_stops_behind_them_are_not_shown_and_not_counted() {
+    let handler = body(vec![
+        print(vec![Part::Show(user_string(argument(1))), Part::Text(" ")]),
+        print(vec![Part::Need(operate(BinaryOp::Add, members().remove(0), int(1))), Part::Text("\n")]),
+    ]);
+    let (_, traced, counters) = run(POINTERS, &["-O2"], "at", handler);
+    assert_eq!(traced, "a -4999999999\n<fault> -4999999999\nz -4999999999\n");
+    assert_eq!((counters.records, counters.read_faults, counters.faults_shown), (3, 2, 1));
+}
+
+#[test]
 fn a_computation_that_faults_stops_the_run_and_drops_its_output() {
     let first = members().remove(0);
     let handler = body(vec![

@@ -408,8 +408,6 @@ impl Builder<'_, '_> {
             }
             discriminant = Some(Discriminant { offset: member.offset, size, signed });
         }
-        let narrowed =
-            |value: i128| i64::try_from(value).ok().or_else(|| u64::try_from(value).ok().map(u64::cast_signed));
         let mut arms = Vec::new();
         for variant in &part.variants {
             let values: Option<Vec<(i64, i64)>> =
@@ -441,8 +439,10 @@ impl Builder<'_, '_> {
             if low == high {
                 return compare(CompareOp::Eq, low);
             }
+            // Unsigned numbers of 64 bits: those above the greatest signed one are below 0 here.
+            let both = if low <= high { BinaryOp::And } else { BinaryOp::Or };
             let (low, high) = (compare(CompareOp::Ge, low), compare(CompareOp::Le, high));
-            int(ExprKind::Binary(BinaryOp::And, Box::new(low), Box::new(high)))
+            int(ExprKind::Binary(both, Box::new(low), Box::new(high)))
         };
         let any = |values: &[(i64, i64)]| {
             values
@@ -454,12 +454,9 @@ impl Builder<'_, '_> {
             return any(values);
         }
         // The one that has no number of its own is there where no other is.
-        let others: Option<Vec<(i64, i64)>> = part
-            .variants
-            .iter()
-            .flat_map(|variant| &variant.values)
-            .map(|(low, high)| Some((i64::try_from(*low).ok()?, i64::try_from(*high).ok()?)))
-            .collect();
+        let others = joined(part.variants.iter().flat_map(|variant| variant.values.iter().copied()).collect());
+        let others: Option<Vec<(i64, i64)>> =
+            others.into_iter().map(|(low, high)| Some((narrowed(low)?, narrowed(high)?))).collect();
         let other = any(&others.filter(|others| others.len() <= 16)?)?;
         Some(int(ExprKind::Compare(CompareOp::Eq, Box::new(other), Box::new(Expr::int(0, span)))))
     }
@@ -483,6 +480,24 @@ impl Builder<'_, '_> {
         let members = self.members(&fields, member.offset, spot);
         Layout::Aggregate { name, tuple, members }
     }
+}
+
+/// Ranges of numbers, those that touch as one.
+fn joined(mut ranges: Vec<(i128, i128)>) -> Vec<(i128, i128)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(i128, i128)> = Vec::new();
+    for (low, high) in ranges {
+        match joined.last_mut() {
+            Some((_, end)) if low <= end.saturating_add(1) => *end = high.max(*end),
+            Some(_) | None => joined.push((low, high)),
+        }
+    }
+    joined
+}
+
+/// A discriminant in 64 bits, with or without a sign.
+fn narrowed(value: i128) -> Option<i64> {
+    i64::try_from(value).ok().or_else(|| u64::try_from(value).ok().map(u64::cast_signed))
 }
 
 /// What must hold inside of something that is only there where `outer` holds: asked in that order.

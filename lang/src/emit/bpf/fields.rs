@@ -2,7 +2,6 @@
 //! What is only shown and follows from other values is not computed in the kernel: those are written, and it is computed
 //! when the record is read.
 
-use super::Category;
 use super::frame::Slot;
 use super::handler::{Gen, Refused};
 use super::insn::*;
@@ -191,7 +190,7 @@ impl Gen<'_> {
         if value.can_fault() {
             self.asm.jump(end);
             self.asm.place(fault);
-            self.bump(Category::FaultsShown);
+            self.fault_shown();
             let at = self.item()?;
             self.asm.store_imm(Width::D, at.base, at.off, 1);
             if bytes == 8 {
@@ -306,7 +305,7 @@ impl Gen<'_> {
         if fault_is_shown && value.can_fault() {
             self.asm.jump(end);
             self.asm.place(fault);
-            self.bump(Category::FaultsShown);
+            self.fault_shown();
             let at = self.item()?;
             self.asm.store_imm(Width::W, at.base, at.off, 0);
             self.asm.store_imm(Width::W, at.base, at.off.saturating_add(4), TEXT_FAULT.cast_signed());

@@ -4,6 +4,7 @@
 use super::Category;
 use super::asm::{Asm, Label};
 use super::env::{Env, Rodata};
+use super::expr::PROGRAM_COUNTER;
 use super::frame::{Frame, SCRATCH_BIAS, Slot, TooLarge};
 use super::insn::*;
 use super::map::{COUNTERS, SCALARS};
@@ -48,6 +49,9 @@ pub(super) struct Gen<'a> {
     pub(super) recorder: Recorder,
     /// 8 bytes that count the rounds of all loops, where there are any.
     pub(super) steps: Option<Slot>,
+    /// 8 bytes that count what is shown as a fault if this run comes to its end, where anything may be: from the program
+    /// counter on, for of a number that it knew the verifier would follow every value.
+    pub(super) faults: Option<Slot>,
     /// Where a value that cannot be read leads.
     pub(super) fault: Label,
     pub(super) lost: Label,
@@ -126,6 +130,7 @@ pub(super) fn bare<'a>(env: &'a Env<'a>, asm: &'a mut Asm, rodata: &'a mut Rodat
         function: None,
         recorder: Recorder::None,
         steps: None,
+        faults: None,
         fault,
         lost,
         call: None,
@@ -147,12 +152,19 @@ pub(super) fn write(env: &Env<'_>, asm: &mut Asm, rodata: &mut Rodata, input: &I
         it.steps = Some(it.temporary()?);
     }
     it.recorder = Recorder::plan(&mut it.frame, env, handler, &reach).map_err(|_| too_large(input.span))?;
+    if reach.shows_faults {
+        it.faults = Some(it.temporary()?);
+    }
     it.asm.at(input.span);
     if input.scratch {
         it.fetch_scratch();
     }
     if let Some(steps) = it.steps {
         it.asm.store_imm(Width::D, steps.base, steps.off, 0);
+    }
+    if let Some(faults) = it.faults {
+        it.asm.load(Width::D, R0, CTX, PROGRAM_COUNTER);
+        it.store(faults, R0);
     }
     if let Some(ending) = input.ending {
         it.find_call(ending)?;
@@ -270,6 +282,7 @@ impl Gen<'_> {
                 self.asm.store_imm(Width::D, R1, 0, 1);
             }
             self.asm.jump_if_imm(Jump::SLt, R0, 0, lost);
+            self.count_faults();
             self.end(Category::Records);
             self.asm.place(lost);
             self.end(Category::Lost);
@@ -279,6 +292,7 @@ impl Gen<'_> {
             self.asm.map_value(R1, SCALARS, 0);
             self.asm.store_imm(Width::D, R1, 0, 1);
         }
+        self.count_faults();
         self.end(Category::Aggregated);
         Ok(())
     }
@@ -290,8 +304,40 @@ impl Gen<'_> {
         self.asm.jump(self.shared.count);
     }
 
+    /// Something is shown as a fault, if the run comes to its end; clobbers r0–r5.
+    pub(super) fn fault_shown(&mut self) {
+        match self.faults {
+            Some(faults) => {
+                self.load(R1, faults);
+                self.asm.alu_imm(Alu::Add, R1, 1);
+                self.store(faults, R1);
+            }
+            None => self.bump(Category::FaultsShown),
+        }
+    }
+
+    /// Counts what is shown as faults.
+    fn count_faults(&mut self) {
+        let Some(faults) = self.faults else { return };
+        let none = self.asm.label();
+        self.load(R1, faults);
+        self.asm.load(Width::D, R2, CTX, PROGRAM_COUNTER);
+        self.asm.jump_if(Jump::Eq, R1, R2, none);
+        self.count(Category::FaultsShown, |it| {
+            it.load(R1, faults);
+            it.asm.load(Width::D, R2, CTX, PROGRAM_COUNTER);
+            it.asm.alu(Alu::Sub, R1, R2);
+        });
+        self.asm.place(none);
+    }
+
     /// Counts something besides the hit; clobbers r0–r5.
     pub(super) fn bump(&mut self, category: Category) {
+        self.count(category, |it| it.asm.imm(R1, 1));
+    }
+
+    /// Counts as much as `by` leaves in r1, which may touch r2 besides; clobbers r0–r5.
+    fn count(&mut self, category: Category, by: impl FnOnce(&mut Self)) {
         let absent = self.asm.label();
         let key = self.shared.counter_key;
         self.asm.imm(R1, i64::from(self.probe.0));
@@ -300,7 +346,7 @@ impl Gen<'_> {
         self.address(R2, key);
         self.asm.call(Helper::MapLookupElem);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, absent);
-        self.asm.imm(R1, 1);
+        by(self);
         self.asm.atomic(ATOMIC_ADD, R0, category as i16 * 8, R1);
         self.asm.place(absent);
     }

@@ -1,7 +1,7 @@
 //! Owns what a handler reaches through the functions it calls: which those are, whether loops run, and which outputs.
 
 use super::env::Env;
-use crate::ir::{self, Expr, ExprKind, FunctionIndex, Handler, Library, Print, Program, Stmt};
+use crate::ir::{self, Expr, ExprKind, FunctionIndex, Handler, Library, Piece, Print, Program, Stmt};
 
 /// What a handler does, functions that it calls included.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub(super) struct Reach<'a> {
     pub(super) loops: bool,
     /// Whether a function may end the handler (`next`, `exit`).
     pub(super) ends: bool,
+    /// Whether a value may be shown as a fault.
+    pub(super) shows_faults: bool,
     /// Outputs that run at most once, each in its place.
     pub(super) once: Vec<&'a Print>,
     /// Outputs of loops and functions, which may run any number of times.
@@ -50,6 +52,9 @@ impl<'a> Reach<'a> {
     fn body(&mut self, body: &'a [Stmt], repeated: bool) {
         for stmt in body {
             stmt.operands(&mut |one| one.visit(&mut |inner| self.expr(inner)));
+            if let Stmt::Print(print) = stmt {
+                self.shows_faults |= print.pieces.iter().any(may_be_a_fault);
+            }
             let again = match stmt {
                 Stmt::While { .. } => {
                     self.loops = true;
@@ -85,9 +90,19 @@ impl<'a> Reach<'a> {
         {
             self.functions.push(*function);
         }
+        if let ExprKind::Format(pieces) = &expr.kind {
+            self.shows_faults |= pieces.iter().any(may_be_a_fault);
+        }
         self.loops |=
             matches!(&expr.kind, ExprKind::Library(Library::Strtol | Library::IsInStr, _) | ExprKind::Stat { .. });
     }
+}
+
+/// Whether something of a piece may be shown as a fault.
+fn may_be_a_fault(piece: &Piece) -> bool {
+    let mut may = false;
+    piece.operands(&mut |value| may |= value.can_fault());
+    may
 }
 
 /// The outputs of a list of statements, in the order of the source.

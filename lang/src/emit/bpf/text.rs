@@ -1,7 +1,6 @@
 //! Owns strings: every expression of type str is computed into a slot of the task's scratch memory, zeros behind its
 //! end, so that slots can be compared and used as keys whole.
 
-use super::Category;
 use super::asm::Label;
 use super::env::Table;
 use super::format::{Way, When};
@@ -374,7 +373,7 @@ impl Gen<'_> {
                 written?;
                 self.asm.jump(end);
                 self.asm.place(fault);
-                self.bump(Category::FaultsShown);
+                self.fault_shown();
                 // `<fault>` is filled as the value would be, and not cut.
                 self.fit(&Part::Bytes(FAULT.as_bytes()), None, *spec, dst)?;
                 self.asm.place(end);
