@@ -19,6 +19,7 @@ mod million;
 mod nodebug;
 mod options;
 mod places;
+mod results;
 mod returns;
 mod select;
 mod session_tasks;

@@ -1,10 +1,10 @@
 //! Owns where C and C++ functions return structs, unions and classes by value: the classes of the System V psABI (3.2.3),
 //! and the Itanium C++ ABI (3.1.3) for what is not trivial to copy. Refuses what debug info does not tell for certain.
 
-use crate::debuginfo::Module;
 use crate::debuginfo::facts::{
-    AggregateKind, Compute, Encoding, Language, Location, Piece, Register, Type, TypeId, Unavailable,
+    AggregateKind, Compute, Encoding, Language, Location, Piece, Register, Site, Type, TypeId, Unavailable,
 };
+use crate::debuginfo::{Module, Place};
 
 /// rax and rdx (DWARF's numbers): where the first and the second integer part are returned.
 const INTEGERS: [Register; 2] = [Register(0), Register(1)];
@@ -28,20 +28,35 @@ enum Elsewhere {
     Unknown(Unavailable),
 }
 
-/// Where a value of an aggregate type is when its function has returned; `by_address` tells whether the address of one in
-/// memory is known to be returned with it.
-pub(super) fn returned(module: &Module, id: TypeId, size: u64, by_address: bool) -> Location {
-    match location(module, id, size) {
-        Location::Memory(_) if !by_address => {
-            let why = "the compiler knew all callers of this function, and may not let it return where its result is";
-            Location::Unavailable(Unavailable::Unsupported(why.to_owned()))
+/// Whether the address of a result in memory is known to be given in the register of a first argument.
+///
+/// # Errors
+/// Why that is not known.
+pub(super) fn given(module: &Module, site: &Site) -> Result<(), Unavailable> {
+    let why = "the compiler knew all callers of this function, and may not let it return where its result is";
+    if module.is_given(site) { Ok(()) } else { Err(Unavailable::Unsupported(why.to_owned())) }
+}
+
+/// The last of the registers that hold a value which is returned in some.
+pub(super) fn last_register(location: &Location) -> Option<Place> {
+    match location {
+        Location::Value(Compute::Returned(register)) if *register == INTEGERS[0] => Some(Place::First),
+        Location::Value(Compute::Returned(_)) => Some(Place::Second),
+        Location::Pieces(pieces) => {
+            let places: Vec<Place> = pieces.iter().filter_map(|piece| last_register(&piece.location)).collect();
+            places.iter().find(|place| **place == Place::Second).or_else(|| places.first()).copied()
         }
-        location => location,
+        Location::Value(_)
+        | Location::Memory(_)
+        | Location::Register(_)
+        | Location::ImplicitPointer { .. }
+        | Location::Bytes(_)
+        | Location::Unavailable(_) => None,
     }
 }
 
-/// The same as the conventions have it.
-fn location(module: &Module, id: TypeId, size: u64) -> Location {
+/// Where a value of an aggregate type is when its function has returned, as the conventions have it.
+pub(super) fn returned(module: &Module, id: TypeId, size: u64) -> Location {
     let unknown = |why: &str| Location::Unavailable(Unavailable::Unsupported(why.to_owned()));
     match module.language(id) {
         Language::C => {}

@@ -405,6 +405,7 @@ impl Checker<'_> {
     fn warn_missing(&mut self, missing: &Missing, span: Span, scope: &Scope<'_>) {
         let Some(at) = scope.site else { return };
         let place = match &at.site.kind {
+            SiteKind::OutOfLine if at.moment == Moment::Return => format!("when `{}` returns", at.function.name),
             SiteKind::OutOfLine => format!("at the start of `{}`", at.function.name),
             SiteKind::Inlined { into, call: Some(line) } => {
                 format!("where `{}` is inlined into `{into}` ({line})", at.function.name)

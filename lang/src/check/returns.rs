@@ -6,7 +6,8 @@ use super::object::{Held, Object};
 use super::shape::Shape;
 use super::{AtSite, Checker, Missing, Scope, Typed, convention, go, place, rust_results};
 use crate::codes::Code;
-use crate::debuginfo::facts::{self, NoExits, Register, Type, Unavailable};
+use crate::debuginfo::Place;
+use crate::debuginfo::facts::{self, Location, NoExits, Register, Type, Unavailable};
 use crate::diagnostic::Diagnostic;
 use crate::ir::{self, Block, Context, EntryIndex, Expr, ExprKind, Handler, Returns, Target, TargetStep, Ty, Whole};
 use crate::resolve::{Match, unsupported};
@@ -360,27 +361,52 @@ impl Checker<'_> {
 
     /// What a function returns; `None` where it returns nothing or several values, or its type is not known.
     pub(super) fn returned_value(&mut self, at: &AtSite<'_>, span: Span) -> Option<Typed> {
-        let in_memory = at.function.returns.filter(|_| at.function.go.is_none() && !at.function.changed);
-        let large = in_memory.filter(|id| at.module.language(*id) == facts::Language::Rust).and_then(|id| {
+        let returns = at.function.returns.filter(|_| at.function.go.is_none() && !at.function.changed);
+        let large = returns.and_then(|id| {
             let shape = Shape::Of(Some(id));
-            match shape.bare(at.module)?.ty {
-                Type::Aggregate { size: Some(size), .. } if size > 16 => Some((id, shape)),
-                _ => None,
-            }
+            let Type::Aggregate { size: Some(size), .. } = shape.bare(at.module)?.ty else { return None };
+            let known = match at.module.language(id) {
+                facts::Language::Rust if size > 16 => rust_results::in_memory(at.module, id),
+                facts::Language::C | facts::Language::Cpp => {
+                    let in_memory = matches!(convention::returned(at.module, id, size), Location::Memory(_));
+                    // Of gcc's functions the names tell, of others' it was looked for.
+                    let by_gcc = at.function.optimised == facts::Optimised::ByGcc;
+                    let made = || !by_gcc || at.module.gives(at.function, at.site, Place::First);
+                    return (in_memory && !(at.function.returns_address && made()))
+                        .then(|| (shape, convention::given(at.module, at.site)));
+                }
+                facts::Language::Rust | facts::Language::Go | facts::Language::Other => return None,
+            };
+            Some((shape, known))
         });
         match large {
-            Some((id, shape)) => self.returned_in_memory(at, id, shape, span),
+            Some((shape, known)) => self.returned_in_memory(at, known, shape, span),
             None => returned_value(at, span),
         }
     }
 
-    /// What Rust returns in memory that its caller gave: its address is kept from the entry on.
-    fn returned_in_memory(&mut self, at: &AtSite<'_>, id: facts::TypeId, shape: Shape, span: Span) -> Option<Typed> {
-        let held = match rust_results::in_memory(at.module, id) {
+    /// What is returned in memory that the caller gave, where that is known: its address is kept from the entry on.
+    fn returned_in_memory(
+        &mut self,
+        at: &AtSite<'_>,
+        known: Result<(), Unavailable>,
+        shape: Shape,
+        span: Span,
+    ) -> Option<Typed> {
+        let held = match known {
             Ok(()) if at.module.still_holds(at.site, GIVEN) => {
                 let given = place::computed(&facts::Compute::Register(GIVEN), span);
                 let index = self.keep_value("the address of $return".to_owned(), given, span)?;
-                Held::Memory(Expr { ty: Ty::Int, kind: ExprKind::Entry(index), span })
+                let kept = Expr { ty: Ty::Int, kind: ExprKind::Entry(index), span };
+                // Where the call goes on in another function nothing was returned yet: reading the register fails there.
+                let nothing = facts::Compute::Binary(
+                    facts::BinaryOp::And,
+                    Box::new(facts::Compute::Returned(RETURNED)),
+                    Box::new(facts::Compute::Const(0)),
+                );
+                let nothing = place::computed(&nothing, span);
+                let address = ExprKind::Binary(ir::BinaryOp::Add, Box::new(kept), Box::new(nothing));
+                Held::Memory(Expr { ty: Ty::Int, kind: address, span })
             }
             Ok(()) => {
                 let why = "where its caller wants it is no longer known where its calls are probed";
@@ -475,6 +501,18 @@ fn taken_singly(results: &[facts::GoResult]) -> String {
     format!("take one of them: {}", names.join(", "))
 }
 
+/// Why what a function is declared to return in registers, of which this is the last, may not be there; `None` where it is.
+fn why_missing(at: &AtSite<'_>, place: Option<Place>) -> Option<Unavailable> {
+    let why = if at.function.changed {
+        "the compiler changed what this function returns or is given, for it knew all its callers"
+    } else if place.is_some_and(|place| !at.module.gives(at.function, at.site, place)) {
+        "the compiler knew all callers of this function, and none is seen to use what it returns"
+    } else {
+        return None;
+    };
+    Some(Unavailable::Unsupported(why.to_owned()))
+}
+
 /// What a function returns, in rax, or in memory where C's convention tells its address by that; `None` where it returns
 /// nothing or several values, or its type is not known.
 fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
@@ -497,29 +535,44 @@ fn returned_value(at: &AtSite<'_>, span: Span) -> Option<Typed> {
         | Type::MemberPointer { .. }
         | Type::Unknown(_) => false,
     };
-    let left_out = at.function.changed || in_register && at.module.returns_nothing(at.site);
-    if let Type::Pointer { to, reference: true, .. } = bare
-        && !left_out
-    {
+    let location = match (&bare, at.function.returns) {
+        (Type::Aggregate { size: Some(size), .. }, Some(id)) => Some(convention::returned(at.module, id, *size)),
+        _ => None,
+    };
+    let place = if in_register { Some(Place::First) } else { location.as_ref().and_then(convention::last_register) };
+    let missing = why_missing(at, place);
+    let written = || Some((RETURN.to_owned(), Vec::new()));
+    let absent = |shape, why| Object {
+        shape,
+        held: Held::Missing(why),
+        bits: None,
+        written: written(),
+        name: name.clone(),
+        referred: false,
+    };
+    if let Type::Pointer { to, reference: true, .. } = bare {
+        if let Some(why) = missing {
+            return Some(absent(Shape::Of(to), why).read(at.module, span));
+        }
         let nature = Nature::Pointer { to: Shape::Of(to), text: false };
         let pointer = Typed { value: returned, nature, missing: None, object: None };
         let object = Object::pointee(&pointer, Shape::Of(to), at.module, span);
         return Some(Object { name, ..object }.read(at.module, span));
     }
-    let nature = nature::nature(at.module, &shape);
-    if left_out {
-        let why = "the compiler changed what this function returns or is given, for it knew all its callers";
-        let missing = Some(Missing {
-            name,
-            why: Unavailable::Unsupported(why.to_owned()),
-            module: std::rc::Rc::clone(at.module),
-        });
-        return Some(Typed { value: Expr::int(0, span), nature, missing, object: None });
+    if let Some(location) = location {
+        let object = match missing {
+            Some(why) => absent(shape, why),
+            None => {
+                let held = Held::of(&location, span);
+                Object { shape, held, bits: None, written: written(), name, referred: false }
+            }
+        };
+        return Some(object.read(at.module, span));
     }
-    if let (Type::Aggregate { size: Some(size), .. }, Some(id)) = (&bare, at.function.returns) {
-        let held = Held::of(&convention::returned(at.module, id, *size, at.function.returns_address), span);
-        let written = Some(("return".to_owned(), Vec::new()));
-        return Some(Object { shape, held, bits: None, written, name, referred: false }.read(at.module, span));
+    let nature = nature::nature(at.module, &shape);
+    if let Some(why) = missing {
+        let missing = Some(Missing { name, why, module: std::rc::Rc::clone(at.module) });
+        return Some(Typed { value: Expr::int(0, span), nature, missing, object: None });
     }
     let Some((bytes, signed)) = nature.width() else {
         let float = matches!(bare, Type::Base { encoding: facts::Encoding::Float, .. });

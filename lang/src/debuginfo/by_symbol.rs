@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::code::Code;
-use super::facts::{AddressRule, DebugError, Function, Site, SiteKind};
+use super::facts::{AddressRule, DebugError, Function, Optimised, Site, SiteKind};
 use super::functions::order;
 use super::limits::{self, over};
 use super::price;
@@ -37,6 +37,7 @@ pub(super) fn from_symbols<'s>(
             returns: None,
             changed: false,
             returns_address: false,
+            optimised: Optimised::ByOther,
             go: None,
             sites: Vec::new(),
         });
@@ -101,6 +102,7 @@ pub(super) fn nameless(bytes: &dyn ReadAt, address: u64, file_offset: u64) -> Fu
         returns: None,
         changed: false,
         returns_address: false,
+        optimised: Optimised::ByOther,
         go: None,
         sites: vec![site(bytes, address, file_offset, address, AddressRule::Mark)],
     }

@@ -64,6 +64,7 @@ pub(super) struct Elf {
     /// Its thread-local storage, and whether it is a program, which processes execute, and no library.
     thread_storage: Option<ThreadStorage>,
     is_program: bool,
+    fixed: bool,
 }
 
 const HEADER: usize = 64;
@@ -112,10 +113,10 @@ impl Elf {
         let sections = read_sections(bytes, section_offset, section_count, names_index)?;
         let found = read_segments(bytes, u64_at(&header, 32)?, segment_count, u16_at(&header, 54)?)?;
         let build_id = find_build_id(bytes, &sections, &found.notes);
-        let is_program = elf::FileType(u16_at(&header, 16)?) == elf::ET_EXEC
-            || found.dynamic.is_some_and(|(offset, size)| is_pie(bytes, offset, size));
+        let fixed = elf::FileType(u16_at(&header, 16)?) == elf::ET_EXEC;
+        let is_program = fixed || found.dynamic.is_some_and(|(offset, size)| is_pie(bytes, offset, size));
         let Segments { segments, thread_storage, .. } = found;
-        Ok(Elf { machine, sections, segments, build_id, thread_storage, is_program })
+        Ok(Elf { machine, sections, segments, build_id, thread_storage, is_program, fixed })
     }
 
     /// The section of that name which has contents in this file.
@@ -129,6 +130,11 @@ impl Elf {
             let into = address.checked_sub(segment.address)?;
             (into < segment.file_size).then(|| segment.offset.checked_add(into)).flatten()
         })
+    }
+
+    /// Whether it may be loaded at any address, so that its data hold addresses of code only where relocations say so.
+    pub(super) fn is_relocated(&self) -> bool {
+        !self.fixed
     }
 
     /// How far below a thread's pointer its copy of the program's thread-local storage begins: the dynamic linker puts it

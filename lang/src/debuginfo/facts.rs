@@ -464,6 +464,17 @@ pub struct MarkName {
     pub name: String,
 }
 
+/// Who may have let a function give less than it is declared to, since what uses its result was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Optimised {
+    /// Nobody: nothing was optimised, or it would be told.
+    No,
+    /// gcc, which names such a function otherwise.
+    ByGcc,
+    /// Another compiler, which does not tell.
+    ByOther,
+}
+
 /// A function of the module with all its sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
@@ -480,6 +491,8 @@ pub struct Function {
     pub changed: bool,
     /// Whether the address of a result in memory is known to be returned with it, in rax.
     pub returns_address: bool,
+    /// Who may have let it give less than it is declared to.
+    pub optimised: Optimised,
     /// The results of a function that Go's compiler made with its register convention (from Go 1.17 on), in order; `None`
     /// for all other functions.
     pub go: Option<Vec<GoResult>>,

@@ -9,7 +9,8 @@ use super::compute;
 use super::copies;
 use super::elf::Elf;
 use super::facts::{
-    AddressRule, Compute, DebugError, Function, Location, Site, SiteKind, TypeId, Unavailable, Variable, VariableKind,
+    AddressRule, Compute, DebugError, Function, Location, Optimised, Site, SiteKind, TypeId, Unavailable, Variable,
+    VariableKind,
 };
 use super::filled::Slot;
 use super::given;
@@ -19,6 +20,7 @@ use super::location::{self, CfaAt, Frame};
 use super::price;
 use super::producer::Producer;
 use super::prologue::{self, Validity};
+use super::results;
 use super::search::{Instance, Names};
 use super::symbols::{Symbols, is_fragment};
 use super::thunks;
@@ -64,7 +66,7 @@ impl<'a> Builder<'_, 'a> {
                 sites.extend(thunks::copies(self.bytes, self.elf, thunks, &sites));
             }
             if !sites.is_empty() {
-                functions.push(self.describe(&unit, &die, names, sites)?);
+                functions.push(self.describe(&unit, &die, names, instances, sites)?);
             }
         }
         Ok(functions)
@@ -75,6 +77,7 @@ impl<'a> Builder<'_, 'a> {
         unit: &Rc<Unit<'a>>,
         die: &Die<'a>,
         names: &Names,
+        instances: &[Instance],
         sites: Vec<Site>,
     ) -> Result<Function, DebugError> {
         let linkage_name = names.linkage.clone().filter(|linkage| Some(linkage) != names.short.as_ref());
@@ -84,15 +87,26 @@ impl<'a> Builder<'_, 'a> {
             .or_else(|| names.qualified())
             .or_else(|| names.linkage.clone())
             .unwrap_or_default();
+        let returns = self.debug.type_of(unit, die)?;
         Ok(Function {
             name,
             linkage_name,
             declared: lines::declared(self.debug, unit, die)?,
-            returns: self.debug.type_of(unit, die)?.map(TypeId),
+            returns: returns.map(TypeId),
             changed: is_changed(die),
             returns_address: self.returns_address(unit, die, &sites)?,
+            optimised: if returns.is_some() { self.optimised(instances)? } else { Optimised::No },
             go: variables::go_results(self.debug, unit, die)?,
             sites,
+        })
+    }
+
+    /// Who may have changed what is returned by the out-of-line ones of these.
+    fn optimised(&self, instances: &[Instance]) -> Result<Optimised, DebugError> {
+        let called = instances.iter().filter(|instance| instance.inside.is_none());
+        called.into_iter().try_fold(Optimised::No, |worst, instance| {
+            let (unit, die) = self.debug.die(instance.id)?;
+            Ok(worst.max(results::optimised(self.debug, &unit, &die)))
         })
     }
 
@@ -588,6 +602,7 @@ pub(super) fn united(all: impl Iterator<Item = Function>) -> Vec<Function> {
                 known.sites.extend(function.sites);
                 known.changed |= function.changed;
                 known.returns_address &= function.returns_address;
+                known.optimised = known.optimised.max(function.optimised);
             }
             None => {
                 index.insert(key, functions.len());

@@ -9,6 +9,8 @@ use iced_x86::{
 };
 
 use super::elf::{Elf, read_range};
+use super::exits::number;
+use super::facts::{self, Compute, Location, Site, VariableKind};
 use crate::world::ReadAt;
 
 /// Most bytes of a function that are looked at.
@@ -110,6 +112,31 @@ impl State {
         }
     }
 
+    /// Whether an instruction writes to what the address leads to, or passes it on in rdi.
+    fn serves(&self, instruction: &Instruction, factory: &mut InstructionInfoFactory) -> bool {
+        let memory = factory.info(instruction).used_memory().iter();
+        let mut written = memory.filter(|memory| matches!(memory.access(), OpAccess::Write | OpAccess::ReadWrite));
+        instruction.mnemonic() == Mnemonic::Call && self.holds(Register::RDI)
+            || written.any(|memory| self.holds(memory.base()) && memory.segment() != Register::FS)
+    }
+
+    /// Whether a value at that location may be the address.
+    fn may_be(&self, location: &Location) -> bool {
+        match location {
+            Location::Register(register) => self.is_in(*register),
+            Location::Value(Compute::Register(register)) => self.is_in(*register),
+            Location::Memory(_) => !self.slots.is_empty(),
+            Location::ImplicitPointer { .. } | Location::Bytes(_) | Location::Unavailable(_) => false,
+            Location::Value(_) => false,
+            Location::Pieces(pieces) => pieces.iter().any(|piece| self.may_be(&piece.location)),
+        }
+    }
+
+    /// Whether a register, by its DWARF number, holds the address.
+    fn is_in(&self, register: facts::Register) -> bool {
+        Register::values().filter(|one| one.is_gpr64()).any(|one| self.holds(one) && number(one) == Some(register.0))
+    }
+
     /// Carries out an instruction.
     fn step(&mut self, instruction: &Instruction, factory: &mut InstructionInfoFactory) {
         let (first, second) = (instruction.op0_register(), instruction.op1_register());
@@ -199,6 +226,63 @@ pub(super) fn returns_nothing(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64
     matches!(known, Some(Returned::Always | Returned::Somewhere))
 }
 
+/// Whether a function that is declared to return what is in memory is known to be given the address of that in rdi, which
+/// holds it at this site: it writes to what lies there, or passes it on, and rdi holds none of its parameters. (LLVM drops
+/// the address where nothing is written to it.)
+pub(super) fn is_given(bytes: &dyn ReadAt, elf: &Elf, site: &Site) -> bool {
+    let Some(&(low, high)) = site.ranges.iter().find(|(low, high)| (*low..*high).contains(&site.entry)) else {
+        return false;
+    };
+    let size = high.saturating_sub(low).min(MOST_BYTES);
+    let text = elf.file_offset(low).and_then(|offset| read_range(bytes, offset, size)?.ok());
+    let Some(text) = text.filter(|_| low == site.entry) else { return false };
+    let instructions = decoded(&text, low);
+    let mut factory = InstructionInfoFactory::new();
+    let (mut at_site, mut served) = (None, false);
+    // Along each way on its own: one on which it is seen is enough.
+    let mut seen = BTreeSet::new();
+    let mut waiting = vec![(low, State::entry(Register::RDI))];
+    while let Some((at, mut state)) = waiting.pop() {
+        let Some(instruction) = instructions.get(&at).filter(|_| seen.insert(at)) else { continue };
+        if at == site.address {
+            at_site = Some(state.clone());
+        }
+        served |= state.serves(instruction, &mut factory);
+        state.step(instruction, &mut factory);
+        let near = instruction.op0_kind() == OpKind::NearBranch64;
+        match instruction.flow_control() {
+            FlowControl::Next | FlowControl::Interrupt | FlowControl::Call | FlowControl::IndirectCall => {
+                waiting.push((instruction.next_ip(), state));
+            }
+            FlowControl::ConditionalBranch if near => {
+                waiting.push((instruction.near_branch_target(), state.clone()));
+                waiting.push((instruction.next_ip(), state));
+            }
+            FlowControl::UnconditionalBranch if near => {
+                let target = instruction.near_branch_target();
+                served |= !(low..high).contains(&target) && state.holds(Register::RDI);
+                waiting.push((target, state));
+            }
+            FlowControl::Return
+            | FlowControl::UnconditionalBranch
+            | FlowControl::ConditionalBranch
+            | FlowControl::IndirectBranch
+            | FlowControl::XbeginXabortXend
+            | FlowControl::Exception => {}
+        }
+    }
+    let parameter = |state: &State| {
+        let parameters = site.variables.iter().filter(|one| one.kind == VariableKind::Parameter);
+        parameters.into_iter().any(|one| state.may_be(&one.location))
+    };
+    served && at_site.is_some_and(|state| state.holds(Register::RDI) && !parameter(&state))
+}
+
+/// The instructions of a piece of code.
+fn decoded(text: &[u8], low: u64) -> BTreeMap<u64, Instruction> {
+    Decoder::with_ip(64, text, low, DecoderOptions::NONE).into_iter().map(|one| (one.ip(), one)).collect()
+}
+
 fn code(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)]) -> Option<(Vec<u8>, u64)> {
     let [(low, high)] = *ranges else { return None };
     let size = high.saturating_sub(low);
@@ -218,12 +302,7 @@ enum Returned {
 
 /// What the instructions from an address on return of a register; `None` where control cannot be followed.
 fn returned(text: &[u8], low: u64, register: Register) -> Option<Returned> {
-    let mut decoder = Decoder::with_ip(64, text, low, DecoderOptions::NONE);
-    let mut instructions: BTreeMap<u64, Instruction> = BTreeMap::new();
-    while decoder.can_decode() {
-        let instruction = decoder.decode();
-        instructions.insert(instruction.ip(), instruction);
-    }
+    let instructions = decoded(text, low);
     let mut factory = InstructionInfoFactory::new();
     let mut states: BTreeMap<u64, State> = BTreeMap::new();
     let mut steps = 0;

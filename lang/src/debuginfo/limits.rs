@@ -102,6 +102,10 @@ pub(super) const FEWEST_OF_PART: usize = 256;
 pub(super) const MAX_PARTS: usize = 4;
 /// Most bytes of code of one function decoded.
 pub(super) const MAX_CODE_BYTES: u64 = 4 << 20;
+/// Functions of which it is looked up by address what they are declared to return.
+pub(super) const MAX_DECLARED: usize = 64;
+/// Places of a file that may name an address of its code, and addresses of code that its data hold.
+pub(super) const MAX_NAMED_CODE: usize = 8 << 20;
 /// Most types remembered of one module.
 pub(super) const MAX_CACHED_TYPES: usize = 4_096;
 /// Most variables or types one name may mean.

@@ -37,6 +37,7 @@ mod price;
 mod producer;
 mod prologue;
 mod reader;
+mod results;
 mod scan;
 mod search;
 mod sections;
@@ -53,6 +54,7 @@ mod whereabouts;
 mod window;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::world::{Companions, ReadAt};
@@ -67,6 +69,7 @@ use functions::Builder;
 pub use lines::LineQuery;
 pub(crate) use names::without_parameters;
 use names::{Glob, Nearest};
+pub use results::Place;
 use search::Query;
 use stripped::Stripped;
 use symbols::{Symbol, Symbols};
@@ -84,6 +87,9 @@ pub struct Module {
     symbols: OnceLock<Result<Symbols, DebugError>>,
     frames: OnceLock<Result<Frames, DebugError>>,
     uretprobes: OnceLock<Result<closed::File, String>>,
+    uses: OnceLock<results::Uses>,
+    /// How often it was looked up by address what a function is declared to return.
+    declared: AtomicUsize,
     rows: unwind::Rows,
     types: Mutex<HashMap<TypeId, Result<Type, DebugError>>>,
 }
@@ -117,6 +123,8 @@ impl Module {
             symbols: OnceLock::new(),
             frames: OnceLock::new(),
             uretprobes: OnceLock::new(),
+            uses: OnceLock::new(),
+            declared: AtomicUsize::new(0),
             rows: unwind::Rows::default(),
             types: Mutex::default(),
         })
@@ -480,12 +488,6 @@ impl Module {
     /// What the kernel does with the instruction at an offset of the file.
     pub fn price(&self, file_offset: u64) -> facts::Price {
         price::at(&*self.own.bytes, file_offset)
-    }
-
-    /// Whether the function that a site is of is known to give no result, whatever it is declared to give: its code
-    /// returns without writing the register.
-    pub fn returns_nothing(&self, site: &Site) -> bool {
-        given::returns_nothing(&*self.own.bytes, &self.own.elf, &site.ranges)
     }
 
     /// Where the calls end that pass a site of a function, which is no inlined instance.

@@ -7,6 +7,7 @@ use super::code::Code;
 use super::facts::{AddressRule, DebugError, Function, Site, SiteKind, TypeId};
 use super::functions::Builder;
 use super::lines;
+use super::results;
 use super::units::{Debug, Die, DieId, Unit};
 use super::variables;
 
@@ -145,6 +146,7 @@ impl<'a> Builder<'_, 'a> {
             returns: debug.type_of(&unit, &die)?.map(TypeId),
             changed: super::functions::is_changed(&die),
             returns_address: self.returns_address(&unit, &die, std::slice::from_ref(&site))?,
+            optimised: results::optimised(debug, &host.unit, &host.die),
             go: variables::go_results(debug, &unit, &die)?,
             sites: vec![site],
         }))

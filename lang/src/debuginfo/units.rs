@@ -18,7 +18,7 @@ use super::indexed;
 use super::limits::{self, over};
 use super::lines::Table;
 use super::parts;
-use super::producer::Producer;
+use super::producer::{Changes, Producer};
 pub(super) use super::reader::Slice;
 use super::sieve::{self, Sieve};
 use crate::world::ReadAt;
@@ -48,7 +48,7 @@ pub(super) struct Unit<'a> {
     pub(super) lines: OnceCell<Option<Table>>,
     /// The file of its line table that was named last, with its path: that of the next function, most likely.
     pub(super) named_last: RefCell<Option<(u64, Arc<str>)>>,
-    producer: OnceCell<Producer>,
+    producer: OnceCell<(Producer, Changes)>,
 }
 
 impl Unit<'_> {
@@ -140,10 +140,20 @@ impl<'a> Debug<'a> {
 
     /// Who made a unit.
     pub(super) fn producer(&self, unit: &Unit<'a>) -> Producer {
+        self.made(unit).0
+    }
+
+    /// What they may have changed of its functions' results.
+    pub(super) fn changes(&self, unit: &Unit<'a>) -> Changes {
+        self.made(unit).1
+    }
+
+    fn made(&self, unit: &Unit<'a>) -> (Producer, Changes) {
         *unit.producer.get_or_init(|| {
             let root = unit.unit.entry(unit.unit.header.root_offset()).ok();
             let name = root.and_then(|root| self.text(unit, root.attr_value(gimli::DW_AT_producer)?));
-            Producer::named(&name.unwrap_or_default())
+            let name = name.unwrap_or_default();
+            (Producer::named(&name), Changes::named(&name))
         })
     }
 
