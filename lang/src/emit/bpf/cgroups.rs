@@ -3,21 +3,17 @@
 
 use super::asm::Asm;
 use super::insn::*;
-use super::map::{FILTER, FilterValue, MapId, MapKind, MapSpec, NOT_THE_HOSTS};
+use super::map::{FILTER, FilterValue, MapId, NOT_THE_HOSTS};
+use super::tracepoint::{self, AtTracepoint};
 
 /// The tracepoint's name.
-pub const TRACEPOINT: &str = "cgroup_mkdir";
+pub const CGROUP_MKDIR: &str = "cgroup_mkdir";
 
 /// How many cgroups there can be besides those of the program's containers.
 pub const MOST: u32 = 1 << 15;
 
 /// The value of a cgroup that nobody has looked at yet; containers known before have 0.
 pub const NEW: FilterValue = FilterValue { container: 1, pid_level: 0 };
-
-/// Byte offset of how many cgroups were made, in the only element of the map.
-pub const MADE: usize = 0;
-/// Byte offset of how many of them found no room in the filter.
-pub const WITHOUT_ROOM: usize = 8;
 
 /// Byte offsets of members in the kernel's structures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,25 +28,11 @@ pub struct CgroupOffsets {
     pub hierarchy: u32,
 }
 
-/// The map of the two numbers, which the runner reads without a system call.
-pub(super) fn map() -> MapSpec {
-    MapSpec::new("ctp_cgroups", MapKind::SharedArray, 4, 16, 1)
-}
-
-/// A program for the raw tracepoint.
-#[derive(Clone, Debug)]
-pub struct Watcher {
-    /// Instructions; those in `maps` still lack their map.
-    pub insns: Vec<Insn>,
-    /// Index of an instruction, and the map whose descriptor belongs into its immediate.
-    pub maps: Vec<(usize, MapId)>,
-}
-
 /// Writes the program; `counts` is the map of the two numbers. `None` where an offset is too large for an instruction.
-pub fn watcher(at: &CgroupOffsets, counts: MapId) -> Option<Watcher> {
+pub fn watcher(at: &CgroupOffsets, counts: MapId) -> Option<AtTracepoint> {
     let off = |offset: u32| i32::try_from(offset).ok();
     let mut asm = Asm::default();
-    let (end, room) = (asm.label(), asm.label());
+    let end = asm.label();
     // Arguments of the tracepoint, 8 bytes each: struct cgroup *, const char *path.
     let cgroup = SITE;
     asm.load(Width::D, cgroup, R1, 0);
@@ -82,18 +64,7 @@ pub fn watcher(at: &CgroupOffsets, counts: MapId) -> Option<Watcher> {
     asm.alu_imm(Alu::Add, R3, -24);
     asm.imm(R4, 0);
     asm.call(Helper::MapUpdateElem);
-    let add_one = |asm: &mut Asm, at: usize| -> Option<()> {
-        asm.map_value(R2, counts, u32::try_from(at).ok()?);
-        asm.imm(R1, 1);
-        asm.atomic(ATOMIC_ADD, R2, 0, R1);
-        Some(())
-    };
-    asm.jump_if_imm(Jump::Eq, R0, 0, room);
-    add_one(&mut asm, WITHOUT_ROOM)?;
-    asm.place(room);
-    add_one(&mut asm, MADE)?;
+    tracepoint::count(&mut asm, counts)?;
     asm.place(end);
-    asm.exit();
-    let done = asm.finish().ok()?;
-    Some(Watcher { insns: done.insns, maps: done.maps })
+    tracepoint::finish(asm, CGROUP_MKDIR)
 }

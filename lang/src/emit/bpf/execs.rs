@@ -4,13 +4,14 @@
 use super::asm::Asm;
 use super::insn::*;
 use super::map::{EXECS, FILTER, MapId, MapKind, MapSpec};
+use super::tracepoint::{self, AtTracepoint};
 
 /// The tracepoint at which a task executes another program: its memory is the new program's already.
 pub const EXEC: &str = "sched_process_exec";
 /// The tracepoint at which a task was made and does not run yet.
 pub const FORK: &str = "sched_process_fork";
 
-/// The ring of records, in [`Teller::maps`].
+/// The ring of records, in [`AtTracepoint::maps`].
 pub const RING: MapId = MapId(u32::MAX);
 /// The map of the two numbers, likewise.
 pub const COUNTS: MapId = MapId(u32::MAX - 1);
@@ -19,20 +20,12 @@ pub const COUNTS: MapId = MapId(u32::MAX - 1);
 /// `u32` container, `u64` what happened: 0 where the first thread of the process executed a program, 1 where another
 /// thread did, 2 where the process is new.
 pub const RECORD: usize = 24;
-/// Byte offset of how many there were, in the only element of the map of numbers.
-pub const THERE_WERE: usize = 0;
-/// Byte offset of how many of those could not be told: the ring was full.
-pub const UNTOLD: usize = 8;
-
 /// Bytes of the ring: some hundreds of records. Where it is full, all is looked at.
 const RING_SIZE: u32 = 16 << 10;
 
 /// The ring and the map of numbers.
 pub fn maps() -> [MapSpec; 2] {
-    [
-        MapSpec::new("ctp_execs", MapKind::Ring, 0, 0, RING_SIZE),
-        MapSpec::new("ctp_exec_counts", MapKind::SharedArray, 4, 16, 1),
-    ]
+    [MapSpec::new("ctp_execs", MapKind::Ring, 0, 0, RING_SIZE), tracepoint::numbers("ctp_exec_counts")]
 }
 
 /// A program that was executed, or a process that was made.
@@ -72,19 +65,10 @@ impl Executed {
     }
 }
 
-/// A program for a raw tracepoint.
-#[derive(Clone, Debug)]
-pub struct Teller {
-    /// Instructions; those in `maps` still lack their map.
-    pub insns: Vec<Insn>,
-    /// Index of an instruction, and the map whose descriptor belongs into its immediate.
-    pub maps: Vec<(usize, MapId)>,
-}
-
 /// Writes the program for [`EXEC`], or for [`FORK`] where `child` tells where a task holds the number of its process
 /// (`task_struct.tgid`); `levels` are those of the containers' cgroups. `None` where an offset is too large for an
 /// instruction.
-pub fn teller(levels: &[u32], child: Option<u32>) -> Option<Teller> {
+pub fn teller(levels: &[u32], child: Option<u32>) -> Option<AtTracepoint> {
     let size = i32::try_from(RECORD).ok()?;
     let short = |at: i32| i16::try_from(at).ok();
     let (time, process, container, what) = (short(-size)?, short(8 - size)?, short(12 - size)?, short(16 - size)?);
@@ -129,7 +113,7 @@ pub fn teller(levels: &[u32], child: Option<u32>) -> Option<Teller> {
     asm.store_imm(Width::W, FP, group, EXECS.cast_signed());
     asm.store_imm(Width::W, FP, short(key + 12)?, 0);
     for level in levels {
-        let (nobody, told) = (asm.label(), asm.label());
+        let nobody = asm.label();
         asm.imm(R1, i64::from(*level));
         asm.call(Helper::GetCurrentAncestorCgroupId);
         asm.store(Width::D, FP, id, R0);
@@ -139,28 +123,11 @@ pub fn teller(levels: &[u32], child: Option<u32>) -> Option<Teller> {
         asm.jump_if_imm(Jump::Eq, R0, 0, nobody);
         asm.load(Width::W, R1, R0, 0);
         asm.store(Width::W, FP, container, R1);
-        asm.map(R1, RING);
-        address(&mut asm, R2, -size);
-        asm.imm(R3, i64::from(size));
-        // BPF_RB_FORCE_WAKEUP: somebody may be waiting for nothing else.
-        asm.imm(R4, 2);
-        asm.call(Helper::RingbufOutput);
-        let add_one = |asm: &mut Asm, at: usize| -> Option<()> {
-            asm.map_value(R2, COUNTS, u32::try_from(at).ok()?);
-            asm.imm(R1, 1);
-            asm.atomic(ATOMIC_ADD, R2, 0, R1);
-            Some(())
-        };
-        asm.jump_if_imm(Jump::Eq, R0, 0, told);
-        add_one(&mut asm, UNTOLD)?;
-        asm.place(told);
-        add_one(&mut asm, THERE_WERE)?;
+        tracepoint::tell(&mut asm, RING, -size, RECORD, COUNTS)?;
         asm.place(nobody);
     }
     asm.place(end);
-    asm.exit();
-    let done = asm.finish().ok()?;
-    Some(Teller { insns: done.insns, maps: done.maps })
+    tracepoint::finish(asm, if child.is_some() { FORK } else { EXEC })
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! decided about yet, hits are counted: what was missed is known.
 
 use super::asm::Asm;
-use super::cgroups::CgroupOffsets;
+use super::cgroups::{CGROUP_MKDIR, CgroupOffsets};
 use super::insn::*;
 use super::map::{FILTER, MapId, MapKind, MapSpec, UNDECIDED};
+use super::tracepoint::{self, AtTracepoint};
 
 /// The longest path that is told, its NUL included: a deeper cgroup is told cut short, and is wanted by nobody.
 pub const PATH: usize = 256;
@@ -16,11 +17,6 @@ pub const GROUPS: usize = 17;
 pub const WANTED_SIZE: usize = 16 + 4 * GROUPS;
 /// Bytes of a record: `u64` id of the cgroup, `u64` what became of it, then its path, zeros behind it.
 pub const RECORD: usize = 16 + PATH;
-/// Byte offset of how many cgroups were made, in the only element of the map of numbers.
-pub const MADE: usize = 0;
-/// Byte offset of how many of those could not be told: the ring was full.
-pub const UNTOLD: usize = 8;
-
 /// How many paths can be wanted at a time.
 const MOST_WANTED: u32 = 4096;
 /// How many cgroups can be undecided at a time; of more, the oldest are no longer counted for.
@@ -41,15 +37,15 @@ pub struct Maps {
 
 /// Adds the maps.
 pub(super) fn maps(maps: &mut Vec<MapSpec>) -> Maps {
-    let mut add = |name: &str, kind, key_size, value_size, max_entries| {
-        maps.push(MapSpec::new(name, kind, key_size, value_size, max_entries));
+    let mut add = |spec: MapSpec| {
+        maps.push(spec);
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
     };
     let bytes = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
     Maps {
-        wanted: add("ctp_wanted", MapKind::SparseHash, bytes(PATH), bytes(WANTED_SIZE), MOST_WANTED),
-        ring: add("ctp_made", MapKind::Ring, 0, 0, RING),
-        counts: add("ctp_made_counts", MapKind::SharedArray, 4, 16, 1),
+        wanted: add(MapSpec::new("ctp_wanted", MapKind::SparseHash, bytes(PATH), bytes(WANTED_SIZE), MOST_WANTED)),
+        ring: add(MapSpec::new("ctp_made", MapKind::Ring, 0, 0, RING)),
+        counts: add(tracepoint::numbers("ctp_made_counts")),
     }
 }
 
@@ -96,17 +92,8 @@ impl Made {
     }
 }
 
-/// A program for the raw tracepoint.
-#[derive(Clone, Debug)]
-pub struct Follower {
-    /// Instructions; those in `maps` still lack their map.
-    pub insns: Vec<Insn>,
-    /// Index of an instruction, and the map whose descriptor belongs into its immediate.
-    pub maps: Vec<(usize, MapId)>,
-}
-
 /// Writes the program. `None` where an offset is too large for an instruction.
-pub fn follower(at: &CgroupOffsets, maps: &Maps) -> Option<Follower> {
+pub fn follower(at: &CgroupOffsets, maps: &Maps) -> Option<AtTracepoint> {
     // The record on the stack, below it the key and the value of the filter and a word for pointers.
     let record = -i32::try_from(RECORD).ok()?;
     let (id, state, path) = (record, record + 8, record + 16);
@@ -114,7 +101,7 @@ pub fn follower(at: &CgroupOffsets, maps: &Maps) -> Option<Follower> {
     let short = |at: i32| i16::try_from(at).ok();
     let off = |offset: u32| i32::try_from(offset).ok();
     let mut asm = Asm::default();
-    let (end, undecided, tell, told) = (asm.label(), asm.label(), asm.label(), asm.label());
+    let (end, undecided, tell) = (asm.label(), asm.label(), asm.label());
     let (cgroup, wanted) = (SITE, CONTAINER);
     let address = |asm: &mut Asm, reg: Reg, at: i32| {
         asm.mov(reg, FP);
@@ -184,26 +171,9 @@ pub fn follower(at: &CgroupOffsets, maps: &Maps) -> Option<Follower> {
     asm.imm(R4, 0);
     asm.call(Helper::MapUpdateElem);
     asm.place(tell);
-    asm.map(R1, maps.ring);
-    address(&mut asm, R2, record);
-    asm.imm(R3, i64::try_from(RECORD).ok()?);
-    // BPF_RB_FORCE_WAKEUP: they are few, and somebody may be waiting for nothing else.
-    asm.imm(R4, 2);
-    asm.call(Helper::RingbufOutput);
-    let add_one = |asm: &mut Asm, at: usize| -> Option<()> {
-        asm.map_value(R2, maps.counts, u32::try_from(at).ok()?);
-        asm.imm(R1, 1);
-        asm.atomic(ATOMIC_ADD, R2, 0, R1);
-        Some(())
-    };
-    asm.jump_if_imm(Jump::Eq, R0, 0, told);
-    add_one(&mut asm, UNTOLD)?;
-    asm.place(told);
-    add_one(&mut asm, MADE)?;
+    tracepoint::tell(&mut asm, maps.ring, record, RECORD, maps.counts)?;
     asm.place(end);
-    asm.exit();
-    let done = asm.finish().ok()?;
-    Some(Follower { insns: done.insns, maps: done.maps })
+    tracepoint::finish(asm, CGROUP_MKDIR)
 }
 
 #[cfg(test)]

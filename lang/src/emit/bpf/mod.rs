@@ -45,6 +45,7 @@ mod stacks;
 pub mod store;
 pub mod tasks;
 mod text;
+pub mod tracepoint;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -529,7 +530,7 @@ fn compile_with(
         maps.push(rate::map(program));
     }
     let watches_cgroups = tasks.host.then(|| {
-        maps.push(cgroups::map());
+        maps.push(tracepoint::numbers("ctp_cgroups"));
         MapId(u32::try_from(maps.len() - 1).unwrap_or(u32::MAX))
     });
     let follows = tasks.follow.then(|| follow::maps(&mut maps));

@@ -59,10 +59,7 @@ impl BpfEngine {
         let same = identity::same(&known);
         let maps = self.maps_beside(&compiled)?;
         let unshared = |error| failure(Code::E0407, "cannot map memory of the kernel", &error);
-        let map = |id: MapId| -> Outcome<&Map> {
-            let found = maps.get(id.0 as usize).and_then(Option::as_ref);
-            found.ok_or_else(|| Box::new(Failure::new(Code::E0403, "a map is missing")))
-        };
+        let map = |id: MapId| load::find(&maps, id);
         let size = |id: MapId| compiled.maps.get(id.0 as usize);
         let bytes = |id: MapId| size(id).map_or(0, |spec| spec.value_size as usize);
         let ring = Ring::new(map(RING)?, size(RING).map_or(0, |spec| spec.max_entries)).map_err(unshared)?;

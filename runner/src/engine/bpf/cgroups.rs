@@ -2,18 +2,17 @@
 //! until they were looked at; what a cgroup is, the caller says.
 
 use std::collections::HashSet;
-use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ctp_lang::codes::Code;
-use ctp_lang::emit::bpf::cgroups::{CgroupOffsets, MADE, NEW, TRACEPOINT, WITHOUT_ROOM, watcher};
+use ctp_lang::emit::bpf::cgroups::{CgroupOffsets, NEW, watcher};
 use ctp_lang::emit::bpf::map::{FilterKey, FilterValue, MapId, NOT_THE_HOSTS};
 
 use super::abi::ANY;
-use super::load::failure;
-use super::sys::{self, Kind, Map, Shared};
+use super::load::{failure, find};
+use super::sys::Map;
+use super::tracepoint::{self, Numbers};
 use super::{btf, facts};
 use crate::engine::{Failure, HostView, Outcome};
 
@@ -35,7 +34,7 @@ pub(super) fn offsets(found: &btf::Found) -> Option<CgroupOffsets> {
 #[derive(Debug)]
 pub(super) struct Watch {
     _link: OwnedFd,
-    counts: Shared,
+    numbers: Numbers,
     /// How many had been made when they were last looked at; `None` before the first look.
     seen: Option<i64>,
     /// What was put into the filter as containers'.
@@ -51,39 +50,22 @@ const SHARE: u32 = 10;
 impl Watch {
     /// Starts it; `counts` is the map of its numbers.
     pub(super) fn start(maps: &[Option<Map>], counts: MapId) -> Outcome<Watch> {
-        let map = |id: MapId| {
-            let found = maps.get(id.0 as usize).and_then(Option::as_ref);
-            found.ok_or_else(|| Failure::new(Code::E0403, "a map is missing"))
-        };
         let mut wanted = btf::Wanted::default();
         want(&mut wanted);
         let written = offsets(&facts::look(&wanted)).and_then(|offsets| watcher(&offsets, counts));
-        let mut written = written.ok_or_else(|| {
+        let written = written.ok_or_else(|| {
             Failure::new(Code::E0402, "the kernel's BTF does not describe cgroups: `host` needs that")
                 .help("select by container(…), pid(…) or cgroup(…)")
         })?;
-        for (at, id) in &written.maps {
-            if let Some(insn) = written.insns.get_mut(*at) {
-                insn.imm = map(*id)?.as_fd().as_raw_fd();
-            }
-        }
-        let bytes: Vec<[u8; 8]> = written.insns.into_iter().map(ctp_lang::emit::bpf::Insn::to_bytes).collect();
-        let refused = |error| failure(Code::E0403, "cannot watch cgroups being made", &error);
-        let program = sys::load_program(Kind::RawTracepoint, "ctp_cgroups", &bytes, None).map_err(refused)?;
-        let name = CString::new(TRACEPOINT).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
-        let link = sys::open_raw_tracepoint(program.as_fd(), &name).map_err(refused)?;
-        let counts = map(counts)?.share(16, 0, true);
-        let counts = counts.map_err(|error| failure(Code::E0407, "cannot map memory of the kernel", &error))?;
-        Ok(Watch { _link: link, counts, seen: None, containers: HashSet::new(), next: Instant::now() })
-    }
-
-    fn count(&self, at: usize) -> i64 {
-        self.counts.number(at).map_or(0, |number| number.load(Ordering::Acquire))
+        let map = |id| find(maps, id);
+        let link = tracepoint::start(written, "ctp_cgroups", &map, "watch cgroups being made")?;
+        let numbers = Numbers::of(find(maps, counts)?)?;
+        Ok(Watch { _link: link, numbers, seen: None, containers: HashSet::new(), next: Instant::now() })
     }
 
     /// Whether some were made since they were last looked at.
     pub(super) fn has_new(&self) -> bool {
-        self.seen != Some(self.count(MADE)) && Instant::now() >= self.next
+        self.seen != Some(self.numbers.all()) && Instant::now() >= self.next
     }
 
     /// Looks: containers' cgroups stay out, all others become the host's. Only those are judged that had been made when
@@ -94,7 +76,7 @@ impl Watch {
         }
         let begun = Instant::now();
         let broken = |error| failure(Code::E0405, "cannot change which cgroups are the host's", &error);
-        let made = self.count(MADE);
+        let made = self.numbers.all();
         let undecided: Vec<u64> = filter
             .entries(1024)
             .map_err(broken)?
@@ -121,7 +103,7 @@ impl Watch {
         self.seen = Some(made);
         let now = Instant::now();
         self.next = now + BETWEEN.max(now.duration_since(begun) * SHARE);
-        if self.count(WITHOUT_ROOM) > 0 {
+        if self.numbers.without_room() > 0 {
             let message = "more cgroups were made than ctp can keep apart: who belongs to the host is not known";
             return Err(Box::new(
                 Failure::new(Code::E0407, message).help("select by container(…), pid(…) or cgroup(…)"),

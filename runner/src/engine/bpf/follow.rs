@@ -1,41 +1,26 @@
 //! Owns seeing containers come: the program at the kernel's making of cgroups, whom it is to let in, and what it told.
 
-use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::os::fd::OwnedFd;
 
 use ctp_lang::codes::Code;
-use ctp_lang::emit::bpf::cgroups::TRACEPOINT;
-use ctp_lang::emit::bpf::follow::{MADE, Made, Maps, UNTOLD, follower, path_key, wanted_value};
-use ctp_lang::emit::bpf::map::{FilterKey, MISSED, MapId, UNDECIDED};
-use ctp_lang::emit::bpf::{Compiled, Insn};
+use ctp_lang::emit::bpf::Compiled;
+use ctp_lang::emit::bpf::follow::{Made, Maps, follower, path_key, wanted_value};
+use ctp_lang::emit::bpf::map::{FilterKey, MISSED, UNDECIDED};
 
 use super::abi::ANY;
 use super::btf::Found;
 use super::cgroups;
-use super::load::failure;
-use super::ring::Ring;
-use super::sys::{self, Kind, Map, Shared};
-use crate::engine::{Failure, Outcome};
-
-/// Records taken at a time.
-const BATCH: usize = 1024;
+use super::load::{failure, find};
+use super::sys::Map;
+use super::tracepoint::{self, Told};
+use crate::engine::Outcome;
 
 /// The program at work.
 #[derive(Debug)]
 pub(super) struct Follower {
     maps: Maps,
-    ring: Ring,
-    counts: Shared,
-    /// How many cgroups had been made when they were last asked for.
-    seen: i64,
-    untold: i64,
+    told: Told,
     _link: OwnedFd,
-}
-
-fn find(maps: &[Option<Map>], id: MapId) -> Outcome<&Map> {
-    let found = maps.get(id.0 as usize).and_then(Option::as_ref);
-    found.ok_or_else(|| Box::new(Failure::new(Code::E0403, "a map is missing")))
 }
 
 impl Follower {
@@ -43,46 +28,22 @@ impl Follower {
     pub(super) fn start(compiled: &Compiled, maps: &[Option<Map>], found: &Found) -> Outcome<Option<Follower>> {
         let Some(ids) = compiled.follows else { return Ok(None) };
         let Some(offsets) = cgroups::offsets(found) else { return Ok(None) };
-        let Some(mut written) = follower(&offsets, &ids) else { return Ok(None) };
-        for (at, id) in &written.maps {
-            if let Some(insn) = written.insns.get_mut(*at) {
-                insn.imm = find(maps, *id)?.as_fd().as_raw_fd();
-            }
-        }
-        let bytes: Vec<[u8; 8]> = written.insns.into_iter().map(Insn::to_bytes).collect();
-        let refused = |error| failure(Code::E0403, "cannot watch for containers that start", &error);
-        let program = sys::load_program(Kind::RawTracepoint, "ctp_follow", &bytes, None).map_err(refused)?;
-        let unshared = |error| failure(Code::E0407, "cannot map memory of the kernel", &error);
+        let Some(written) = follower(&offsets, &ids) else { return Ok(None) };
+        let map = |id| find(maps, id);
+        let link = tracepoint::start(written, "ctp_follow", &map, "watch for containers that start")?;
         let size = compiled.maps.get(ids.ring.0 as usize).map_or(0, |spec| spec.max_entries);
-        let ring = Ring::new(find(maps, ids.ring)?, size).map_err(unshared)?;
-        let counts = find(maps, ids.counts)?.share(16, 0, true).map_err(unshared)?;
-        let name = CString::new(TRACEPOINT).map_err(|error| Failure::new(Code::E0404, error.to_string()))?;
-        let link = sys::open_raw_tracepoint(program.as_fd(), &name).map_err(refused)?;
-        Ok(Some(Follower { maps: ids, ring, counts, seen: 0, untold: 0, _link: link }))
-    }
-
-    fn count(&self, at: usize) -> i64 {
-        self.counts.number(at).map_or(0, |number| number.load(Ordering::Acquire))
+        let told = Told::new(find(maps, ids.ring)?, size, find(maps, ids.counts)?)?;
+        Ok(Some(Follower { maps: ids, told, _link: link }))
     }
 
     /// Whether cgroups were made since they were last asked for.
     pub(super) fn has_new(&self) -> bool {
-        self.seen != self.count(MADE)
+        self.told.has_new()
     }
 
     /// The cgroups made since, in order, and whether some more could not be told.
     pub(super) fn made(&mut self) -> Outcome<(Vec<Made>, bool)> {
-        self.seen = self.count(MADE);
-        let mut all = Vec::new();
-        self.ring
-            .drain(BATCH, &mut |bytes| all.extend(Made::from_bytes(bytes)))
-            .map_err(|error| failure(Code::E0405, "cannot read the ring buffer", &error))?;
-        if all.len() == BATCH {
-            // There may be more: asked for again at once.
-            self.seen = self.seen.wrapping_sub(1);
-        }
-        let untold = self.count(UNTOLD);
-        Ok((all, std::mem::replace(&mut self.untold, untold) != untold))
+        self.told.new_ones(Made::from_bytes)
     }
 
     /// Lets the kernel put the cgroup of this path into the filter as soon as it is made. False where it cannot.

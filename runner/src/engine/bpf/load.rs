@@ -37,6 +37,16 @@ pub(super) fn failure(code: Code, what: &str, error: &io::Error) -> Box<Failure>
     })
 }
 
+/// One of the maps by its id; an empty one is none.
+pub(super) fn find(maps: &[Option<Map>], id: MapId) -> Outcome<&Map> {
+    maps.get(id.0 as usize).and_then(Option::as_ref).ok_or_else(missing)
+}
+
+/// Of a map that a program has and the engine does not.
+pub(super) fn missing() -> Box<Failure> {
+    Box::new(Failure::new(Code::E0403, "a map is missing"))
+}
+
 /// Creates the maps; one without entries is left out.
 pub(super) fn create_maps(specs: &[MapSpec]) -> Outcome<Vec<Option<Map>>> {
     specs.iter().map(create_map).collect()
