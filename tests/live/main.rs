@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod accounts;
+mod awaited;
 mod end;
 mod errors;
 mod examples;

@@ -348,11 +348,14 @@ impl<'a> Checker<'a> {
                 PointKind::Site { .. } => {
                     let mut diagnostics = Vec::new();
                     let matches = self.resolver.point(point, &mut diagnostics);
-                    if matches.is_empty() && diagnostics.is_empty() {
+                    let unmatched = matches.is_empty() && diagnostics.is_empty();
+                    if unmatched {
                         self.unmatched.push(text.clone());
                     }
                     diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
-                    self.sites(probe, point, &matches).map(ProbeKind::Sites)
+                    // What matches nothing is a probe without sites: it may match later.
+                    let sites = self.sites(probe, point, &matches);
+                    sites.or_else(|| unmatched.then(Vec::new)).map(ProbeKind::Sites)
                 }
             };
             if let Some(kind) = kind {

@@ -16,6 +16,9 @@ use crate::world::live::LiveWorld;
 /// The most builds that are taken in: a container may make as many as it likes.
 const MOST: usize = 256;
 
+/// Why a file is not probed of which nothing is meant.
+pub(super) const NOTHING_MEANT: &str = "that no probe means";
+
 /// A build that was taken in.
 pub(super) struct Build {
     /// The program as checked with it; only sites in its files are left.
@@ -54,8 +57,17 @@ impl Targets<'_> {
         if let Some(known) = self.known_build(position, place, back) {
             return Ok(known);
         }
-        self.check_again(position, engine, back, world)?;
+        if !self.check_again(position, engine, back, world)? {
+            return Err(NOTHING_MEANT.to_owned());
+        }
         self.known_build(position, place, back).ok_or_else(|| "that has no build id to know it by".to_owned())
+    }
+
+    /// Whether some probe that matched nothing at first means what is at a place of a container.
+    pub(super) fn waits_in(&self, position: usize, place: &Place) -> bool {
+        let Some(watched) = self.watched.get(position) else { return false };
+        let without = watched.probes.iter().filter(|probe| self.without.contains(probe));
+        without.into_iter().any(|probe| self.places_of(watched, *probe, &[]).contains(place))
     }
 
     fn known_build(&self, position: usize, place: &Place, back: &Found) -> Option<(usize, Seen)> {
@@ -68,15 +80,15 @@ impl Targets<'_> {
     }
 
     /// Checks the program with the containers that run now, and takes in what of it is in files of this one that are of
-    /// no build known yet.
+    /// no build known yet, or that is the first that a probe matches; whether there is anything.
     fn check_again(
         &mut self,
         position: usize,
         engine: &mut dyn Engine,
         back: &Found,
         world: &LiveWorld,
-    ) -> Result<(), String> {
-        let Some(watched) = self.watched.get(position) else { return Ok(()) };
+    ) -> Result<bool, String> {
+        let Some(watched) = self.watched.get(position) else { return Ok(false) };
         if self.builds.len() >= MOST {
             return Err(format!("which is one more than the {MOST} that are taken in during a run"));
         }
@@ -104,7 +116,7 @@ impl Targets<'_> {
             container.id == back.container.id && container.runtime == back.container.runtime
         };
         let own = (0u32..).map(ContainerIndex).zip(&program.containers).find(|(_, one)| same(one));
-        let Some((own, _)) = own else { return Err("that no probe means".to_owned()) };
+        let Some((own, _)) = own else { return Err(NOTHING_MEANT.to_owned()) };
         let known = |file: FileIndex| {
             let build = program.file(file).and_then(|file| file.build_id.clone());
             let of = |program: &Program| program.files.iter().any(|file| file.build_id == build);
@@ -113,18 +125,27 @@ impl Targets<'_> {
         let new: Vec<FileIndex> =
             (0u32..).map(FileIndex).take(program.files.len()).filter(|file| !known(*file)).collect();
         let whose: Arc<[ContainerIndex]> = Arc::new([index]);
-        for probe in &mut program.probes {
+        let (mut any, mut matched) = (false, Vec::new());
+        for (number, probe) in (0u32..).map(ProbeIndex).zip(&mut program.probes) {
+            let waited = self.without.contains(&number);
             match &mut probe.kind {
                 ProbeKind::Sites(variants) => {
                     for site in variants.iter_mut().map(|variant| &mut variant.sites).flat_map(|sites| {
-                        sites.retain(|site| new.contains(&site.file) && site.containers.contains(&own));
+                        sites.retain(|site| (waited || new.contains(&site.file)) && site.containers.contains(&own));
                         sites
                     }) {
                         site.containers = Arc::clone(&whose);
+                        any = true;
+                        if waited && matched.last() != Some(&number) {
+                            matched.push(number);
+                        }
                     }
                 }
                 ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Every { .. } => {}
             }
+        }
+        if !any {
+            return Ok(false);
         }
         // Containers are those of the run; of one that is long gone nobody asks.
         program.containers = (0..self.names.len())
@@ -139,6 +160,7 @@ impl Targets<'_> {
             .take_build(&program, &|file| files.open(file).map(|(file, _)| file))
             .map_err(|failure| failure.message)?;
         self.builds.push(Build { program: Arc::new(program), files });
-        Ok(())
+        self.waiting.retain(|probe| !matched.contains(probe));
+        Ok(true)
     }
 }

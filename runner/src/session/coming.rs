@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ctp_lang::ir::{FileIndex, ProbeIndex};
-use ctp_lang::resolve::selects;
-use ctp_lang::syntax::ast::{PointKind, Where};
+use ctp_lang::syntax::ast::{Point, PointKind, Where};
 use ctp_lang::world::{Cgroup, Container, Place, Runtime, TargetKind};
 
+use super::builds::NOTHING_MEANT;
 use super::files::{Files, Refused, Seen};
-use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word, files_of};
+use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word, files_of, means};
 use crate::container::coming::{Coming, Paths, coming};
 use crate::container::{Found, Process, watch};
 use crate::engine::{Engine, Made, Outcome};
@@ -24,6 +24,8 @@ use crate::world::live::LiveWorld;
 const TRIES: u32 = 100;
 /// For how many looks what its first process executes may still be the engine's own: 1 s.
 const SETTLING: u32 = 10;
+/// The most containers of which it is remembered that they are not traced.
+const MOST_GIVEN_UP: usize = 1 << 16;
 /// For how long the name of a container that came is asked for.
 const NAMELESS: Duration = Duration::from_secs(10);
 
@@ -167,6 +169,7 @@ impl Targets<'_> {
         self.names.resize(index.0 as usize, Arc::from(""));
         self.names.push(container.display_name().into());
         if let Err(failure) = engine.add_container(index, &container) {
+            self.give_up(&container);
             said.words.push(not_traced(&container, false, &failure.message));
             return engine.decide(cgroup, None).map(drop);
         }
@@ -176,14 +179,20 @@ impl Targets<'_> {
         Ok(())
     }
 
+    /// Looks for a container no more.
+    fn give_up(&mut self, container: &Container) {
+        if self.given_up.len() < MOST_GIVEN_UP
+            && let Some(cgroup) = &container.cgroup
+        {
+            self.given_up.insert((container.id.clone(), cgroup.id));
+        }
+    }
+
     /// The probes whose selectors mean a container.
     fn meant_by(&self, container: &Container) -> Vec<ProbeIndex> {
         let all: Vec<Container> = self.watched.iter().map(|watched| watched.found.container.clone()).collect();
-        let points = (0u32..).map(ProbeIndex).zip(&self.points);
-        points
-            .filter(|(_, point)| point.is_some_and(|point| selects(point, container, &all)))
-            .map(|(probe, _)| probe)
-            .collect()
+        let probes = (0u32..).map(ProbeIndex).take(self.points.len());
+        probes.filter(|probe| means(&self.points, *probe, container, &all)).collect()
     }
 
     /// Looks for containers that run, are meant, and were not seen coming.
@@ -205,7 +214,11 @@ impl Targets<'_> {
             if self.watched.iter().any(same) {
                 continue;
             }
-            let Some(path) = found.container.cgroup.as_ref().and_then(|cgroup| paths.of(cgroup)) else { continue };
+            let Some(cgroup) = &found.container.cgroup else { continue };
+            if self.given_up.contains(&(found.container.id.clone(), cgroup.id)) {
+                continue;
+            }
+            let Some(path) = paths.of(cgroup) else { continue };
             let id = found.container.id.clone();
             self.newcomer(&path, found.container, engine, files, world, said)?;
             let came = self.watched.iter_mut().find(|watched| watched.found.container.id == id);
@@ -272,7 +285,15 @@ impl Targets<'_> {
         watched.found = back;
         // What its first process executes may be a script that executes what is meant later.
         let waits = matches!(&problem, Some((Refused::OtherBuild, _, Place::Exe)));
-        if let Some((refused, why, place)) = problem {
+        let absent = match &problem {
+            Some((Refused::OtherBuild, why, _)) => why.as_deref() == Some(NOTHING_MEANT),
+            Some((Refused::NotThere, ..)) => true,
+            Some((Refused::Unreadable, ..)) | None => false,
+        };
+        // A point with `?` may match nothing: what it means is looked for when something is executed or mapped.
+        let quiet = absent && self.only_waits(position);
+        let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
+        if let Some((refused, why, place)) = problem.filter(|_| !quiet) {
             let reason = reason(&refused, why, &place);
             let container = watched.found.container.clone();
             if waits {
@@ -288,6 +309,7 @@ impl Targets<'_> {
                 }
                 if let Some(cgroup) = cgroup {
                     engine.remove_cgroup(cgroup)?;
+                    self.give_up(&container);
                 }
                 said.words.push(not_traced(&container, start.again, &reason));
                 self.release(engine, files);
@@ -299,7 +321,11 @@ impl Targets<'_> {
         if let Some(path) = &watched.path {
             watched.wanted = engine.want(path, index, watched.found.container.pid_level)?;
         }
-        if !waits {
+        if quiet {
+            if let Some(watched) = self.watched.get_mut(position) {
+                watched.state = Life::Runs;
+            }
+        } else if !waits {
             let since = (late || self.by_process).then(|| watched.found.init.age()).flatten();
             self.attached(position, start, missed, (since, other.as_deref()), said);
         }
@@ -339,7 +365,9 @@ impl Targets<'_> {
                 };
                 let path = seen.path.clone();
                 let late = self.probe_build(position, build, seen, engine, back)?;
-                return Ok(Ok(Taken { late, other: Some(path.clone()), path }));
+                // Where nothing was probed there before, it is no other build.
+                let first = among.is_empty();
+                return Ok(Ok(Taken { late, first, other: Some(path.clone()).filter(|_| !first), path }));
             }
             Err(refused) => return Ok(Err((refused, None))),
         };
@@ -359,7 +387,15 @@ impl Targets<'_> {
         if probed.is_none() && mine.contains(&seen.file) && files.open(seen.file).is_none() {
             files.replace(seen.file, &seen);
         }
-        Ok(Ok(Taken { late, other: None, path: seen.path }))
+        let mut taken = Taken { late, first: false, other: None, path: seen.path };
+        // Of a build that is known some probes may have matched nothing when it was checked.
+        if others
+            && self.waits_in(position, place)
+            && let Ok((build, seen)) = self.other_build(position, place, engine, back, world)
+        {
+            taken.late |= self.probe_build(position, build, seen, engine, back)?;
+        }
+        Ok(Ok(taken))
     }
 
     /// Probes a file of a build that was met later, for a container; whether some calls of its may have been missed.
@@ -424,21 +460,9 @@ impl Targets<'_> {
         for (probe, site) in self.program.sites().filter(|(probe, _)| watched.probes.contains(probe)) {
             of_probe.entry(probe).or_default().insert(site.file);
         }
-        let mine = files_of(self.program, watched.index);
         for probe in &watched.probes {
             let among: Vec<FileIndex> = of_probe.remove(probe).unwrap_or_default().into_iter().collect();
-            let point = self.points.get(probe.0 as usize).copied().flatten();
-            let is_exe = point
-                .is_some_and(|point| matches!(&point.kind, PointKind::Site { place: None | Some(Where::Exe(_)), .. }));
-            // Libraries are meant by the paths at which they were found.
-            let wanted: Vec<Place> = if is_exe {
-                vec![Place::Exe]
-            } else {
-                let own = |file: &&FileIndex| watched.listed.is_none() || mine.contains(file);
-                let paths = among.iter().filter(own).filter_map(|file| self.program.file(*file));
-                let later = watched.mapped.iter().filter(|(of, _)| of == probe).map(|(_, path)| path);
-                paths.map(|file| &file.path).chain(later).map(|path| Place::Path(path.clone())).collect()
-            };
+            let wanted = self.places_of(watched, *probe, &among);
             for place in wanted {
                 match places.iter_mut().find(|(known, _)| *known == place) {
                     Some((_, files)) => files.extend(among.iter().copied()),
@@ -447,6 +471,31 @@ impl Targets<'_> {
             }
         }
         places
+    }
+
+    /// The places that one probe means in a container; `among` are the files in which it has sites.
+    pub(super) fn places_of(&self, watched: &Watched, probe: ProbeIndex, among: &[FileIndex]) -> Vec<Place> {
+        let point = self.points.get(probe.0 as usize).copied().flatten();
+        let is_exe =
+            point.is_some_and(|point| matches!(&point.kind, PointKind::Site { place: None | Some(Where::Exe(_)), .. }));
+        if is_exe {
+            return vec![Place::Exe];
+        }
+        // Libraries are meant by the paths at which they were found.
+        let mine = files_of(self.program, watched.index);
+        let own = |file: &&FileIndex| watched.listed.is_none() || mine.contains(file);
+        let paths = among.iter().filter(own).filter_map(|file| self.program.file(*file));
+        let later = watched.mapped.iter().filter(|(of, _)| *of == probe).map(|(_, path)| path.clone());
+        let written = point.filter(|_| self.without.contains(&probe)).and_then(path_of);
+        paths.map(|file| file.path.clone()).chain(later).chain(written).map(Place::Path).collect()
+    }
+}
+
+/// The path that a point names.
+fn path_of(point: &Point) -> Option<String> {
+    match &point.kind {
+        PointKind::Site { place: Some(Where::Path { path, .. }), .. } => Some(path.text().into_owned()),
+        PointKind::Site { .. } | PointKind::Begin | PointKind::End | PointKind::Every(_) => None,
     }
 }
 
@@ -504,6 +553,8 @@ fn reason(refused: &Refused, why: Option<String>, place: &Place) -> String {
 pub(super) struct Taken {
     /// Whether hits of the container's did not count there before.
     pub(super) late: bool,
+    /// Whether nothing was probed at its place before.
+    pub(super) first: bool,
     /// Its path where it is of a build that was met later.
     pub(super) other: Option<String>,
     /// Its path in the container.

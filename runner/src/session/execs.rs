@@ -10,6 +10,7 @@ use ctp_lang::ir::ContainerIndex;
 use ctp_lang::world::{OpenError, Place, TargetKind};
 use nix::time::{ClockId, clock_gettime};
 
+use super::builds::NOTHING_MEANT;
 use super::coming::Taken;
 use super::files::{Files, Refused};
 use super::targets::{Kind, Life, Now, Said, Start, Targets, Watched, Word};
@@ -257,6 +258,7 @@ impl Targets<'_> {
                 engine.add_container(index, &found.container)?;
                 self.want_again(position, engine)?;
             }
+            let only_waits = self.only_waits(position);
             let Some(watched) = self.watched.get_mut(position) else { return Ok(()) };
             let is_exe = place == Place::Exe;
             let elsewhere = watched.elsewhere && is_exe;
@@ -274,7 +276,10 @@ impl Targets<'_> {
                     if is_exe {
                         watched.elsewhere = true;
                     }
-                    said.words.push(not_attached(watched, &place, why));
+                    // A point with `?` may match nothing.
+                    if !only_waits || why.as_deref() != Some(NOTHING_MEANT) {
+                        said.words.push(not_attached(watched, &place, why));
+                    }
                 }
                 // Gone meanwhile: it is looked at again when something is executed.
                 Err((Refused::NotThere | Refused::Unreadable, _)) => {
@@ -331,6 +336,9 @@ fn attached(watched: &Watched, place: &Place, taken: &Taken, when: When) -> Word
     let name = container.display_name().to_owned();
     let path = &taken.path;
     let what = match (place, &taken.other) {
+        (Place::Path(path), _) if taken.first && !watched.mapped.iter().any(|(_, mapped)| mapped == path) => {
+            format!("{name} has {path} now as a probe means it")
+        }
         (Place::Exe, _) => format!("the first process of {name} executes {path} now"),
         (Place::Path(path), _) if watched.mapped.iter().any(|(_, mapped)| mapped == path) => {
             format!("{name} maps {path} now")

@@ -140,7 +140,9 @@ impl Session<'_> {
     /// [`Failure`] of the machine, the kernel or the output file.
     pub fn run(self, output: Output) -> Result<u8, Failure> {
         let signals = signals()?;
+        let targets = Targets::new(&self);
         let options = bpf::Options {
+            levels: targets.depths(self.world),
             strlen: self.options.strlen,
             map_size: self.options.map_size,
             ring_size: self.options.ring_size,
@@ -166,7 +168,7 @@ impl Session<'_> {
             output,
             session: &self,
             processes: Processes::default(),
-            targets: Targets::new(&self),
+            targets,
             files,
             written: 0,
             ended: false,
@@ -223,7 +225,9 @@ impl Session<'_> {
         let trouble =
             counters.iter().any(|c| c.lost + c.read_faults + c.map_full + c.step_limit + c.unmatched + c.limited > 0);
         let trouble = trouble || records.1 > 0;
-        if self.program.sites().next().is_some() && (!self.options.quiet || trouble) {
+        // What matched nothing at first may have matched later.
+        let probed = self.program.sites().next().is_some() || counters.iter().any(|c| c.hits() > 0);
+        if probed && (!self.options.quiet || trouble) {
             for line in summary::lines(self.program, self.sources, counters, records, elapsed) {
                 report::notice(&line);
             }
@@ -364,7 +368,8 @@ impl Running<'_> {
             ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Sites(_) => None,
         });
         let mut timers = Timers::new(start, periods);
-        let has_sites = program.sites().next().is_some();
+        // What matches nothing yet may match later.
+        let has_sites = program.sites().next().is_some() || self.targets.awaits();
         if program.probes.is_empty() && program.unmatched.is_empty() {
             report::notice("there is no probe in this program: nothing to trace");
         }

@@ -107,7 +107,8 @@ impl Running<'_> {
     pub(super) fn say_attached(&mut self) {
         let program = self.session.program;
         for point in &program.unmatched {
-            self.say(&format!("{point} matches nothing here"));
+            let later = if self.targets.awaits() { " yet: it is looked for while ctp runs" } else { "" };
+            self.say(&format!("{point} matches nothing here{later}"));
         }
         let points = program.sites().count() as u64;
         let containers: Vec<_> = program

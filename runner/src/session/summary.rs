@@ -70,6 +70,7 @@ fn troubles(counters: &Counters) -> Option<String> {
 fn why_no_hits(probe: &Probe) -> Option<String> {
     let ProbeKind::Sites(variants) = &probe.kind else { return None };
     let sites = || variants.iter().flat_map(|variant| &variant.sites);
+    sites().next()?;
     let inlined = sites().filter(|site| matches!(site.kind, SiteKind::Inlined { .. })).count();
     let own = sites().count() - inlined;
     let places = match (own, inlined) {

@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ctp_lang::ir::{ContainerIndex, FileIndex, ProbeIndex, Program};
+use ctp_lang::ir::{ContainerIndex, FileIndex, ProbeIndex, ProbeKind, Program};
+use ctp_lang::resolve::selects;
 use ctp_lang::source::Sources;
 use ctp_lang::syntax::ast::{self, ExprKind, Point, PointKind, WhoKind};
-use ctp_lang::world::{Container, Runtime, TargetKind};
+use ctp_lang::world::{Container, Runtime, TargetKind, World as _};
 
 use super::Session;
 use super::builds::Build;
@@ -24,6 +25,11 @@ use crate::world::live::LiveWorld;
 
 /// For how many looks a container that ended is searched for each time: 10 s.
 pub(super) const SOON: u32 = 100;
+/// After how many looks all containers are looked at for what is waited for: 5 s.
+const UNSEEN: u32 = 50;
+/// How deep cgroups of containers lie: `/docker/ID`, `/system.slice/docker-ID.scope`, down to those in pods of Kubernetes in
+/// a container (kind).
+const DEPTHS: std::ops::RangeInclusive<u32> = 1..=8;
 /// At every how many looks afterwards: each second.
 pub(super) const SELDOM: u32 = 10;
 
@@ -39,6 +45,10 @@ pub(super) struct Targets<'a> {
     pub(super) builds: Vec<Build>,
     /// The point of each probe; `None` where it has none in the source.
     pub(super) points: Vec<Option<&'a Point>>,
+    /// The probes that matched nothing when the program was checked (`?`).
+    pub(super) without: Vec<ProbeIndex>,
+    /// Those that have matched nothing since.
+    pub(super) waiting: Vec<ProbeIndex>,
     pub(super) settings: Settings,
     pub(super) watched: Vec<Watched>,
     /// Containers that came and whose engine has not told their names yet, with when that was.
@@ -47,6 +57,10 @@ pub(super) struct Targets<'a> {
     pub(super) names: Vec<Arc<str>>,
     /// Whether all running containers are to be looked at for some that were not seen coming.
     pub(super) rescan: bool,
+    /// Looks since that was done for the probes that wait.
+    unseen: u32,
+    /// Containers that were looked at and are not traced, by id and cgroup: they are not looked for.
+    pub(super) given_up: HashSet<(String, u64)>,
     /// Whether to wait for what ended.
     pub(super) follow: bool,
     /// Whether processes are attached to one by one: then something of each that comes is missed.
@@ -164,12 +178,19 @@ impl<'a> Targets<'a> {
         let (program, files, world) = (session.program, session.files, session.world);
         let follow = session.options.follow;
         let mut probes = probes_by_container(program);
+        let points = points_of_probes(program, files);
+        let waiting = |container: &Container| -> Vec<ProbeIndex> {
+            let without = without_sites(program);
+            without.into_iter().filter(|probe| means(&points, *probe, container, &program.containers)).collect()
+        };
         let watched = (0u32..)
             .map(ContainerIndex)
             .zip(&program.containers)
             .filter_map(|(index, container)| {
                 let (listed, found) = world.found_for(container)?;
-                let probes = probes.remove(&index).unwrap_or_default();
+                let mut probes = probes.remove(&index).unwrap_or_default();
+                probes.extend(waiting(container));
+                probes.sort_unstable();
                 let (path, wanted, state) = (None, false, Life::Runs);
                 let listed = Some(listed);
                 Some(Watched {
@@ -192,12 +213,16 @@ impl<'a> Targets<'a> {
             files,
             depth: session.options.depth,
             builds: Vec::new(),
-            points: points_of_probes(program, files),
+            points,
+            without: without_sites(program),
+            waiting: without_sites(program),
             settings: Settings::from_env(),
             watched,
             unnamed: Vec::new(),
             names: program.containers.iter().map(|container| container.display_name().into()).collect(),
             rescan: follow,
+            unseen: 0,
+            given_up: HashSet::new(),
             follow,
             by_process: false,
             execs: Execs::default(),
@@ -295,7 +320,11 @@ impl<'a> Targets<'a> {
         let mut said = self.see_coming(engine, files, world)?;
         let mut now = Now::default();
         self.ask_again(engine, files, world, &mut said)?;
+        // The kernel may not tell of some: these lie deeper than any that it was asked for.
+        self.unseen = if self.awaits() { self.unseen + 1 } else { 0 };
+        self.rescan |= self.unseen >= UNSEEN;
         if std::mem::take(&mut self.rescan) {
+            self.unseen = 0;
             self.look_around(engine, files, world, &mut now, &mut said)?;
         }
         for position in 0..self.watched.len() {
@@ -331,8 +360,40 @@ impl<'a> Targets<'a> {
         });
         said.all_gone = self.watched.iter().all(|watched| watched.state == Life::Gone)
             && self.unnamed.is_empty()
+            && !self.awaits()
             && !(self.follow && self.points.iter().flatten().any(|point| means_others(point)));
         Ok(said)
+    }
+
+    /// Whether some probe that has matched nothing yet is waited for.
+    pub(super) fn awaits(&self) -> bool {
+        let follows = |point: &&Point| match &point.kind {
+            PointKind::Site { who, .. } => matches!(who.kind, WhoKind::Container | WhoKind::Pod),
+            PointKind::Begin | PointKind::End | PointKind::Every(_) => false,
+        };
+        let point = |probe: &ProbeIndex| self.points.get(probe.0 as usize).copied().flatten();
+        self.follow && self.waiting.iter().filter_map(point).any(|point| follows(&point))
+    }
+
+    /// The depths of cgroups at which what is waited for may come, one bit each: where nothing is probed yet, and so nobody
+    /// pays for it, all that engines use, else those of the containers that run.
+    pub(super) fn depths(&self, world: &LiveWorld) -> u32 {
+        if !self.awaits() {
+            return 0;
+        }
+        if self.program.sites().next().is_none() {
+            return DEPTHS.fold(0, |all, level| all | 1 << level);
+        }
+        let running = world.containers();
+        // At least the one at which docker's are.
+        let levels = running.iter().flat_map(|all| all.iter()).filter_map(|one| one.cgroup.as_ref());
+        levels.map(|cgroup| cgroup.level).filter(|level| *level < u32::BITS).fold(1 << 2, |all, level| all | 1 << level)
+    }
+
+    /// Whether a container is watched only because something in it may match later.
+    pub(super) fn only_waits(&self, position: usize) -> bool {
+        let watched = self.watched.get(position);
+        watched.is_some_and(|watched| watched.probes.iter().all(|probe| self.without.contains(probe)))
     }
 
     /// A container ended.
@@ -553,6 +614,21 @@ fn means_others(point: &Point) -> bool {
         WhoKind::Pod => true,
         WhoKind::Pid | WhoKind::Cgroup | WhoKind::Host => false,
     }
+}
+
+/// The probes that match nothing.
+fn without_sites(program: &Program) -> Vec<ProbeIndex> {
+    let probes = (0u32..).map(ProbeIndex).zip(&program.probes);
+    let empty = |probe: &ctp_lang::ir::Probe| match &probe.kind {
+        ProbeKind::Sites(variants) => variants.iter().all(|variant| variant.sites.is_empty()),
+        ProbeKind::Begin(_) | ProbeKind::End(_) | ProbeKind::Every { .. } => false,
+    };
+    probes.filter(|(_, probe)| empty(probe)).map(|(index, _)| index).collect()
+}
+
+/// Whether the selector of a probe means a container.
+pub(super) fn means(points: &[Option<&Point>], probe: ProbeIndex, container: &Container, all: &[Container]) -> bool {
+    points.get(probe.0 as usize).copied().flatten().is_some_and(|point| selects(point, container, all))
 }
 
 /// The probes that mean each container.

@@ -60,11 +60,16 @@ pub(super) struct Slots {
     pub(super) chain: Option<(Slot, Slot)>,
 }
 
-/// Which questions to ask.
+/// Which questions to ask; of those that come later only the first program of a run asks.
 ///
 /// # Errors
 /// Containers that cannot be told from others, and what the kernel does not tell.
-pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) -> Result<Tasks, Vec<Diagnostic>> {
+pub(super) fn tasks(
+    program: &Program,
+    options: &Options,
+    kernel: &KernelFacts,
+    beside: bool,
+) -> Result<Tasks, Vec<Diagnostic>> {
     let mut tasks = Tasks::default();
     let mut errors: Vec<Diagnostic> = Vec::new();
     for (probe, site) in program.sites() {
@@ -103,6 +108,9 @@ pub(super) fn tasks(program: &Program, options: &Options, kernel: &KernelFacts) 
     errors.dedup();
     if !errors.is_empty() {
         return Err(errors);
+    }
+    if !beside {
+        tasks.levels.extend((0..u32::BITS).filter(|level| options.levels & (1 << level) != 0));
     }
     tasks.levels.sort_unstable();
     tasks.levels.dedup();

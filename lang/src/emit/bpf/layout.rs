@@ -57,6 +57,8 @@ pub(super) fn lay_out_globals(
     maps: &mut Vec<MapSpec>,
 ) -> Result<Vec<GlobalLayout>, Vec<Diagnostic>> {
     let (cleared, deleted) = (cleared(program), deleted(program));
+    // What handlers do to them is not known of probes that match nothing yet.
+    let later = options.levels != 0;
     let mut numbers = vec![0u8; 8];
     let mut texts: Vec<Vec<u8>> = Vec::new();
     let texts_map = MapId(u32::try_from(maps.len()).unwrap_or(u32::MAX));
@@ -89,7 +91,7 @@ pub(super) fn lay_out_globals(
                 GlobalLayout::Text { map: texts_map, index, initial }
             }
             GlobalKind::Map { keys, value, size } => {
-                let keys = key_parts(program, GlobalIndex(index), keys);
+                let keys = key_parts(program, GlobalIndex(index), keys, later);
                 own.push(MapSpec {
                     name: name(),
                     kind: MapKind::Hash,
@@ -105,7 +107,7 @@ pub(super) fn lay_out_globals(
                 GlobalLayout::Map { map, keys, value: *value }
             }
             GlobalKind::Stats { keys, shape, size } => {
-                let keys = key_parts(program, GlobalIndex(index), keys);
+                let keys = key_parts(program, GlobalIndex(index), keys, later);
                 let stats = StatsLayout { shape: shape.clone() };
                 let (one, small) = (keys.is_empty(), stats.size() <= StatsLayout::BUCKETS);
                 if stats.size() > MOST_PER_CPU {
@@ -117,7 +119,7 @@ pub(super) fn lay_out_globals(
                 }
                 // Histograms by key are shared by the cpus: one for each cpu would take hundreds of megabytes of a
                 // large machine. All changes are atomic anyway.
-                let array = one && !deleted.contains(&GlobalIndex(index));
+                let array = one && !later && !deleted.contains(&GlobalIndex(index));
                 let kind = match (array, small) {
                     (true, _) => MapKind::PerCpuArray,
                     (false, true) => MapKind::PerCpuHash,
@@ -185,8 +187,8 @@ fn cleared(program: &Program) -> HashSet<GlobalIndex> {
 }
 
 /// How the parts of a map's key lie in memory. A part that the kernel only ever fills with `container()`, and that
-/// nothing else fills, is the container's index: 8 bytes instead of a string.
-fn key_parts(program: &Program, global: GlobalIndex, types: &[Ty]) -> Vec<KeyPart> {
+/// nothing else fills, is the container's index: 8 bytes instead of a string; `later` more may fill it.
+fn key_parts(program: &Program, global: GlobalIndex, types: &[Ty], later: bool) -> Vec<KeyPart> {
     let mut used = vec![false; types.len()];
     let mut other = vec![false; types.len()];
     let functions: Vec<Handler> =
@@ -239,7 +241,7 @@ fn key_parts(program: &Program, global: GlobalIndex, types: &[Ty]) -> Vec<KeyPar
         .zip(used.into_iter().zip(other))
         .map(|(ty, (used, other))| match ty {
             Ty::Int => KeyPart::Int,
-            Ty::Str if used && !other => KeyPart::Container,
+            Ty::Str if used && !other && !later => KeyPart::Container,
             Ty::Str => KeyPart::Text,
         })
         .collect()

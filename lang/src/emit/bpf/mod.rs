@@ -86,6 +86,9 @@ pub struct Options {
     pub max_rate: u32,
     /// Whether containers that come later are looked out for ([`follow`]).
     pub follow: bool,
+    /// Depths of cgroups at which containers may come that are meant, besides those at which some are: one bit each. Not 0
+    /// where probes match nothing yet and may later.
+    pub levels: u32,
     /// How returns are seen (`--returns`).
     pub returns: ReturnsBy,
 }
@@ -112,6 +115,7 @@ impl Default for Options {
             origin: false,
             max_rate: 0,
             follow: false,
+            levels: 0,
             returns: ReturnsBy::Auto,
         }
     }
@@ -467,7 +471,7 @@ fn compile_with(
     let next = u32::try_from(maps.len()).unwrap_or(u32::MAX);
     let [scratch, constants, names, rates] = [0, 1, 2, 3].map(|further| MapId(next.saturating_add(further)));
     let rate = (options.max_rate > 0).then_some(Rate { map: rates, most: options.max_rate });
-    let tasks = Tasks { lone: sites.len() == 1 && !beside, ..filter::tasks(program, options, kernel)? };
+    let tasks = Tasks { lone: sites.len() == 1 && !beside, ..filter::tasks(program, options, kernel, beside)? };
     let container_room = program.containers.len() + if tasks.follow { NEWCOMERS } else { 0 };
     let (prints, print_numbers) = number_prints(program);
     let env = Env {

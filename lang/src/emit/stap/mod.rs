@@ -441,6 +441,8 @@ impl<'a> Emitter<'a> {
                 let point = self.timer(*period, probe.span);
                 self.plain(out, &point, probe, handler);
             }
+            // What matches nothing has no point.
+            ProbeKind::Sites(variants) if variants.is_empty() => {}
             ProbeKind::Sites(variants) => points::emit(self, out, probe, variants),
         }
     }
