@@ -282,6 +282,7 @@ fn libraries_that_are_loaded_later_are_attached_to() {
     compile(&["-g", "-O2", "-shared"], "loaded.c", "opt/one/libloaded.so");
     compile(&["-g", "-O1", "-shared", "-DOTHER"], "loaded.c", "opt/two/libloaded.so");
     compile(&["-O2", "-shared", "-Df=other"], "loaded.c", "opt/without/libloaded.so");
+    compile(&["-g", "-O1", "-shared", "-DQUICK"], "loaded.c", "opt/quick/libloaded.so");
     std::fs::create_dir_all(tree.path().join("opt/copy")).unwrap();
     std::fs::copy(tree.path().join("opt/one/libloaded.so"), tree.path().join("opt/copy/libloaded.so")).unwrap();
     for library in ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"] {
@@ -305,6 +306,11 @@ fn libraries_that_are_loaded_later_are_attached_to() {
         assert!(said.ends_with(if traced { "its calls before that were not seen" } else { ": not traced" }), "{said}");
         ten_more(&web, &mut all);
     }
+    // One that has ended before anybody could look whose it was: it only shows what it would load.
+    let quick = ["exec", "--env", "LD_TRACE_LOADED_OBJECTS=1", "--env", "LD_PRELOAD=/opt/quick/libloaded.so"];
+    docker(&[&quick[..], &[web.name(), "/app/loads"]].concat());
+    let said = ctp.wait_for_stderr(&format!("ctp: {} maps /opt/quick/libloaded.so now, attached ", web.name()));
+    assert!(said.ends_with("its calls before that were not seen"), "{said}");
     // What was probed from the beginning still is.
     execute(&web);
     all += 1;
@@ -312,5 +318,5 @@ fn libraries_that_are_loaded_later_are_attached_to() {
     let output = ctp.interrupt();
     let (calls, executed) = counted(&output.stdout, web.name());
     assert!((40..=60).contains(&calls), "{calls}: {}", output.stderr);
-    assert_eq!(executed.len(), 3, "{executed:?}");
+    assert_eq!(executed.len(), 4, "{executed:?}");
 }

@@ -2,7 +2,7 @@
 //! probed. A container may get another build of a program under its path, or its first process execute another program:
 //! that is attached to as soon as a task of the container's executes something, and it is said how late that was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ use crate::world::live::{LiveWorld, root_of};
 const SHARE: u32 = 9;
 /// The most processes of a container that are remembered from one look to the next.
 const MOST: usize = 256;
+/// Of how many processes it is remembered whose they were.
+const MOST_LAST: usize = 4096;
 /// The most copies of files that are attached to in one container: it may make as many as it likes.
 const MOST_COPIES: u32 = 64;
 /// The most files whose state is remembered; then all are looked at once more.
@@ -40,6 +42,8 @@ pub(super) struct Execs {
     known: HashMap<(ContainerIndex, Place), Identity>,
     /// How many files were attached to in a container since it started.
     copies: HashMap<ContainerIndex, u32>,
+    /// The last processes that executed something, each with its container: whose they were when they have ended.
+    last: VecDeque<(u32, ContainerIndex)>,
     /// Not before this it is looked again.
     next: Option<Instant>,
     /// When it was looked last, `CLOCK_MONOTONIC`.
@@ -119,6 +123,12 @@ impl Execs {
         }
     }
 
+    /// The containers whose processes of these numbers executed something lately, be it that these have ended since.
+    pub(super) fn whose(&self, processes: &HashSet<u32>) -> HashMap<u32, ContainerIndex> {
+        // Of a number that was used again the later one counts.
+        self.last.iter().filter(|(process, _)| processes.contains(process)).copied().collect()
+    }
+
     /// A container may have executed something that nobody told of.
     fn may_have_executed(&mut self, index: ContainerIndex) {
         let since = self.new.entry(index).or_insert_with(|| Since { first: self.looked, ..Since::default() });
@@ -157,6 +167,12 @@ impl Targets<'_> {
 
     /// Takes in what was executed; `more` tells whether there was more that is not known.
     pub(super) fn executed(&mut self, executed: &[Executed], more: bool) {
+        for one in executed {
+            if self.execs.last.len() >= MOST_LAST {
+                self.execs.last.pop_front();
+            }
+            self.execs.last.push_back((one.process, ContainerIndex(one.container)));
+        }
         for one in executed.iter().filter(|one| one.what != Happened::Forked) {
             self.execs.used(ContainerIndex(one.container), Some(one.process), Duration::from_nanos(one.time));
         }

@@ -80,10 +80,13 @@ impl Targets<'_> {
         if told.is_empty() && !all {
             return;
         }
+        // Whose those are that have ended meanwhile the kernel told when they executed something.
+        let whose = self.execs.whose(&told.iter().filter_map(|(_, by)| Some((*by)?.0)).collect());
         for position in 0..self.watched.len() {
             let Some(watched) = self.watched.get(position).filter(|watched| watched.state == Life::Runs) else {
                 continue;
             };
+            let index = watched.index;
             let own = |(probe, _): &&(ProbeIndex, String)| watched.probes.contains(probe);
             let names: Vec<_> = self.libraries.names.iter().filter(own).cloned().collect();
             if names.is_empty() {
@@ -91,7 +94,10 @@ impl Targets<'_> {
             }
             let pids: HashSet<u32> =
                 container::processes(&watched.found.container, MOST_PROCESSES).0.into_iter().collect();
-            let its = told.iter().filter(|(_, by)| by.is_some_and(|(pid, _)| pids.contains(&pid))).cloned();
+            let its = told
+                .iter()
+                .filter(|(_, by)| by.is_some_and(|(pid, _)| pids.contains(&pid) || whose.get(&pid) == Some(&index)))
+                .cloned();
             let mut mapped: Vec<Mapping> = its.collect();
             if all {
                 let paths = container::mapped(&watched.found.container).paths;
