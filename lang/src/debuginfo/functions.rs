@@ -95,16 +95,19 @@ impl<'a> Builder<'_, 'a> {
             returns: returns.map(TypeId),
             changed: is_changed(die),
             returns_address: self.returns_address(unit, die, &sites)?,
-            optimised: if returns.is_some() { self.optimised(instances)? } else { Optimised::No },
+            optimised: if returns.is_some() { self.optimised(unit, die, instances)? } else { Optimised::No },
             go: variables::go_results(self.debug, unit, die)?,
             sites,
         })
     }
 
-    /// Who may have changed what is returned by the out-of-line ones of these.
-    fn optimised(&self, instances: &[Instance]) -> Result<Optimised, DebugError> {
+    /// Who may have changed what is returned by the out-of-line ones of these, of which the function's own DIE may be one.
+    fn optimised(&self, unit: &Rc<Unit<'a>>, die: &Die<'a>, instances: &[Instance]) -> Result<Optimised, DebugError> {
         let called = instances.iter().filter(|instance| instance.inside.is_none());
         called.into_iter().try_fold(Optimised::No, |worst, instance| {
+            if instance.id == unit.id(die.offset()) {
+                return Ok(worst.max(results::optimised(self.debug, unit, die)));
+            }
             let (unit, die) = self.debug.die(instance.id)?;
             Ok(worst.max(results::optimised(self.debug, &unit, &die)))
         })
