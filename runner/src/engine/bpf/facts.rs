@@ -3,7 +3,7 @@
 use ctp_lang::emit::bpf::sessions::SessionFacts;
 use ctp_lang::emit::bpf::{
     Cgroup1Offsets, Cgroup2Offsets, ExeOffsets, KernelFacts, LineageOffsets, NamespaceOffsets, Needs, PidOffsets,
-    ProcessOffsets,
+    ProcessOffsets, TaskCast,
 };
 use ctp_lang::world::Controller;
 
@@ -13,6 +13,8 @@ use super::perf::Uprobes;
 /// Where the kernel describes its own types.
 pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
+const CAST: &str = "bpf_rdonly_cast";
+const TASK: &str = "task_struct";
 const COPY_STR: &str = "bpf_copy_from_user_str";
 const PID_MEMBERS: [(&str, &str); 5] = [
     ("task_struct", "thread_pid"),
@@ -103,6 +105,10 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     if needs.cgroups2 {
         wanted.members.extend(CGROUP2_MEMBERS);
     }
+    if needs.cgroups2 || needs.session {
+        wanted.functions.push(CAST);
+        wanted.structures.push(TASK);
+    }
     if needs.cgroups1 {
         wanted.members.extend(CGROUP1_MEMBERS);
         wanted.enumerators.extend(Controller::ALL.map(subsystem));
@@ -179,6 +185,7 @@ pub(super) fn facts(found: &Found, uprobes: Uprobes) -> KernelFacts {
             // Kernels of which nobody tried it.
             Uprobes::Perf => None,
         },
+        cast: cast(found),
         exe: exe(),
         process: process(),
         session: match uprobes.here() {
@@ -212,6 +219,11 @@ fn cgroups2(found: &Found) -> Option<Cgroup2Offsets> {
         node: member("cgroup", "kn")?,
         node_id: member("kernfs_node", "id")?,
     })
+}
+
+/// What lets a task be read without being trusted.
+fn cast(found: &Found) -> Option<TaskCast> {
+    Some(TaskCast { function: *found.functions.get(CAST)?, task: *found.structures.get(TASK)? })
 }
 
 /// What sessions need.
