@@ -7,8 +7,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ctp_lang::debuginfo::Module;
+use ctp_lang::debuginfo::facts::Register;
 use ctp_lang::debuginfo::unwind::Registers;
+use ctp_lang::debuginfo::{LineQuery, Module};
 use ctp_lang::world::{Companion, Companions, Keep, Looked, Wanted};
 
 use crate::build::{OnDisk, Program};
@@ -18,6 +19,8 @@ use crate::{files, formats, indexes};
 const BUDGET: u64 = 60;
 /// Longest time of a processor that one file may take, all questions together.
 const LONGEST: Duration = Duration::from_secs(1);
+/// Bytes of a file of which all is asked: of larger ones (Go's) this would take most of the time.
+const SMALL: usize = 1 << 20;
 /// Most memory that the reading process may come to hold, in kB.
 const MOST_MEMORY: u64 = 200_000;
 
@@ -100,6 +103,42 @@ fn read_all(module: &Module, names: &[&str]) {
     let _ = module.notes();
 }
 
+/// All else that is asked of a module.
+fn read_more(module: &Module, names: &[&str]) {
+    let addresses = addresses_of_some(module, names);
+    for address in addresses {
+        let _ = (module.line(address), module.at_address(address), module.source_line(address));
+        let _ = module.whereabouts(address);
+    }
+    for (file, lines) in [("values.c", Some((1, 60))), ("damaged.*", Some((5, 9))), ("no.c", None)] {
+        let _ = module.lines(&LineQuery { file: file.to_owned(), lines });
+    }
+    for mark in module.marks().unwrap_or_default().iter().take(5) {
+        let _ = module.at_mark(mark);
+    }
+    for name in ["counter", "struct pair", "unsigned long", "no_such_name"] {
+        let _ = (module.globals(name, None), module.named_type(name, None), module.enumerator(name, None));
+    }
+    let _ =
+        (module.nearest_types("piar", 3), module.nearest_globals("cuonter", 3), module.nearest_enumerators("RDE", 3));
+}
+
+/// What is asked of a site once it is probed, for a few; their addresses.
+fn addresses_of_some(module: &Module, names: &[&str]) -> Vec<u64> {
+    let mut addresses = Vec::new();
+    for name in names.iter().take(2) {
+        for function in module.functions(name).unwrap_or_default().into_iter().take(3) {
+            for site in function.sites.iter().take(3) {
+                let _ = (module.exits(&function, site), module.frame(site), module.is_given(site));
+                let _ =
+                    (module.still_holds(site, Register(5)), module.is_go(site.entry), module.price(site.file_offset));
+                addresses.push(site.address);
+            }
+        }
+    }
+    addresses
+}
+
 /// One real file, or a program with a further file, which is the one to be damaged; and what is asked of it.
 struct Seed {
     program: PathBuf,
@@ -116,8 +155,17 @@ impl Seed {
 /// Where debug info and names lie in a file.
 fn places(path: &Path) -> Vec<Range<usize>> {
     let told = |name: &str| {
-        let beginnings =
-            [".debug_", ".zdebug_", ".gdb_index", ".gnu_debug", ".symtab", ".strtab", ".gopclntab", ".eh_frame"];
+        let beginnings = [
+            ".debug_",
+            ".zdebug_",
+            ".gdb_index",
+            ".gnu_debug",
+            ".symtab",
+            ".strtab",
+            ".gopclntab",
+            ".eh_frame",
+            ".note",
+        ];
         beginnings.iter().any(|beginning| name.starts_with(beginning))
     };
     let sections = indexes::sections(path).into_iter().filter(|(name, _, size)| told(name) && *size > 0);
@@ -169,18 +217,39 @@ fn other_languages() -> Vec<Seed> {
         seed(rustc("2", "rust-2.so"), rust),
         seed(built("go", &["build", "-o", "go-packed", "damaged.go"], "go-packed"), go),
         seed(built("go", &["build", "-ldflags=-compressdwarf=false", "-o", "go-plain", "damaged.go"], "go-plain"), go),
+        // Nothing but Go's own table names its functions.
+        seed(built("go", &["build", "-ldflags=-s -w", "-o", "go-stripped", "damaged.go"], "go-stripped"), go),
     ]
+}
+
+/// Marks with arguments in all kinds of places, and a semaphore.
+fn with_marks() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debuginfo-damaged");
+    let source = "#define _SDT_HAS_SEMAPHORES 1\n#include <sys/sdt.h>\n\
+        unsigned short app_one_semaphore __attribute__((section(\".probes\"))); static int table[9]; int counter;\n\
+        __attribute__((noinline)) long widths(long a, char *b, int c) {\n\
+            STAP_PROBE4(app, one, a, b, table[c & 7], 5); STAP_PROBE1(app, one, counter); return a + *b; }\n\
+        int main(int argc, char **argv) { return (int) widths(argc, argv[0], argc); }\n";
+    std::fs::write(folder.join("marks.c"), source).unwrap();
+    let mut gcc = Command::new("gcc");
+    let output = gcc.args(["-O2", "-g", "-o", "marks", "marks.c"]).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let path = folder.join("marks");
+    assert_eq!(Module::open(Arc::new(OnDisk::open(&path))).unwrap().marks().unwrap().len(), 2);
+    path
 }
 
 fn seeds() -> Vec<Seed> {
     const NAMES: &[&str] = &["widths", "helper", "*"];
-    let plain: [(&str, &[&str]); 6] = [
+    let plain: [(&str, &[&str]); 7] = [
         ("gcc", &["-O2", "-gdwarf-5"]),
         ("gcc", &["-O0", "-gdwarf-4"]),
         ("clang", &["-O2", "-gdwarf-5"]),
         ("gcc", &["-O2", "-g", "-gz=zlib"]),
         ("gcc", &["-O1", "-gdwarf-5", "-gdwarf64"]),
         ("gcc", &["-O1", "-gdwarf-4", "-fdebug-types-section"]),
+        // Frames are described in `.debug_frame`.
+        ("gcc", &["-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]),
     ];
     let mut seeds: Vec<Seed> = plain
         .iter()
@@ -190,6 +259,7 @@ fn seeds() -> Vec<Seed> {
     seeds.extend(formats::seeds().into_iter().map(|(program, further)| Seed { program, further, names: NAMES }));
     seeds.extend(indexes::small().iter().map(|one| Seed { program: one.with.clone(), further: None, names: NAMES }));
     seeds.extend(other_languages());
+    seeds.push(Seed { program: with_marks(), further: None, names: &["widths"] });
     // Large enough to be read in pieces.
     seeds.push(Seed { program: files::large(), further: None, names: &["widths"] });
     seeds
@@ -202,7 +272,7 @@ fn peak() -> u64 {
 }
 
 /// The time that this thread has run on a processor: other work of the machine does not count.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(statistics.split(' ').next().unwrap().parse().unwrap())
 }
@@ -225,19 +295,23 @@ fn damaged_files_neither_panic_nor_hang() {
         for (seed, (whole, sections)) in seeds.iter().zip(&whole) {
             let bytes = numbers.damage(whole, sections);
             let started = processor_time();
-            match &seed.further {
-                None => {
-                    if let Ok(module) = Module::open(Arc::new(bytes)) {
-                        read_all(&module, seed.names);
-                    }
-                }
+            let module = match &seed.further {
+                None => Module::open(Arc::new(bytes)),
                 Some(_) => {
                     let program = Arc::new(OnDisk::open(&seed.program));
-                    let instead = Arc::new(Instead(bytes));
-                    read_all(&Module::with_companions(program, "/app", Some(instead)).unwrap(), seed.names);
+                    Module::with_companions(program, "/app", Some(Arc::new(Instead(bytes))))
                 }
+            };
+            if let Ok(module) = &module {
+                read_all(module, seed.names);
             }
             let took = processor_time() - started;
+            // Large ones are unpacked anew for each question: nothing is kept here.
+            if let Some(module) = module.ok().filter(|_| seed.names.len() > 1 && whole.len() < SMALL) {
+                read_more(&module, seed.names);
+                let more = processor_time() - started - took;
+                assert!(more < LONGEST * 2, "{} took {more:?} for more", seed.program.display());
+            }
             if took > longest.0 {
                 longest = (took, seed.program.display().to_string());
             }

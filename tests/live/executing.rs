@@ -267,17 +267,56 @@ fn new_processes_are_attached_to_at_once() {
     assert!((0..6).any(|_| seen() >= 700), "in no run");
 }
 
+/// A folder with what a program needs that loads libraries.
+fn with_libc() -> Scratch {
+    let tree = Scratch::new();
+    for library in ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"] {
+        let to = tree.path().join(&library[1..]);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(library, to).unwrap();
+    }
+    tree
+}
+
+fn compile(tree: &Path, flags: &[&str], source: &str, to: &str) {
+    let path = tree.join(to);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/programs");
+    run(Command::new("gcc").args(flags).arg("-o").arg(path).arg(programs.join(source)));
+}
+
+/// A process that loads a library, calls it and ends, all in a moment, is gone when ctp looks whose it was: what it has
+/// executed tells. The library is attached to, and the calls of the next such process are seen.
+#[test]
+fn libraries_that_brief_processes_load_are_attached_to() {
+    let tree = with_libc();
+    compile(tree.path(), &[], "brief.c", "app/brief");
+    compile(tree.path(), &["-g", "-O2", "-shared"], "loaded.c", "opt/one/libloaded.so");
+    compile(tree.path(), &["-g", "-O1", "-shared", "-DOTHER"], "loaded.c", "opt/two/libloaded.so");
+    let image = Image::of_tree(tree.path(), "/app/brief");
+    let paths = ["/opt/one/libloaded.so", "/opt/two/libloaded.so"];
+    let web = Container::detached(&image, &paths);
+    called(&web, 1);
+    let mut ctp = counting(&format!("container(\"{}\")", web.name()), ":lib(\"libloaded.so\")", "inode");
+    execute(&web);
+    called(&web, 2);
+    let said = ctp.wait_for_stderr(&format!("ctp: {} maps ", web.name()));
+    assert!(said.contains(paths[1]) && said.ends_with("its calls before that were not seen"), "{said}");
+    for runs in 3..8 {
+        execute(&web);
+        called(&web, runs);
+    }
+    let output = ctp.interrupt();
+    let (calls, executed) = counted(&output.stdout, web.name());
+    assert!(calls == 50 && executed.len() == 1, "{calls}, {executed:?}: {}", output.stderr);
+}
+
 /// A library that a process loads from a place where none was when ctp began is attached to, as is one that takes another's
 /// place.
 #[test]
 fn libraries_that_are_loaded_later_are_attached_to() {
-    let tree = Scratch::new();
-    let compile = |flags: &[&str], source: &str, to: &str| {
-        let path = tree.path().join(to);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/programs");
-        run(Command::new("gcc").args(flags).arg("-o").arg(path).arg(programs.join(source)));
-    };
+    let tree = with_libc();
+    let compile = |flags: &[&str], source: &str, to: &str| compile(tree.path(), flags, source, to);
     compile(&[], "loads.c", "app/loads");
     compile(&["-g", "-O2", "-shared"], "loaded.c", "opt/one/libloaded.so");
     compile(&["-g", "-O1", "-shared", "-DOTHER"], "loaded.c", "opt/two/libloaded.so");
@@ -285,11 +324,6 @@ fn libraries_that_are_loaded_later_are_attached_to() {
     compile(&["-g", "-O1", "-shared", "-DQUICK"], "loaded.c", "opt/quick/libloaded.so");
     std::fs::create_dir_all(tree.path().join("opt/copy")).unwrap();
     std::fs::copy(tree.path().join("opt/one/libloaded.so"), tree.path().join("opt/copy/libloaded.so")).unwrap();
-    for library in ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"] {
-        let to = tree.path().join(&library[1..]);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(library, to).unwrap();
-    }
     let image = Image::of_tree(tree.path(), "/app/loads");
     let paths = ["one", "two", "without", "copy", "one"].map(|folder| format!("/opt/{folder}/libloaded.so"));
     let web = Container::detached(&image, &paths.each_ref().map(String::as_str));

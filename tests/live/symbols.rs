@@ -235,3 +235,91 @@ fn a_debuginfod_server_has_it_and_the_cache_keeps_it() {
     assert!(output.stdout.contains("(the cache) (refused: "), "{}", output.stdout);
     assert!(!entry.exists());
 }
+
+const PYTHON: &str = "/usr/bin/python3.11d";
+
+/// Python with packed debug info, in which `PyObject_GetAttr` has its own name or another; of `size` bytes at least.
+fn packed_python(folder: &Path, renamed: bool, size: u64) -> PathBuf {
+    let path = |name: &str| folder.join(format!("{name}-{renamed}"));
+    let (plain, info, packed) = (path("plain"), path("info"), path("packed"));
+    let dump = |section: &str, to: &Path| {
+        let section = format!("{section}={}", to.display());
+        run(Command::new("objcopy").args(["--dump-section", &section, PYTHON]).arg(&plain));
+        std::fs::read(to).unwrap()
+    };
+    let texts = dump(".debug_str", &path("str"));
+    let mut bytes = dump(".debug_info", &info);
+    if renamed {
+        let offset = |name: &[u8]| {
+            let at = texts.windows(name.len()).position(|window| window == name).unwrap() + 1;
+            u32::try_from(at).unwrap().to_le_bytes()
+        };
+        let (own, other) = (offset(b"\0PyObject_GetAttr\0"), offset(b"\0PyObject_SetAttr\0"));
+        for at in 0..bytes.len() - 4 {
+            if bytes[at..at + 4] == own {
+                bytes[at..at + 4].copy_from_slice(&other);
+            }
+        }
+    }
+    std::fs::write(&info, bytes).unwrap();
+    let update = format!(".debug_info={}", info.display());
+    run(Command::new("objcopy").args(["--update-section", &update]).arg(&plain).arg(&packed));
+    run(Command::new("objcopy").arg("--compress-debug-sections=zlib").arg(&packed));
+    let file = std::fs::File::options().write(true).open(&packed).unwrap();
+    file.set_len(size.max(file.metadata().unwrap().len())).unwrap();
+    packed
+}
+
+/// What was read of a container's file is known without reading it again, and not once the file is another: neither
+/// its size nor the time it says of itself count.
+#[test]
+fn a_packed_file_is_read_again_once_the_container_changes_it() {
+    let stripped = Stripped::new();
+    let scratch = stripped.scratch.path();
+    let other = packed_python(scratch, true, 0);
+    let own = packed_python(scratch, false, std::fs::metadata(&other).unwrap().len());
+    let size = std::fs::metadata(&own).unwrap().len();
+    let other = packed_python(scratch, true, size);
+    let inside = PathBuf::from(format!("/proc/{}/root/app/python", stripped.container.pid()));
+    std::fs::copy(&own, &inside).unwrap();
+    let said = std::fs::metadata(&inside).unwrap().modified().unwrap();
+    let script = format!(
+        r#"probe container("{}"):/app/python.fn("PyObject_GetAttr") {{ printf("%p\n", $name) }}"#,
+        stripped.container.name()
+    );
+    let check = || {
+        let mut command = ctp::command(&["check", "-e", &script]);
+        command.env("XDG_CACHE_HOME", scratch.join("cache")).env_remove("DEBUGINFOD_URLS");
+        attempt(&mut command).code
+    };
+    let remembered = || {
+        let listed = std::fs::read_dir(scratch.join("cache/ctp/unpacked")).unwrap().map(|entry| entry.unwrap());
+        let mut digests = listed.filter(|entry| entry.file_name().to_string_lossy().ends_with(".debug_info.sha256"));
+        digests.next().map(|entry| entry.metadata().unwrap().modified().unwrap())
+    };
+    assert_eq!(check(), Some(0));
+    // Whatever was changed less than a minute ago is read each time.
+    std::thread::sleep(Duration::from_secs(61));
+    assert_eq!(check(), Some(0));
+    let first = remembered().unwrap();
+    assert_eq!(check(), Some(0));
+    assert!(remembered().unwrap() > first, "what is remembered was not looked at");
+
+    // Written where it lies, of the same size, and said to be as old.
+    let file = std::fs::File::options().write(true).open(&inside).unwrap();
+    (&file).write_all(&std::fs::read(&other).unwrap()).unwrap();
+    file.set_modified(said).unwrap();
+    let now = file.metadata().unwrap();
+    assert_eq!((now.len(), now.modified().unwrap()), (size, said));
+    assert_eq!(check(), Some(1), "it has no such function any more");
+    // Another file in its place.
+    let beside = inside.with_extension("new");
+    std::fs::copy(&own, &beside).unwrap();
+    std::fs::File::options().write(true).open(&beside).unwrap().set_modified(said).unwrap();
+    std::fs::rename(&beside, &inside).unwrap();
+    assert_eq!(check(), Some(0));
+    std::fs::copy(&other, &beside).unwrap();
+    std::fs::File::options().write(true).open(&beside).unwrap().set_modified(said).unwrap();
+    std::fs::rename(&beside, &inside).unwrap();
+    assert_eq!(check(), Some(1));
+}

@@ -1,6 +1,10 @@
 //! Owns what the abbreviations of a file alone tell. Reads no DIE.
 
+use gimli::Reader as _;
+
 use super::facts::DebugError;
+use super::limits;
+use super::reader::Slice;
 use super::sections::Stored;
 
 /// Bytes read at a time.
@@ -12,6 +16,9 @@ const LONGEST: usize = 1 << 20;
 /// only then can a function be made from one of another unit. What cannot be read may be.
 pub(super) fn refer_across(abbreviations: &Stored) -> Result<bool, DebugError> {
     let size = abbreviations.size();
+    if size > limits::MAX_ABBREVIATIONS {
+        return Ok(true);
+    }
     let mut buffer: Vec<u8> = Vec::new();
     let mut read = 0;
     loop {
@@ -87,6 +94,32 @@ fn declarations(bytes: &[u8]) -> Result<usize, Across> {
             }
         }
     }
+}
+
+/// How many attributes and declarations the table at an offset has, as far as it can be read.
+pub(super) fn entries(section: &Slice<'_>, offset: usize) -> u64 {
+    let (mut table, mut entries) = (*section, 0);
+    let mut read = || -> gimli::Result<()> {
+        table.skip(offset)?;
+        while table.read_uleb128()? != 0 {
+            table.read_uleb128()?;
+            table.skip(1)?;
+            loop {
+                entries += 1;
+                let (attribute, form) = (table.read_uleb128()?, table.read_uleb128()?);
+                if (attribute, form) == (0, 0) {
+                    break;
+                }
+                if form == IMPLICIT_CONST {
+                    table.read_sleb128()?;
+                }
+            }
+        }
+        Ok(())
+    };
+    // What cannot be read does not count: nothing is made of it.
+    let _ = read();
+    entries
 }
 
 /// An unsigned LEB128 number, or the largest one in the place of a larger; `None` where it is cut off.

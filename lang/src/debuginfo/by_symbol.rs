@@ -1,6 +1,6 @@
 //! Owns the functions that only symbols name: their sites, and what is around an address that nothing else describes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::code::Code;
 use super::facts::{AddressRule, DebugError, Function, Optimised, Site, SiteKind};
@@ -20,15 +20,28 @@ pub(super) fn from_symbols<'s>(
     let has = |name| file.elf.section(name).is_some();
     let go = has(".gopclntab") || has(".go.buildinfo");
     let bytes = Window::over(&*file.bytes);
+    let mut known = HashSet::new();
+    let mut code = 0;
     for symbol in symbols {
         let end = symbol.address.saturating_add(symbol.size);
+        let linkage = super::symbols::clone_base(symbol.name);
+        if !known.insert((linkage, symbol.address)) {
+            continue;
+        }
+        if known.len() > limits::MAX_SITES {
+            return Err(over("sites", limits::MAX_SITES));
+        }
+        // Functions may claim each other's code.
+        code += symbol.size.min(limits::MAX_CODE_BYTES);
+        if code > limits::MAX_SYMBOL_CODE {
+            return Err(over("bytes of code that functions of that name have", limits::MAX_SYMBOL_CODE));
+        }
         // Go's functions begin anew when their stack has grown.
         let behind =
             if go { Code::read(&bytes, &file.elf, &[(symbol.address, end)]).behind_stack_check() } else { None };
         let cheaper = price::of_symbol(&bytes, &file.elf, symbol.address, end);
         let address = behind.or(cheaper).unwrap_or(symbol.address);
         let Some(file_offset) = file.elf.file_offset(address) else { continue };
-        let linkage = super::symbols::clone_base(symbol.name);
         let demangled = super::names::demangle(linkage).map(|name| name.full);
         let function = functions.entry(linkage.to_owned()).or_insert_with(|| Function {
             linkage_name: demangled.as_ref().map(|_| linkage.to_owned()),
@@ -41,9 +54,6 @@ pub(super) fn from_symbols<'s>(
             go: None,
             sites: Vec::new(),
         });
-        if function.sites.iter().any(|site| site.entry == symbol.address) {
-            continue;
-        }
         let passed = address.saturating_sub(symbol.address);
         function.sites.push(Site { passed, ..site(&bytes, address, file_offset, symbol.address, AddressRule::Symbol) });
         if functions.len() > limits::MAX_FUNCTIONS {

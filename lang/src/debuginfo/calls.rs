@@ -106,6 +106,7 @@ pub(super) fn parameter(place: &Place<'_, '_>, parameter: DieId) -> Result<Tree,
     let span = place.debug.span_of(parameter).ok_or_else(|| unsupported("a parameter of no unit"))?;
     let unit = place.debug.unit(span).map_err(|error| damaged(&error))?;
     let known = place.debug.passed(&unit).map_err(|error| damaged(&error))?;
+    place.debug.steps.count(known.len() as u64 / 16).map_err(|error| damaged(&error))?;
     let sites: Vec<&Passed<'_>> = known.iter().filter(|passed| passed.parameter == parameter).collect();
     if sites.is_empty() {
         return Err(unsupported("a parameter that no caller describes"));

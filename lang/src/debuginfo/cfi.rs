@@ -69,16 +69,17 @@ impl Frames {
         let has = |file: &&ElfFile| file.elf.section(".debug_frame").is_some();
         let full = Some(module).filter(has).or(stripped).unwrap_or(module);
         let address = |name: &str| elf.section(name).map_or(0, |section| section.address);
+        let most = limits::MAX_FRAME_BYTES;
         Ok(Frames {
-            eh_frame: sections::load(bytes, elf, ".eh_frame")?,
+            eh_frame: sections::load(bytes, elf, ".eh_frame", most)?,
             bases: BaseAddresses::default()
                 .set_eh_frame(address(".eh_frame"))
                 .set_text(address(".text"))
                 .set_got(address(".got")),
-            debug_frame: sections::load(&full.bytes, &full.elf, ".debug_frame")?,
+            debug_frame: sections::load(&full.bytes, &full.elf, ".debug_frame", most)?,
             // A help: what is wrong with it does not matter.
             header: Header {
-                bytes: sections::load(bytes, elf, ".eh_frame_hdr").unwrap_or_default(),
+                bytes: sections::load(bytes, elf, ".eh_frame_hdr", most).unwrap_or_default(),
                 address: address(".eh_frame_hdr"),
             },
             index: OnceLock::new(),

@@ -100,7 +100,8 @@ fn harmless(debug: &Debug<'_>, mut ty: TypeId, location: &Location) -> bool {
 fn entries<'a>(unit: &Unit<'a>, die: &Die<'a>) -> impl Iterator<Item = gimli::LocationListEntry<Slice<'a>>> {
     let value = die.attr_value(gimli::DW_AT_location);
     let list = value.and_then(|value| unit.dwarf.attr_locations(&unit.unit, value).ok().flatten());
-    list.into_iter().flatten().map_while(Result::ok).take(limits::MAX_LOCATIONS)
+    let entries = list.into_iter().flatten().map_while(Result::ok).take(limits::MAX_LOCATIONS);
+    entries.take_while(|entry| unit.steps.count(1 + gimli::Reader::len(&entry.data.0) as u64).is_ok())
 }
 
 /// Whether a variable is in memory anywhere: then a pointer can lead to it.

@@ -460,7 +460,7 @@ pub(super) fn link_of(file: &ElfFile, section: &str) -> Result<Option<Link>, Deb
     if !file.elf.section(section).is_some_and(small) {
         return Ok(None);
     }
-    let bytes = sections::load(&file.bytes, &file.elf, section)?;
+    let bytes = sections::load(&file.bytes, &file.elf, section, limits::MAX_LINK_BYTES)?;
     let name = c_string(&bytes, 0).and_then(|name| std::str::from_utf8(name).ok());
     Ok(name
         .filter(|name| !name.is_empty())

@@ -243,15 +243,17 @@ fn read_sections(bytes: &dyn ReadAt, offset: u64, count: u64, names_index: u32) 
         });
     }
     let names = sections.get(names_index as usize).map(|section| (section.offset, section.size));
-    let Some((start, size)) = names.filter(|(_, size)| *size <= limits::MAX_SECTION_BYTES) else {
-        return Ok(sections);
-    };
+    let Some((start, size)) = names else { return Ok(sections) };
+    if size > limits::MAX_SECTION_NAMES {
+        return Err(over("bytes of section names", limits::MAX_SECTION_NAMES));
+    }
     let Some(names) = read_range(bytes, start, size) else {
         return Err(DebugError::Malformed("the section names lie outside the file".to_owned()));
     };
     let names = names?;
     for (section, offset) in sections.iter_mut().zip(name_offsets) {
-        section.name = String::from_utf8_lossy(c_string(&names, offset as usize).unwrap_or_default()).into_owned();
+        let name = short_string(&names, offset as usize, limits::MAX_SECTION_NAME).unwrap_or_default();
+        section.name = String::from_utf8_lossy(name).into_owned();
     }
     Ok(sections)
 }
@@ -310,7 +312,7 @@ fn read_segments(bytes: &dyn ReadAt, offset: u64, count: u64, each: u16) -> Resu
 fn find_build_id(bytes: &dyn ReadAt, sections: &[Section], notes: &Notes) -> Option<BuildId> {
     let from_sections =
         sections.iter().filter(|section| section.kind == elf::SHT_NOTE.0).map(|section| (section.offset, section.size));
-    notes.iter().copied().chain(from_sections).find_map(|(offset, size)| {
+    notes.iter().copied().chain(from_sections).take(limits::MAX_NOTES).find_map(|(offset, size)| {
         let notes = read_range(bytes, offset, size.min(limits::MAX_NOTE_BYTES))?.ok()?;
         build_id_in(&notes)
     })
@@ -336,6 +338,12 @@ fn build_id_in(mut notes: &[u8]) -> Option<BuildId> {
 pub(super) fn c_string(table: &[u8], offset: usize) -> Option<&[u8]> {
     let rest = table.get(offset..)?;
     rest.get(..memchr::memchr(0, rest)?)
+}
+
+/// The same, where that is no more than `most` bytes away: many offsets may lead into one long text.
+pub(super) fn short_string(table: &[u8], offset: usize, most: usize) -> Option<&[u8]> {
+    let end = offset.checked_add(most)?.checked_add(1)?.min(table.len());
+    c_string(table.get(..end)?, offset)
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], DebugError> {

@@ -143,10 +143,13 @@ impl<'a> Builder<'_, 'a> {
             let id = instance.inside.unwrap_or(instance.id);
             if !hosts.contains_key(&id) {
                 let own = if id == root { (Rc::clone(unit), die.clone()) } else { self.debug.die(id)? };
-                let host = self.host(own)?.map(|host| {
-                    let code = Code::read(self.bytes, self.elf, &host.ranges);
-                    (host, code)
-                });
+                let host = match self.host(own)? {
+                    Some(host) => {
+                        let code = self.code(&host.ranges)?;
+                        Some((host, code))
+                    }
+                    None => None,
+                };
                 if hosts.len() >= limits::MAX_CACHED_UNITS {
                     hosts.clear();
                 }
@@ -158,12 +161,24 @@ impl<'a> Builder<'_, 'a> {
                 Some(_) if instance.within_itself && self.is_rest(instance.id)? => Vec::new(),
                 Some(_) => self.inlined(host, code, instance.id)?,
             };
+            let held = |site: &Site| {
+                size_of::<(u64, u64)>() * site.ranges.len() + size_of::<Variable>() * site.variables.len()
+            };
+            self.debug.steps.hold(found.iter().map(held).sum())?;
             sites.extend(found);
             if sites.len() > limits::MAX_SITES {
                 return Err(over("sites", limits::MAX_SITES));
             }
         }
         Ok(sites)
+    }
+
+    /// The code of a function. Functions may claim each other's.
+    pub(super) fn code(&self, ranges: &[(u64, u64)]) -> Result<Code, DebugError> {
+        let bytes = ranges.iter().map(|(low, high)| high.saturating_sub(*low)).fold(0, u64::saturating_add);
+        let read = bytes.min(limits::MAX_CODE_BYTES) / limits::CODE_IN_A_STEP;
+        self.debug.steps.count(read + ranges.len() as u64 * limits::STEPS_TO_READ)?;
+        Ok(Code::read(self.bytes, self.elf, ranges))
     }
 
     /// The out-of-line function of a DIE; `None` where the linker threw its code away.
@@ -319,7 +334,7 @@ impl<'a> Builder<'_, 'a> {
     /// Whether the code from the function's entry up to `address` has filled a variable's memory.
     fn is_filled(&self, host: &Host<'a>, slot: &Slot, address: u64) -> bool {
         let size = address.saturating_sub(host.entry);
-        if size > limits::MAX_CODE_BYTES {
+        if size > limits::MAX_CODE_BYTES || self.debug.steps.count(size / limits::CODE_IN_A_STEP).is_err() {
             return true;
         }
         let offset = self.elf.file_offset(host.entry);

@@ -70,6 +70,7 @@ fn read(unit: &Unit<'_>, low: u64, high: u64, most: usize) -> Result<Vec<Row>, D
         if seen > limits::MAX_LINE_ROWS {
             return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
         }
+        unit.steps.count(1)?;
         if !row.end_sequence() && (low..high).contains(&row.address()) {
             let line = (row.file_index(), row.line().map(u64::from));
             rows.push(Row { address: row.address(), prologue_end: row.prologue_end(), is_stmt: row.is_stmt(), line });
@@ -197,14 +198,16 @@ pub(super) struct Runs {
 }
 
 /// The files a unit's line table names, by index.
-pub(super) fn files<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Vec<(u64, Arc<str>)> {
-    let Some(program) = &unit.unit.line_program else { return Vec::new() };
+pub(super) fn files<'a>(debug: &Debug<'a>, unit: &Unit<'a>) -> Result<Vec<(u64, Arc<str>)>, DebugError> {
+    let Some(program) = &unit.unit.line_program else { return Ok(Vec::new()) };
     let header = program.header();
     let count = header.file_names().len() as u64;
+    // Many units may name one table.
+    unit.steps.count(count)?;
     let first = u64::from(header.version() < 5);
-    (first..first.saturating_add(count).min(limits::MAX_LINE_FILES))
+    Ok((first..first.saturating_add(count).min(limits::MAX_LINE_FILES))
         .filter_map(|index| Some((index, file_name(debug, unit, index)?)))
-        .collect()
+        .collect())
 }
 
 /// The line of the row that covers an address.
@@ -217,6 +220,7 @@ pub(super) fn line_at<'a>(debug: &Debug<'a>, unit: &Unit<'a>, address: u64) -> R
         if seen > limits::MAX_LINE_ROWS {
             return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
         }
+        unit.steps.count(1)?;
         if row.address() > address
             && let Some((file, Some(line))) = before
         {
@@ -245,6 +249,7 @@ pub(super) fn runs<'a>(
         if seen > limits::MAX_LINE_ROWS {
             return Err(over("rows of a line table", limits::MAX_LINE_ROWS));
         }
+        unit.steps.count(1)?;
         let line = row.line().and_then(|line| u32::try_from(line.get()).ok());
         let of_file = !row.end_sequence() && files.contains(&row.file_index());
         let line = line.filter(|_| of_file);

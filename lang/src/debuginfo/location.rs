@@ -57,6 +57,8 @@ pub(super) fn begins_at<'a>(unit: &Unit<'a>, die: &Die<'a>, address: u64) -> boo
     let value = die.attr_value(gimli::DW_AT_location);
     let list = value.and_then(|value| unit.dwarf.attr_locations(&unit.unit, value).ok().flatten());
     let entries = list.into_iter().flatten().map_while(Result::ok).take(limits::MAX_LOCATIONS);
+    // Many variables may name one list.
+    let entries = entries.take_while(|_| unit.steps.count(1).is_ok());
     let mut begins = entries.filter(|entry| !entry.data.0.has_none()).map(|entry| entry.range.begin);
     begins.any(|begin| begin == address)
 }
@@ -96,6 +98,9 @@ fn from_list<'a>(place: &Place<'_, 'a>, value: Value<'a>) -> gimli::Result<Selec
         if read > limits::MAX_LOCATIONS {
             return Ok(Selected::Damaged(format!("a location list of more than {} entries", limits::MAX_LOCATIONS)));
         }
+        if let Err(error) = place.unit.steps.count(1) {
+            return Ok(Selected::Damaged(error.to_string()));
+        }
         let empty = entry.data.0.has_none();
         let (begin, end) = (entry.range.begin, entry.range.end);
         // `DW_LLE_default_location` holds where no other entry does.
@@ -110,7 +115,10 @@ fn from_list<'a>(place: &Place<'_, 'a>, value: Value<'a>) -> gimli::Result<Selec
         if !empty {
             match ranges.last_mut() {
                 Some((_, last)) if *last == begin => *last = end,
-                _ => ranges.push((begin, end)),
+                _ => match place.unit.steps.hold(size_of::<(u64, u64)>()) {
+                    Ok(()) => ranges.push((begin, end)),
+                    Err(error) => return Ok(Selected::Damaged(error.to_string())),
+                },
             }
         }
     }

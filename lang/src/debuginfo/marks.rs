@@ -1,6 +1,9 @@
 //! Owns marks (USDT): the notes of `.note.stapsdt` (sys/sdt.h; "User Space Probe Implementation" of SystemTap's wiki),
 //! and the forms in which compilers write their arguments.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use super::dwarf::ElfFile;
 use super::elf::{c_string, u32_at, u64_at};
 use super::facts::{Argument, BinaryOp, Compute, DebugError, Location, Mark, Register, Unavailable};
@@ -13,30 +16,54 @@ const STAPSDT: u32 = 3;
 
 /// All marks of a file, in the order of its notes.
 pub(super) fn read(file: &ElfFile, symbols: Option<&Symbols>) -> Result<Vec<Mark>, DebugError> {
-    let notes = sections::load(&file.bytes, &file.elf, ".note.stapsdt")?;
+    let notes = sections::load(&file.bytes, &file.elf, ".note.stapsdt", limits::MAX_MARK_BYTES)?;
+    let descriptions = descriptions(&notes)?;
     let base = file.elf.section(".stapsdt.base").map(|section| section.address);
-    let mut marks = Vec::new();
+    let all = |address_of: &dyn Fn(&str) -> Option<u64>| -> Result<Vec<Mark>, DebugError> {
+        let marks = descriptions.iter().map(|desc| mark(file, address_of, base, desc));
+        Ok(marks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    };
+    // Symbols are gone through once for all arguments that name some.
+    let wanted = RefCell::new(BTreeSet::new());
+    let marks = all(&|name| {
+        wanted.borrow_mut().insert(name.to_owned());
+        None
+    })?;
+    let wanted = wanted.into_inner();
+    let Some(symbols) = symbols.filter(|_| !wanted.is_empty()) else { return Ok(marks) };
+    let addresses = symbols.objects(&wanted);
+    all(&|name| addresses.get(name).copied())
+}
+
+/// What the notes of marks say.
+fn descriptions(notes: &[u8]) -> Result<Vec<&[u8]>, DebugError> {
+    let mut descriptions = Vec::new();
     let mut at = 0;
     while at + 12 <= notes.len() {
-        let size = |offset| Ok::<_, DebugError>(u32_at(&notes, offset)? as usize);
-        let (name_size, desc_size, kind) = (size(at)?, size(at + 4)?, u32_at(&notes, at + 8)?);
+        let size = |offset| Ok::<_, DebugError>(u32_at(notes, offset)? as usize);
+        let (name_size, desc_size, kind) = (size(at)?, size(at + 4)?, u32_at(notes, at + 8)?);
         let name = at + 12;
         let malformed = || DebugError::Malformed("a note of .note.stapsdt goes over its end".to_owned());
         let desc = name.checked_add(name_size.next_multiple_of(4)).ok_or_else(malformed)?;
         let end = desc.checked_add(desc_size).filter(|end| *end <= notes.len()).ok_or_else(malformed)?;
         let is_mark = kind == STAPSDT && notes.get(name..name.saturating_add(name_size)) == Some(b"stapsdt\0");
         if let (true, Some(desc)) = (is_mark, notes.get(desc..end)) {
-            if marks.len() >= limits::MAX_MARKS {
+            if descriptions.len() >= limits::MAX_MARKS {
                 return Err(over("marks", limits::MAX_MARKS));
             }
-            marks.extend(mark(file, symbols, base, desc)?);
+            descriptions.push(desc);
         }
         at = end.next_multiple_of(4);
     }
-    Ok(marks)
+    Ok(descriptions)
 }
 
-fn mark(file: &ElfFile, symbols: Option<&Symbols>, base: Option<u64>, desc: &[u8]) -> Result<Option<Mark>, DebugError> {
+fn mark(
+    file: &ElfFile,
+    address_of: &dyn Fn(&str) -> Option<u64>,
+    base: Option<u64>,
+    desc: &[u8],
+) -> Result<Option<Mark>, DebugError> {
     // What prelink moved the file by shows in the section `.stapsdt.base`, whose address the note has as it was.
     let moved = base.map_or(0, |base| base.wrapping_sub(u64_at(desc, 8).unwrap_or(base)));
     let address = u64_at(desc, 0)?.wrapping_add(moved);
@@ -62,7 +89,7 @@ fn mark(file: &ElfFile, symbols: Option<&Symbols>, base: Option<u64>, desc: &[u8
         if arguments.len() >= limits::MAX_MARK_ARGUMENTS {
             return Err(over("arguments of a mark", limits::MAX_MARK_ARGUMENTS));
         }
-        let address_of = |name: &str| symbols?.object(name).map(|address| address.wrapping_add(moved));
+        let address_of = |name: &str| address_of(name).map(|address| address.wrapping_add(moved));
         arguments.push(argument(one, &address_of));
     }
     Ok(Some(Mark { provider, name, address, semaphore, arguments }))

@@ -43,6 +43,7 @@ mod search;
 mod sections;
 mod sieve;
 mod skim;
+mod steps;
 mod stripped;
 mod symbols;
 mod thunks;
@@ -444,7 +445,7 @@ impl Module {
         let mut nearest = Nearest::new(&query.file, 3);
         for span in debug.spans.iter().filter(|span| span.signature.is_none()) {
             let unit = debug.unit(span)?;
-            let files = lines::files(debug, &unit);
+            let files = lines::files(debug, &unit)?;
             let wanted: Vec<u64> = files.iter().filter(|(_, path)| is_wanted(path)).map(|(index, _)| *index).collect();
             if wanted.is_empty() {
                 files.iter().filter_map(|(_, path)| path.rsplit('/').next()).for_each(|name| nearest.offer(name));

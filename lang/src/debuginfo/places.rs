@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use super::code::Code;
 use super::facts::{AddressRule, DebugError, Function, Site, SiteKind, TypeId};
 use super::functions::Builder;
 use super::lines;
@@ -87,7 +86,7 @@ impl<'a> Builder<'_, 'a> {
             let mut parts: Vec<(u64, u64)> = later.iter().filter_map(|at| self.frame_part(*at)).collect();
             parts.sort_unstable();
             parts.dedup();
-            let arrivals = Code::read(self.bytes, self.elf, &parts).arrivals(&ranges);
+            let arrivals = self.code(&parts)?.arrivals(&ranges);
             later.iter().filter(|at| arrivals.contains(at)).for_each(|at| add(*at, line));
         }
         Ok(self.at(&wanted)?.0)
@@ -103,7 +102,7 @@ impl<'a> Builder<'_, 'a> {
     fn function_at(&self, around: &Around<'a>, wanted: Wanted) -> Result<Option<Function>, DebugError> {
         let debug = self.debug;
         let Some(host) = self.host(debug.die(around.host)?)? else { return Ok(None) };
-        let code = Code::read(self.bytes, self.elf, &host.ranges);
+        let code = self.code(&host.ranges)?;
         let (unit, die) = match around.inlined.last() {
             Some(die) => (Rc::clone(&around.unit), die.clone()),
             None => (Rc::clone(&host.unit), host.die.clone()),

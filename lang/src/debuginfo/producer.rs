@@ -48,7 +48,7 @@ impl Changes {
             // All options are recorded, or none (-gno-record-gcc-switches).
             let mut options = name.split(' ').filter(|word| word.starts_with('-')).peekable();
             let recorded = options.peek().is_some();
-            let level = options.filter(|option| option.starts_with("-O")).last();
+            let level = options.rfind(|option| option.starts_with("-O"));
             return if recorded && level.is_none_or(|level| level == "-O0") { Changes::Never } else { Changes::ByGcc };
         }
         // LLVM tells of the functions that it changed (`DW_CC_nocall`) from 18 on; rustc has that since 1.78.

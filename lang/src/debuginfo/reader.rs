@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 
 use gimli::{LittleEndian, Reader, ReaderOffsetId};
 
+use super::limits;
 use super::sections::Stored;
 
 /// Bytes fetched at a time. Strings lie scattered, units in one piece: larger blocks would bring in more strings that
@@ -162,6 +163,8 @@ impl Reader for Slice<'_> {
 
     fn find(&self, byte: u8) -> gimli::Result<usize> {
         let mut rest = *self;
+        // gimli looks for the ends of texts, and for nothing else.
+        rest.truncate(rest.len().min(limits::MAX_TEXT))?;
         while !rest.has_none() {
             rest.fill()?;
             if let Some(found) = memchr::memchr(byte, rest.window) {

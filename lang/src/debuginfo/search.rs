@@ -47,6 +47,12 @@ impl Names {
         demangle(self.linkage.as_deref()?)
     }
 
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        let texts = self.scopes.iter().chain(&self.short).chain(&self.linkage);
+        texts.map(|text| size_of::<String>() + text.len()).sum()
+    }
+
     /// Whether it is a name of the function, in one of its forms.
     fn is(&self, name: &str) -> bool {
         if [&self.short, &self.linkage].into_iter().flatten().any(|own| own == name) {
@@ -121,8 +127,13 @@ pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<Die
 pub(super) fn every_name(debug: &Debug<'_>, mut each: impl FnMut(&Names)) -> Result<(), DebugError> {
     in_batches(debug, debug.spans.iter(), |debug, span| {
         let (mut declarations, mut completed) = (Vec::new(), BTreeSet::new());
+        let mut held = 0;
         walk_names(debug, span, None, false, &mut completed, |id, names, declared| {
             if declared {
+                held += names.size();
+                if held > limits::MAX_NAMES_OF_UNIT {
+                    return Err(over("bytes of names that a unit declares", limits::MAX_NAMES_OF_UNIT));
+                }
                 declarations.push((id, names));
             } else {
                 each(&names);
@@ -222,8 +233,9 @@ fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut Hits
     needles.add_offsets(offsets.iter().copied());
     let places = needles.scan(table, None, |places: &mut Vec<u64>, at| {
         places.push(at);
-        at + 1
+        if places.len() > limits::MAX_HITS_IN_UNIT { u64::MAX } else { at + 1 }
     })?;
+    let many = places.iter().any(|places| places.len() > limits::MAX_HITS_IN_UNIT);
     let mut places = places.concat();
     places.sort_unstable();
     if places.is_empty() {
@@ -231,7 +243,7 @@ fn by_index(debug: &Debug<'_>, number: usize, offsets: &[u64], wanted: &mut Hits
     }
     for (part, unit) in debug.strings_of_units(number)?.iter() {
         let from = places.partition_point(|place| *place < part.start);
-        if places.get(from).is_some_and(|place| *place < part.end) {
+        if many || places.get(from).is_some_and(|place| *place < part.end) {
             wanted.insert(*unit, None);
         }
     }
@@ -356,6 +368,7 @@ fn names_in(
     walk_names(debug, span, hits, hit_only, &mut completed, |id, names, declared| {
         if names.fit(query) {
             let root = debug.root(id)?;
+            debug.steps.hold(names.size())?;
             if root == id {
                 if declared {
                     declarations.insert(id);
@@ -511,7 +524,10 @@ fn walk_names<'a>(
             continue;
         }
         let declared = attributes.iter().any(|attribute| attribute.name() == gimli::DW_AT_declaration);
-        let scopes = scopes.iter().map(|scope| scope.text(debug, &unit)).collect();
+        let scopes: Vec<String> = scopes.iter().map(|scope| scope.text(debug, &unit)).collect();
+        // Functions of one class all bear its name.
+        let copied: usize = scopes.iter().map(String::len).sum();
+        debug.steps.count(scopes.len() as u64 + copied as u64 / limits::TEXT_IN_A_STEP)?;
         each(unit.id(offset), Names { short, linkage, scopes }, declared)?;
     }
     Ok(())

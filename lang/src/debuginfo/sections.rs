@@ -113,6 +113,10 @@ impl Stored {
             return Err(over(&format!("bytes in section {name}"), limit));
         }
         let packed = section.size - skip;
+        // All of it is read, also what lies behind the stream.
+        if packing != Packing::None && packed > size.saturating_mul(2).saturating_add(limits::MAX_PACKED_BESIDES) {
+            return Err(DebugError::Malformed(format!("section {name} has {packed} bytes to unpack to {size}")));
+        }
         if packing == Packing::Zlib && size > packed.saturating_mul(limits::MAX_INFLATE_RATIO).saturating_add(64) {
             return Err(DebugError::Malformed(format!("section {name} cannot inflate to {size} bytes")));
         }
@@ -179,10 +183,10 @@ impl Stored {
         Ok(())
     }
 
-    /// All of it in memory.
-    pub(super) fn whole(&self) -> Result<Vec<u8>, DebugError> {
-        if self.size > limits::MAX_SECTION_BYTES {
-            return Err(over(&format!("bytes in section {}", self.name), limits::MAX_SECTION_BYTES));
+    /// All of it in memory, where it is not more than `most` bytes.
+    pub(super) fn whole(&self, most: u64) -> Result<Vec<u8>, DebugError> {
+        if self.size > most {
+            return Err(over(&format!("bytes in section {}", self.name), most));
         }
         if self.packing != Packing::None && self.unpacked.get().is_none() && self.keep.is_none() {
             return self.unpack_to_memory();
@@ -342,10 +346,10 @@ impl Read for Seen<'_> {
     }
 }
 
-/// The contents of the section of that name; empty where there is none.
-pub(super) fn load(bytes: &Arc<dyn ReadAt>, elf: &Elf, name: &str) -> Result<Vec<u8>, DebugError> {
+/// The contents of the section of that name, of `most` bytes at most; empty where there is none.
+pub(super) fn load(bytes: &Arc<dyn ReadAt>, elf: &Elf, name: &str, most: u64) -> Result<Vec<u8>, DebugError> {
     match Stored::of(bytes, elf, name, None)? {
-        Some(stored) => stored.whole(),
+        Some(stored) => stored.whole(most),
         None => Ok(Vec::new()),
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn packed_names(module: &ElfFile) -> Result<Option<ElfFile>, DebugErr
     if module.elf.section(".gnu_debugdata").is_none() {
         return Ok(None);
     }
-    let xz = sections::load(&module.bytes, &module.elf, ".gnu_debugdata")?;
+    let xz = sections::load(&module.bytes, &module.elf, ".gnu_debugdata", limits::MAX_NAMES_PACKED)?;
     let bytes: Arc<dyn ReadAt> = Arc::new(unxz(&xz)?);
     let elf = Elf::read(&*bytes, Kind::Any)?;
     Ok(Some(ElfFile { bytes, elf, keep: None, path: module.path.clone() }))

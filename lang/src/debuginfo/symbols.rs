@@ -1,13 +1,14 @@
 //! Owns the symbol tables: the defined functions of `.symtab` and `.dynsym` (for Go, of its own table) with their
 //! addresses. Knows no DWARF.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::elf;
 
 use super::dwarf::ElfFile;
-use super::elf::{c_string, u16_at, u32_at, u64_at};
+use super::elf::{short_string, u16_at, u32_at, u64_at};
 use super::facts::DebugError;
 use super::limits::{self, over};
 use super::names::{Glob, demangle};
@@ -57,15 +58,20 @@ impl Symbols {
             && let Some(section) = elf.section(".gopclntab")
             && section.size <= limits::MAX_GO_TABLE
         {
-            tables.extend(pclntab::symbols(&sections::load(bytes, elf, ".gopclntab")?));
+            tables.extend(pclntab::symbols(&sections::load(bytes, elf, ".gopclntab", limits::MAX_GO_TABLE)?));
         }
+        let (mut symbols_left, mut names_left) = (limits::MAX_SYMBOLS, limits::MAX_SYMBOL_NAMES);
         for (ElfFile { bytes, elf, .. }, name) in full.into_iter().chain(dynamic) {
             let Some(section) = elf.section(name) else { continue };
-            if section.size / SYMBOL as u64 > limits::MAX_SYMBOLS {
-                return Err(over(&format!("symbols in {name}"), limits::MAX_SYMBOLS));
+            if section.size / SYMBOL as u64 > symbols_left {
+                return Err(over(&format!("symbols, with those in {name}"), limits::MAX_SYMBOLS));
             }
             let Some(strings) = elf.sections.get(section.link as usize) else { continue };
-            tables.push((sections::load(bytes, elf, name)?, sections::load(bytes, elf, &strings.name)?));
+            let symbols = sections::load(bytes, elf, name, section.size)?;
+            let strings = sections::load(bytes, elf, &strings.name, names_left)?;
+            symbols_left -= symbols.len() as u64 / SYMBOL as u64;
+            names_left -= strings.len() as u64;
+            tables.push((symbols, strings));
         }
         Ok(Symbols { tables, ..Symbols::default() })
     }
@@ -142,24 +148,28 @@ impl Symbols {
         known.get(&thunks::same_name(linkage)).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The link-time address of a variable.
-    pub(super) fn object(&self, wanted: &str) -> Option<u64> {
-        self.tables.iter().find_map(|(symbols, strings)| {
-            symbols.chunks_exact(SYMBOL).find_map(|symbol| {
+    /// The link-time addresses of variables by name, those that are there.
+    pub(super) fn objects<'w>(&self, wanted: &'w BTreeSet<String>) -> BTreeMap<&'w str, u64> {
+        let mut found = BTreeMap::new();
+        let all = self.tables.iter().flat_map(|(symbols, strings)| {
+            symbols.chunks_exact(SYMBOL).filter_map(|symbol| {
                 let section = elf::SymbolSection(u16_at(symbol, 6).ok()?);
-                let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
                 let defined = section != elf::SHN_UNDEF && section != elf::SHN_ABS;
-                (defined && name == wanted.as_bytes()).then(|| u64_at(symbol, 8).ok()).flatten()
+                let name = std::str::from_utf8(name_of(symbol, strings)?).ok()?;
+                Some((wanted.get(name).filter(|_| defined)?, u64_at(symbol, 8).ok()?))
             })
-        })
+        });
+        for (name, address) in all {
+            found.entry(name.as_str()).or_insert(address);
+        }
+        found
     }
 
     /// Whether the tables name one of these, defined here or wanted from elsewhere.
     pub(super) fn names_any(&self, wanted: &[&str]) -> bool {
         self.tables.iter().any(|(symbols, strings)| {
             symbols.chunks_exact(SYMBOL).any(|symbol| {
-                let name = u32_at(symbol, 0).ok().and_then(|at| c_string(strings, at as usize));
-                name.is_some_and(|name| wanted.iter().any(|wanted| name == wanted.as_bytes()))
+                name_of(symbol, strings).is_some_and(|name| wanted.iter().any(|wanted| name == wanted.as_bytes()))
             })
         })
     }
@@ -190,6 +200,11 @@ impl Symbols {
     }
 }
 
+/// The name that an entry of a table has.
+fn name_of<'a>(symbol: &[u8], strings: &'a [u8]) -> Option<&'a [u8]> {
+    short_string(strings, u32_at(symbol, 0).ok()? as usize, limits::MAX_SYMBOL_NAME)
+}
+
 /// The defined function that an entry of a table is, if it is one.
 fn function<'a>(symbol: &[u8], strings: &'a [u8]) -> Option<Symbol<'a>> {
     let kind = elf::SymbolType(symbol.get(4)? & 0xf);
@@ -197,8 +212,7 @@ fn function<'a>(symbol: &[u8], strings: &'a [u8]) -> Option<Symbol<'a>> {
     if kind != elf::STT_FUNC || section == elf::SHN_UNDEF || section == elf::SHN_ABS {
         return None;
     }
-    let name = c_string(strings, u32_at(symbol, 0).ok()? as usize)?;
-    let name = std::str::from_utf8(name).ok()?;
+    let name = std::str::from_utf8(name_of(symbol, strings)?).ok()?;
     let name = name.split('@').next().filter(|name| !name.is_empty())?;
     let local = elf::SymbolBind(symbol.get(4)? >> 4) == elf::STB_LOCAL;
     Some(Symbol { name, address: u64_at(symbol, 8).ok()?, size: u64_at(symbol, 16).ok()?, local })

@@ -7,6 +7,7 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 
 use super::elf::{Elf, read_range};
 use super::facts::{AddressRule, Location, Site, SiteKind, Unavailable, Variable};
+use super::limits;
 use super::price;
 use super::symbols::Symbols;
 use crate::world::ReadAt;
@@ -25,10 +26,12 @@ pub(super) fn thunks(symbols: &Symbols) -> Thunks {
     let mut found: Thunks = HashMap::new();
     for symbol in symbols.beginning(THUNK).filter(|symbol| symbol.size > 0) {
         let Some(target) = target(symbol.name) else { continue };
-        let known = found.entry(same_name(&target)).or_default();
-        if !known.iter().any(|(address, _)| *address == symbol.address) {
-            known.push((symbol.address, symbol.size));
-        }
+        found.entry(same_name(&target)).or_default().push((symbol.address, symbol.size));
+    }
+    for known in found.values_mut() {
+        known.sort_by_key(|(address, _)| *address);
+        known.dedup_by_key(|(address, _)| *address);
+        known.truncate(limits::MAX_THUNKS);
     }
     found
 }

@@ -150,11 +150,15 @@ fn children<'a>(
     let mut entries = unit.unit.entries_at_offset(die.offset())?;
     entries.next_dfs()?;
     let mut first = true;
+    let mut before = die.offset().0;
     loop {
         let child = if first { entries.next_dfs()? } else { entries.next_sibling()? };
         let Some(child) = child.filter(|child| child.depth() == 1) else { return Ok(()) };
         first = false;
-        debug.count_die()?;
+        // What stands below the one before was gone through.
+        let passed = child.offset().0.saturating_sub(before);
+        before = child.offset().0;
+        debug.steps.count(1 + passed as u64 / 32)?;
         each(child)?;
     }
 }

@@ -1,13 +1,13 @@
 //! Owns access to the DWARF of a module: its units, its DIEs by position, references between them, and attributes
 //! that a DIE inherits through `DW_AT_abstract_origin` and `DW_AT_specification`.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gimli::{DebugInfoOffset, DwAt, LittleEndian, SectionId, UnitOffset};
+use gimli::{DebugInfoOffset, DwAt, LittleEndian, Section as _, SectionId, UnitOffset};
 
 use super::abbreviations;
 use super::calls::{self, Passed};
@@ -21,6 +21,7 @@ use super::parts;
 use super::producer::{Changes, Producer};
 pub(super) use super::reader::Slice;
 use super::sieve::{self, Sieve};
+use super::steps::Steps;
 use crate::world::ReadAt;
 
 /// Bytes in memory, to be read as gimli reads.
@@ -49,6 +50,8 @@ pub(super) struct Unit<'a> {
     /// The file of its line table that was named last, with its path: that of the next function, most likely.
     pub(super) named_last: RefCell<Option<(u64, Arc<str>)>>,
     producer: OnceCell<(Producer, Changes)>,
+    /// What the question costs.
+    pub(super) steps: Rc<Steps>,
 }
 
 impl Unit<'_> {
@@ -67,9 +70,12 @@ pub(super) struct Debug<'a> {
     /// The sections of each file.
     sections: RefCell<HashMap<usize, Rc<gimli::Dwarf<Slice<'a>>>>>,
     packages: RefCell<HashMap<usize, Rc<gimli::DwarfPackage<Slice<'a>>>>>,
+    /// Tables of abbreviations, by file and offset.
+    tables: RefCell<HashMap<(usize, usize), Arc<gimli::Abbreviations>>>,
     /// What the call sites say of the unit that was asked about last.
     passed: RefCell<Option<(DieId, Rc<Vec<Passed<'a>>>)>>,
-    dies: Cell<u64>,
+    /// What the question costs.
+    pub(super) steps: Rc<Steps>,
 }
 
 impl From<gimli::Error> for DebugError {
@@ -83,6 +89,11 @@ impl From<gimli::Error> for DebugError {
 
 impl<'a> Debug<'a> {
     pub(super) fn new(pages: &'a Pages<'a>) -> Debug<'a> {
+        let bytes = pages.dwarf.spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
+        Debug::counting(pages, Rc::new(Steps::of(bytes)))
+    }
+
+    fn counting(pages: &'a Pages<'a>, steps: Rc<Steps>) -> Debug<'a> {
         Debug {
             pages,
             files: pages.dwarf,
@@ -90,8 +101,9 @@ impl<'a> Debug<'a> {
             cache: RefCell::default(),
             sections: RefCell::default(),
             packages: RefCell::default(),
+            tables: RefCell::default(),
             passed: RefCell::default(),
-            dies: Cell::new(0),
+            steps,
         }
     }
 
@@ -103,11 +115,7 @@ impl<'a> Debug<'a> {
     /// Answers part of the question by itself: what is read for it is forgotten afterwards.
     pub(super) fn apart<T>(&self, part: impl FnOnce(&Debug<'_>) -> T) -> T {
         let pages = Pages::new(self.files);
-        let debug = Debug::new(&pages);
-        debug.dies.set(self.dies.get());
-        let done = part(&debug);
-        self.dies.set(debug.dies.get());
-        done
+        part(&Debug::counting(&pages, Rc::clone(&self.steps)))
     }
 
     /// Answers the question in parts by number, several at the same time where who has the bytes can do that; all of them,
@@ -121,20 +129,19 @@ impl<'a> Debug<'a> {
         if parts == 1 {
             return Ok(vec![part(self, 0)?]);
         }
-        let (files, before) = (self.files, self.dies.get());
+        let (files, before) = (self.files, self.steps.so_far());
         let at_once = |parts, part: &(dyn Fn(usize) + Sync)| {
             bytes.at_once(parts, part);
             Ok(())
         };
         let answers = parts::in_order(parts, at_once, |number| {
             let pages = Pages::new(files);
-            let debug = Debug::new(&pages);
-            debug.dies.set(before);
+            let debug = Debug::counting(&pages, Rc::new(before.go_on()));
             let answer = part(&debug, number)?;
-            Ok((answer, debug.dies.get() - before))
+            Ok((answer, debug.steps.so_far()))
         })?;
-        let read: u64 = answers.iter().map(|(_, read)| read).sum();
-        self.dies.set(before + read);
+        let taken = answers.iter().map(|(_, taken)| taken.since(&before));
+        taken.for_each(|(steps, bytes)| self.steps.add(steps, bytes));
         Ok(answers.into_iter().map(|(answer, _)| answer).collect())
     }
 
@@ -159,8 +166,7 @@ impl<'a> Debug<'a> {
 
     /// Counts a DIE that was read.
     pub(super) fn count_die(&self) -> Result<(), DebugError> {
-        self.dies.set(self.dies.get() + 1);
-        if self.dies.get() > limits::MAX_DIES { Err(over("DIEs read", limits::MAX_DIES)) } else { Ok(()) }
+        self.steps.count(1)
     }
 
     /// The unit a position lies in.
@@ -288,6 +294,7 @@ impl<'a> Debug<'a> {
         } else {
             let mut units = sections.type_units();
             loop {
+                self.steps.count(1)?;
                 match units.next()? {
                     Some(header) if header.offset().0 == wanted => break header,
                     Some(_) => {}
@@ -298,7 +305,14 @@ impl<'a> Debug<'a> {
         if header.address_size() != 8 {
             return Err(DebugError::Malformed(format!("a unit with {}-byte addresses", header.address_size())));
         }
-        let mut unit = sections.unit(header)?;
+        let abbreviations = self.abbreviations(&sections, &header, file, span)?;
+        let mut unit = gimli::Unit::new_with_abbreviations(&sections, header, abbreviations)?;
+        let texts = unit.name.iter().chain(&unit.comp_dir).map(|text| gimli::Reader::len(text) as u64).sum::<u64>();
+        self.steps.count(texts / limits::TEXT_IN_A_STEP)?;
+        if let Some(program) = &unit.line_program {
+            let header = program.header();
+            self.steps.count((header.file_names().len() + header.include_directories().len()) as u64)?;
+        }
         if let Some(split) = span.split
             && let Some(skeleton) = self.span_of(split.skeleton).filter(|span| span.split.is_none())
         {
@@ -310,6 +324,7 @@ impl<'a> Debug<'a> {
                 unit.comp_dir = unit.comp_dir.or(skeleton.unit.comp_dir);
             }
         }
+        let steps = Rc::clone(&self.steps);
         let unit = Rc::new(Unit {
             unit,
             dwarf: sections,
@@ -317,6 +332,7 @@ impl<'a> Debug<'a> {
             lines: OnceCell::new(),
             named_last: RefCell::default(),
             producer: OnceCell::new(),
+            steps,
         });
         let mut cache = self.cache.borrow_mut();
         if cache.len() >= limits::MAX_CACHED_UNITS {
@@ -324,6 +340,33 @@ impl<'a> Debug<'a> {
         }
         cache.insert(span.start, Rc::clone(&unit));
         Ok(unit)
+    }
+
+    /// The abbreviations of a unit. Tables may lie in each other, so each that is read is counted as what it has.
+    fn abbreviations(
+        &self,
+        sections: &gimli::Dwarf<Slice<'a>>,
+        header: &gimli::UnitHeader<Slice<'a>>,
+        file: usize,
+        span: &UnitSpan,
+    ) -> Result<Arc<gimli::Abbreviations>, DebugError> {
+        let offset = header.debug_abbrev_offset();
+        // In a package offsets are those of a part of the section.
+        let key = (file, offset.0);
+        let is_part = span.split.is_some_and(|split| split.row.is_some());
+        if let Some(known) = self.tables.borrow().get(&key).filter(|_| !is_part) {
+            return Ok(Arc::clone(known));
+        }
+        self.steps.count(abbreviations::entries(sections.debug_abbrev.reader(), offset.0))?;
+        let read = Arc::new(sections.debug_abbrev.abbreviations(offset)?);
+        if !is_part {
+            let mut tables = self.tables.borrow_mut();
+            if tables.len() >= limits::MAX_CACHED_UNITS {
+                tables.clear();
+            }
+            tables.insert(key, Arc::clone(&read));
+        }
+        Ok(read)
     }
 
     /// What the call sites of a unit say of the parameters that they pass.
@@ -404,8 +447,11 @@ impl<'a> Debug<'a> {
 
     /// A string attribute's text; `None` where it is not in this file.
     pub(super) fn text(&self, unit: &Unit<'a>, value: Value<'a>) -> Option<String> {
-        let text = unit.dwarf.attr_string(&unit.unit, value).ok()?;
-        Some(String::from_utf8_lossy(&text.bytes().ok()?).into_owned())
+        let text = unit.dwarf.attr_string(&unit.unit, value).and_then(|text| text.bytes());
+        // Names from everywhere may be one and the same text. One that does not end was looked at all the same.
+        let size = text.as_ref().map_or(limits::MAX_TEXT, |text| text.len());
+        self.steps.count(size as u64 / limits::TEXT_IN_A_STEP).ok()?;
+        Some(String::from_utf8_lossy(&text.ok()?).into_owned())
     }
 
     /// An inherited string attribute.
@@ -433,6 +479,7 @@ impl<'a> Debug<'a> {
                     if ranges.len() >= limits::MAX_RANGES {
                         return Err(over("ranges of a DIE", limits::MAX_RANGES));
                     }
+                    self.steps.count(1)?;
                     ranges.push((range.begin, range.end));
                 }
             }

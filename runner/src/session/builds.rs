@@ -102,7 +102,9 @@ impl Targets<'_> {
         let own = Some(back.clone()).filter(|back| back.container.kind == TargetKind::Container);
         let found: Vec<Found> = others.map(|(_, watched)| watched.found.clone()).chain(own).collect();
         let listing = Listing { found, ..Listing::default() };
+        let mapped = watched.mapped.iter().map(|(_, path)| path.clone()).collect();
         let now = LiveWorld::of(self.settings.clone(), listing).looking_in(world.places().clone());
+        let now = now.with_mapped(&back.container, mapped);
         let (program, said) = check(self.sources, self.files, &now, &check::Settings { depth: self.depth });
         let wrong = said.iter().find(|diagnostic| diagnostic.is_error());
         let mut program = match (program, wrong) {

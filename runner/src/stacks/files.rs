@@ -127,7 +127,7 @@ impl Files {
     fn judge(&self, opened: RootFile, path: &str, found: Option<&Found>, wanted: &FileKey) -> Opened {
         let inode = opened.ino;
         let companions = found.map(|found| {
-            let finder: Arc<dyn Companions> = Arc::new(Finder::new(found, &opened.path, &self.places));
+            let finder: Arc<dyn Companions> = Arc::new(Finder::new(found, &opened.path, opened.file(), &self.places));
             finder
         });
         let resolved = opened.path.clone();

@@ -2,9 +2,11 @@
 //! Bounded in size; an entry appears whole or not at all (written under another name, then renamed), whoever else writes
 //! at the same time; one that is damaged is thrown away when that shows. Never holds anything that a container could
 //! have put there in another's name: what is unpacked of a container's file is found again by a digest of the very bytes
-//! that it was unpacked from, and by nothing that the file says of itself.
+//! that it was unpacked from, and by nothing that the file says of itself. Digests are remembered while the file on the
+//! host's disk is unchanged, as the kernel says.
 
 mod kept;
+mod unchanged;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +14,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use ctp_lang::world::{Keep, Keeping, ReadAt};
@@ -20,11 +22,16 @@ use ring::digest::{Context, SHA256};
 
 use super::host::HostFile;
 use kept::{KeptFile, Writer};
+pub(crate) use unchanged::Origin;
 
 /// Most bytes that the cache holds.
 const LARGEST: u64 = 4 << 30;
 /// Bytes of the file system that the cache leaves free.
 const LEFT_FREE: u64 = 1 << 30;
+/// Bytes of a packed section from which on its digest is remembered.
+const LARGE: usize = 1 << 20;
+/// Bytes of a digest.
+const DIGEST: usize = 32;
 /// A file being written that is older than this was left behind by a process that died.
 const STALE: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -61,15 +68,15 @@ impl Cache {
         let (device, identity) = file.identity().ok()?;
         // A file system without a device (FUSE, overlays of it) can show another file under the same identity.
         if nix::sys::stat::major(device) == 0 {
-            return self.keep_by_content();
+            return self.keep_by_content(None);
         }
-        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: Some(identity), digests: Arc::default() }))
+        Some(Arc::new(Unpacked { identity: Some(identity), ..Unpacked::new(self, folder) }))
     }
 
-    /// Keeps what is unpacked of a file of a container.
-    pub(super) fn keep_by_content(&self) -> Option<Arc<dyn Keep>> {
+    /// Keeps what is unpacked of a file of a container, and where it is known where that was opened, its digests.
+    pub(super) fn keep_by_content(&self, origin: Option<Origin>) -> Option<Arc<dyn Keep>> {
         let folder = self.part("unpacked")?;
-        Some(Arc::new(Unpacked { cache: self.clone(), folder, identity: None, digests: Arc::default() }))
+        Some(Arc::new(Unpacked { origin, ..Unpacked::new(self, folder) }))
     }
 
     /// Whether there is room for so many bytes more.
@@ -172,6 +179,10 @@ struct Unpacked {
     /// What the file is known by; `None` where it is by its contents.
     identity: Option<String>,
     digests: Arc<Digests>,
+    /// Where a container's file was opened.
+    origin: Option<Origin>,
+    /// What that was known by when it was first asked for.
+    unchanged: OnceLock<Option<String>>,
 }
 
 /// The digests of what sections were unpacked from that were kept or found: of the bytes that were read for it, not of
@@ -190,16 +201,72 @@ impl Named {
     fn path(self) -> (PathBuf, Option<(String, Vec<u8>)>) {
         match self {
             Named::Known(path) => (path, None),
-            Named::ByContent(folder, section, digest) => {
-                let digest = digest.finish().as_ref().to_vec();
-                let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                (folder.join(format!("{text}{section}")), Some((section, digest)))
-            }
+            Named::ByContent(folder, section, digest) => by_digest(&folder, section, digest.finish().as_ref().to_vec()),
         }
     }
 }
 
+/// The path of what has that digest, the section and the digest.
+fn by_digest(folder: &Path, section: String, digest: Vec<u8>) -> (PathBuf, Option<(String, Vec<u8>)>) {
+    let text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    (folder.join(format!("{text}{section}")), Some((section, digest)))
+}
+
+/// Reads on until there are so many bytes, or no more.
+fn fill(from: &mut dyn Read, size: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(size as u64).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 impl Unpacked {
+    fn new(cache: &Cache, folder: PathBuf) -> Unpacked {
+        let (cache, unchanged) = (cache.clone(), OnceLock::new());
+        Unpacked { cache, folder, identity: None, digests: Arc::default(), origin: None, unchanged }
+    }
+
+    /// The digest of what a section is packed into: the one that is remembered of a file that has not changed since, or a
+    /// new one of all the bytes.
+    fn digest_of(&self, section: &str, packed: &mut dyn Read, mut digest: Context) -> Option<Vec<u8>> {
+        let first = fill(packed, LARGE)?;
+        digest.update(&first);
+        if first.len() < LARGE {
+            return Some(digest.finish().as_ref().to_vec());
+        }
+        drop(first);
+        let unchanged = || self.origin.as_ref().and_then(Origin::identity);
+        let known_by = self.unchanged.get_or_init(unchanged).as_ref();
+        let place = known_by.map(|identity| self.folder.join(format!("{identity}{section}.sha256")));
+        if let Some(Ok(Some(kept))) = place.as_ref().map(|place| KeptFile::open(place, DIGEST as u64)) {
+            let mut known = vec![0; DIGEST];
+            if kept.read_at(0, &mut known).is_ok() {
+                return Some(known);
+            }
+        }
+        loop {
+            match fill(packed, 256 << 10)? {
+                end if end.is_empty() => break,
+                bytes => digest.update(&bytes),
+            }
+        }
+        let digest = digest.finish().as_ref().to_vec();
+        // Unchanged before and after: these are its bytes.
+        if let Some(place) = place.filter(|_| unchanged().as_ref() == known_by) {
+            self.remember(place, &digest);
+        }
+        Some(digest)
+    }
+
+    fn remember(&self, place: PathBuf, digest: &[u8]) {
+        let Ok(file) = Unfinished::begin(&self.folder) else { return };
+        let (name, cache, digests) = (Named::Known(place), self.cache.clone(), Arc::clone(&self.digests));
+        let mut writer = Writer::new(file, name, DIGEST as u64, cache, digests);
+        if writer.append(digest) {
+            // Where it cannot be written, the bytes are read again the next time.
+            let _ = Box::new(writer).finish();
+        }
+    }
+
     fn name(&self, section: &str) -> Option<Named> {
         let plain = section.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
         if !plain {
@@ -214,17 +281,13 @@ impl Unpacked {
 
 impl Keep for Unpacked {
     fn kept(&self, section: &str, size: u64, packed: &mut dyn Read) -> Option<Arc<dyn ReadAt>> {
-        let mut name = self.name(section)?;
-        if let Named::ByContent(.., digest) = &mut name {
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                match packed.read(&mut buffer).ok()? {
-                    0 => break,
-                    read => digest.update(buffer.get(..read)?),
-                }
+        let (path, digest) = match self.name(section)? {
+            Named::ByContent(folder, section, digest) => {
+                let digest = self.digest_of(&section, packed, *digest)?;
+                by_digest(&folder, section, digest)
             }
-        }
-        let (path, digest) = name.path();
+            known @ Named::Known(_) => known.path(),
+        };
         let kept = KeptFile::open(&path, size).ok()??;
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).extend(digest);
         Some(Arc::new(kept))
@@ -260,7 +323,7 @@ mod tests {
 
     fn unpacked(cache: &Cache) -> Unpacked {
         let folder = cache.part("unpacked").expect("a folder");
-        Unpacked { cache: cache.clone(), folder, identity: Some("8-1-2-3.4".to_owned()), digests: Arc::default() }
+        Unpacked { identity: Some("8-1-2-3.4".to_owned()), ..Unpacked::new(cache, folder) }
     }
 
     fn write(unpacked: &Unpacked, bytes: &[u8]) -> Option<Arc<dyn ReadAt>> {
@@ -294,7 +357,7 @@ mod tests {
     #[test]
     fn what_is_known_by_its_contents_is_found_for_no_other() {
         let cache = cache("content");
-        let keep = cache.keep_by_content().expect("a folder");
+        let keep = cache.keep_by_content(None).expect("a folder");
         let bytes = vec![3; 100_000];
         let keep_from = |packed: &[&[u8]]| {
             let mut keeping = keep.begin(".debug_info", bytes.len() as u64).expect("room");
@@ -384,7 +447,7 @@ mod tests {
         let folder = cache.folder.clone().expect("set");
         std::fs::create_dir_all(&folder).expect("made");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("set");
-        assert!(cache.part("unpacked").is_none() && cache.keep_by_content().is_none());
+        assert!(cache.part("unpacked").is_none() && cache.keep_by_content(None).is_none());
         let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -7,6 +7,7 @@ mod debuginfod;
 mod host;
 mod paths;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,7 @@ use ctp_lang::world::{Companion, Companions, Keep, Looked, OpenError, Wanted};
 
 use crate::container::Found;
 use crate::world::live::root_of;
-use cache::Cache;
+use cache::{Cache, Origin};
 use host::HostFile;
 
 /// Where debug info is looked for besides the container and the host's `/usr/lib/debug`.
@@ -53,6 +54,8 @@ pub fn keep_of(path: &Path, places: &Places) -> Option<Arc<dyn Keep>> {
 pub(crate) struct Finder {
     found: Found,
     path: String,
+    /// The file itself.
+    file: Arc<File>,
     places: Arc<Places>,
     cache: Cache,
     /// Paths in the container at which nothing was; `None` once something was there.
@@ -60,11 +63,19 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// For the file of that path (links resolved) in a container.
-    pub(crate) fn new(found: &Found, path: &str, places: &Arc<Places>) -> Finder {
+    /// For the file of that path (links resolved) in a container, which is open.
+    pub(crate) fn new(found: &Found, path: &str, file: &Arc<File>, places: &Arc<Places>) -> Finder {
         let cache = Cache::new(places.cache.clone());
         let absent = Mutex::new(Some(Vec::new()));
-        Finder { found: found.clone(), path: path.to_owned(), places: Arc::clone(places), cache, absent }
+        let (path, file) = (path.to_owned(), Arc::clone(file));
+        Finder { found: found.clone(), path, file, places: Arc::clone(places), cache, absent }
+    }
+
+    /// Where a file of the container was opened.
+    fn origin(&self, path: &str, file: &Arc<File>) -> Option<Origin> {
+        // Where there is no first process, the files are the host's own.
+        let process = self.found.init;
+        (process.pid != 0).then(|| Origin { file: Arc::clone(file), process, path: path.to_owned() })
     }
 }
 
@@ -100,7 +111,7 @@ impl Companions for Finder {
     }
 
     fn keep(&self) -> Option<Arc<dyn Keep>> {
-        self.cache.keep_by_content()
+        self.cache.keep_by_content(self.origin(&self.path, &self.file))
     }
 
     fn absent(&self) -> Option<Vec<String>> {
@@ -134,8 +145,8 @@ impl Finder {
             let opened = match found {
                 Ok(file) => Ok(file.map(|file| Companion {
                     path: file.path.clone(),
+                    keep: self.cache.keep_by_content(self.origin(&file.path, file.file())),
                     bytes: Arc::new(file),
-                    keep: self.cache.keep_by_content(),
                 })),
                 Err(error) => Err(in_words(&error)),
             };

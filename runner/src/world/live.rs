@@ -24,6 +24,8 @@ pub struct LiveWorld {
     /// Processes, cgroups and the host, as far as they were asked for.
     targets: Mutex<Vec<Found>>,
     files: Mutex<Files>,
+    /// What processes of a container had mapped that have ended: the container's id and runtime, and the paths.
+    also_mapped: Option<(String, Runtime, Vec<String>)>,
 }
 
 /// A listing with the part that the checker sees.
@@ -74,6 +76,12 @@ impl LiveWorld {
     #[must_use]
     pub fn looking_in(self, places: Places) -> LiveWorld {
         LiveWorld { places: Arc::new(places), ..self }
+    }
+
+    /// The same, with a container to which these paths are mapped too: by processes that have ended.
+    #[must_use]
+    pub fn with_mapped(self, container: &Container, paths: Vec<String>) -> LiveWorld {
+        LiveWorld { also_mapped: Some((container.id.clone(), container.runtime, paths)), ..self }
     }
 
     /// What was found for an entry that this world gave out, and its index: those of [`LiveWorld::found`] first, then
@@ -186,7 +194,15 @@ impl World for LiveWorld {
     }
 
     fn mapped(&self, container: &Container) -> Mapped {
-        container::mapped(container)
+        let mut mapped = container::mapped(container);
+        if let Some((id, runtime, paths)) = &self.also_mapped
+            && (id, *runtime) == (&container.id, container.runtime)
+        {
+            mapped.paths.extend(paths.iter().cloned());
+            mapped.paths.sort_unstable();
+            mapped.paths.dedup();
+        }
+        mapped
     }
 
     fn open(&self, container: &Container, place: &Place) -> Result<Opened, OpenError> {
@@ -217,7 +233,8 @@ impl World for LiveWorld {
 
     fn companions(&self, container: &Container, opened: &Opened) -> Option<Arc<dyn Companions>> {
         let (_, found) = self.found_for(container)?;
-        Some(Arc::new(Finder::new(&found, &opened.path, &self.places)))
+        let file = self.file(opened.file)?.file;
+        Some(Arc::new(Finder::new(&found, &opened.path, &file, &self.places)))
     }
 }
 
