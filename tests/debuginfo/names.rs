@@ -1,6 +1,13 @@
 //! Which functions a name means: across units, by file, by glob, by symbol; and what is suggested for a wrong one.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::Arc;
+
+use ctp_lang::debuginfo::Module;
 use ctp_lang::debuginfo::facts::SiteKind;
+use ctp_tests::binary::{Binary, Compiler};
+use ctp_tests::process::run;
 
 use crate::build::{Program, VARIANTS};
 use crate::{oracle, values};
@@ -132,4 +139,50 @@ fn functions_of_a_stripped_go_program_are_those_of_nm() {
     assert!(expected.len() > 50, "{}", expected.len());
     assert_eq!(found, expected);
     assert_eq!(module.nearest_functions("main.m_text_", 1), ["main.m_text"]);
+}
+
+#[test]
+fn names_that_nm_shows_mean_the_function_there_and_no_other() {
+    for compiler in [Compiler::Gxx, Compiler::Clang] {
+        let flags: &[&str] = if compiler == Compiler::Clang { &["-g", "--driver-mode=g++"] } else { &["-g"] };
+        let binary = Binary::compile("spelled.cpp", compiler, flags);
+        let module = Module::open(Arc::new(std::fs::read(binary.path()).unwrap())).unwrap();
+        let lines = |option: &[&str]| run(Command::new("nm").args(option).arg(binary.path())).stdout;
+        let (mangled, shown) = (lines(&["-p"]), lines(&["-p", "-C"]));
+        let mut asked = 0;
+        for (mangled, shown) in mangled.lines().zip(shown.lines()) {
+            let own = ["_ZN2ns", "_ZNK2ns", "_Zli", "_Z6tagged", "_ZN12_GLOBAL__N_16hidden"];
+            let mut parts = shown.splitn(3, ' ');
+            let (address, name) = (parts.next().unwrap(), parts.nth(1).unwrap());
+            if !own.iter().any(|own| mangled.rsplit(' ').next().unwrap().starts_with(own)) {
+                continue;
+            }
+            asked += 1;
+            let without = name.strip_suffix(" const").unwrap_or(name).rsplit_once('(').unwrap().0;
+            for name in [name, without] {
+                let found = module.functions(name).unwrap();
+                let entries: Vec<u64> = found.iter().flat_map(|one| &one.sites).map(|site| site.entry).collect();
+                assert_eq!(entries, [u64::from_str_radix(address, 16).unwrap()], "{compiler:?}: {name}");
+            }
+        }
+        assert_eq!(asked, 8, "{compiler:?}");
+    }
+}
+
+/// A generic function of Rust is in each crate that uses it, with a name of its own that is shown alike.
+#[test]
+fn a_name_means_all_functions_that_are_listed_so() {
+    let flags = ["-Copt-level=2", "-Csymbol-mangling-version=v0"];
+    let binary = Binary::compile("tests/live/matrix/values.rs", Compiler::Rust, &flags);
+    let module = Module::open(Arc::new(std::fs::read(binary.path()).unwrap())).unwrap();
+    let mut listed: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for function in module.functions("core::cmp::*").unwrap() {
+        listed.entry(function.name).or_default().extend(function.sites.iter().map(|site| site.address));
+    }
+    assert!(listed.len() > 5, "{listed:?}");
+    for (name, addresses) in listed {
+        let found = module.functions(&name).unwrap();
+        let named: BTreeSet<u64> = found.iter().flat_map(|one| &one.sites).map(|site| site.address).collect();
+        assert_eq!(named, addresses, "{name}");
+    }
 }

@@ -56,6 +56,38 @@ pub(crate) fn without_parameters(full: &str) -> &str {
     if holds_none { name } else { before }
 }
 
+/// The last part of a qualified name without parameters, as the name in DWARF begins, which may have template arguments or
+/// generics behind it (`min::<usize>` is `min<usize>` there, `<usize as Ord>::max` is `max<usize>`); `None` where compilers
+/// write that in several ways: conversions, operators that are templates.
+pub(super) fn last_part(name: &str) -> Option<&str> {
+    let operator = name.rfind("::operator").map(|at| at + 2).or_else(|| name.starts_with("operator").then_some(0));
+    let is_operator =
+        |part: &&str| !part.starts_with("operator_") && !part.chars().nth(8).is_some_and(char::is_alphanumeric);
+    if let Some(part) = operator.and_then(|at| name.get(at..)).filter(is_operator) {
+        let rest = part.strip_prefix("operator").unwrap_or_default();
+        let known = matches!(rest, " new" | " delete" | " new[]" | " delete[]");
+        return (known || !rest.contains(|c: char| c.is_alphanumeric() || c == ' ')).then_some(part);
+    }
+    let mut depth = 0_usize;
+    let (mut begin, mut before) = (0, '\0');
+    for (at, c) in name.char_indices() {
+        match c {
+            '<' | '(' | '[' | '{' => depth += 1,
+            '>' if before == '-' => {}
+            '>' | ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ':' if before == ':' && depth == 0 && !name.get(at + 1..).is_some_and(|rest| rest.starts_with('<')) => {
+                begin = at + 1
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    // Tags of an ABI are in the linkage name alone.
+    let part = name.get(begin..)?;
+    let end = ["::<", "<", "[abi:"].iter().filter_map(|mark| part.find(mark)).min().unwrap_or(part.len());
+    part.get(..end).filter(|part| !part.is_empty())
+}
+
 /// Whether two names have the same parameters, written as a demangler does (`shop::Item const&`, `unsigned long`) and as
 /// sources and debug info do (`const shop::Item &`, `long unsigned int`).
 fn is_spelled_otherwise(full: &str, name: &str) -> bool {
@@ -153,7 +185,21 @@ pub(super) fn demangle(linkage: &str) -> Option<Demangled> {
     symbol.structured_demangle(&mut full, &options).ok()?;
     let mut plain = Bounded::default();
     symbol.structured_demangle(&mut plain, &options.no_params()).ok()?;
-    Some(Demangled { full: full.text, plain: plain.text })
+    Some(Demangled { full: literal_operator(full.text), plain: literal_operator(plain.text) })
+}
+
+/// A literal's operator as sources and other demanglers write it: `ns::operator"" _x` where the demangler has
+/// `ns::operator_x::operator ""`.
+fn literal_operator(name: String) -> String {
+    let Some(at) = name.find("::operator \"\"") else { return name };
+    let (before, rest) = name.split_at(at);
+    let rest = rest.strip_prefix("::operator \"\"").unwrap_or_default();
+    match before.rfind("operator").and_then(|at| before.split_at_checked(at)) {
+        Some((scope, operator)) => {
+            format!("{scope}operator\"\" {}{rest}", operator.strip_prefix("operator").unwrap_or_default())
+        }
+        None => name,
+    }
 }
 
 /// Text that refuses to grow over [`MAX_DEMANGLED`].

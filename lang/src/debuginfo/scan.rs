@@ -46,6 +46,11 @@ impl Needles {
         self.add(&terminated);
     }
 
+    /// A text with anything behind it: where no sieve is asked.
+    pub(super) fn add_beginning(&mut self, text: &str) {
+        self.add(text.as_bytes());
+    }
+
     /// Offsets of strings as DWARF writes them (in DWARF64 the lower half of one: that is looked for).
     pub(super) fn add_offsets(&mut self, offsets: impl IntoIterator<Item = u64>) {
         self.add_numbers(offsets, Key::offset);

@@ -11,7 +11,7 @@ use super::facts::DebugError;
 use super::limits::{self, over};
 use super::name_index;
 use super::named;
-use super::names::{Demangled, Glob, Nearest, demangle, without_parameters};
+use super::names::{Demangled, Glob, Nearest, demangle, last_part, without_parameters};
 use super::scan::Needles;
 use super::units::{Debug, DieId, IN_TYPES, Unit, UnitSpan, Value};
 
@@ -59,8 +59,7 @@ impl Names {
             return true;
         }
         // Only these forms have more than the DWARF name in them.
-        let qualified = name.contains("::") || name.contains('(');
-        qualified
+        is_composed(name)
             && (self.demangled().is_some_and(|own| own.is(name)) || self.qualified().is_some_and(|own| own == name))
     }
 
@@ -115,11 +114,17 @@ pub(super) fn roots(debug: &Debug<'_>, query: &Query<'_>) -> Result<BTreeMap<Die
         })?;
     }
     // A demangled or qualified name need not be in the file as it was written.
-    let composed = matches!(query, Query::Exact(name) if name.contains("::") || name.contains('('));
+    let composed = matches!(query, Query::Exact(name) if is_composed(name));
     if !known || (found.is_empty() && composed) {
         in_batches(debug, debug.spans.iter(), |debug, span| names_in(debug, span, None, query, &mut found))?;
     }
     Ok(found)
+}
+
+/// Whether a name need not stand in a DIE as it is: with scopes, parameters, template arguments, tags of an ABI, or a
+/// literal's operator.
+fn is_composed(name: &str) -> bool {
+    name.contains("::") || name.contains(['(', '<', '[', '"'])
 }
 
 /// Calls `each` with the names of every function that is more than a declaration; a definition of a declared one (a
@@ -182,14 +187,19 @@ pub(super) fn units_naming<'n>(
     debug: &Debug<'_>,
     wanted: impl IntoIterator<Item = &'n str>,
 ) -> Result<Option<Hits>, DebugError> {
-    let mut forms = BTreeSet::new();
+    let (mut forms, mut begins) = (BTreeSet::new(), BTreeSet::new());
     for name in wanted {
         // The DWARF name is the last part of a qualified one, without parameters.
-        let plain = without_parameters(name);
-        forms.extend([name, plain.rsplit("::").next().unwrap_or(plain)]);
+        let Some(last) = last_part(without_parameters(name)) else { return Ok(None) };
+        forms.extend([name, last]);
+        if is_composed(name) {
+            begins.insert(format!("{last}<"));
+        }
     }
     let mut names = Needles::default();
     forms.into_iter().for_each(|name| names.add_name(name));
+    let mut in_strings = names.clone();
+    begins.iter().for_each(|begin| in_strings.add_beginning(begin));
     let mut wanted = Hits::new();
     let mut shared = Vec::new();
     // dwz's file comes first: the others refer to its strings too.
@@ -202,7 +212,7 @@ pub(super) fn units_naming<'n>(
         // Linkers let a name share the end of a longer one, so any place at which it ends counts.
         let mut offsets = Vec::new();
         if let Some(strings) = file.stored(SectionId::DebugStr) {
-            let found = names.scan(strings, None, |offsets: &mut Vec<u64>, at| {
+            let found = in_strings.scan(strings, None, |offsets: &mut Vec<u64>, at| {
                 offsets.push(at);
                 if offsets.len() > limits::MAX_NAME_OFFSETS { u64::MAX } else { at + 1 }
             })?;
@@ -358,11 +368,9 @@ fn names_in(
     // Declarations that nothing completes: in C, one in each unit that calls the function.
     let mut declarations = BTreeSet::new();
     let mut completed = BTreeSet::new();
-    // A name without scopes and parameters stands in the DIE as it is.
-    let composed = |name: &str| name.contains("::") || name.contains('(');
     let hit_only = match query {
-        Query::Exact(name) => !composed(name),
-        Query::Among(names) => !names.iter().any(|name| composed(name)),
+        Query::Exact(name) => !is_composed(name),
+        Query::Among(names) => !names.iter().any(|name| is_composed(name)),
         Query::Glob(_) => false,
     };
     walk_names(debug, span, hits, hit_only, &mut completed, |id, names, declared| {
