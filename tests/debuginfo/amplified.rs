@@ -157,6 +157,13 @@ fn a_plain_section_of_a_sparse_file() {
         let (at, offset) = place_of(&path, &bytes, section);
         let whole = 1u64 << 40;
         bytes[at + 8..at + 16].copy_from_slice(&(whole - offset).to_le_bytes());
+        if section == ".debug_info" {
+            // One unit (DWARF64) that has all of it: length, version, abbreviations, bytes of an address.
+            let length = (whole - offset - 12).to_le_bytes();
+            let header = [&[0xff; 4][..], &length, &[4, 0], &[0; 8], &[8]].concat();
+            let start = usize::try_from(offset).unwrap();
+            bytes[start..start + header.len()].copy_from_slice(&header);
+        }
         let sparse = Arc::new(Sparse(bytes, whole, AtomicU64::new(0)));
         let reads = Arc::clone(&sparse);
         let found = soon(section, || Module::open(sparse).and_then(|module| module.functions("code")));
