@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ctp_lang::debuginfo::{LineQuery, Module};
+use ctp_lang::debuginfo::{LineQuery, Module, Place};
 use ctp_lang::world::{ReadAt, ReadError};
 
 use crate::build::OnDisk;
@@ -376,4 +376,53 @@ fn symbols_of_thunks_of_one_function() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found = soon("thunks", || open(&folder.join("thunks.so")).functions("C::f").unwrap());
     assert_eq!(found.len(), 1);
+}
+
+/// Whether the function of that name, which only symbols name, is known to make its result.
+fn gives(module: &Module, name: &str) -> bool {
+    let function = module.functions(name).unwrap().into_iter().next().unwrap();
+    module.gives(&function, &function.sites[0], Place::First)
+}
+
+/// Functions each of which calls the next one two thousand times, and none of which writes a register.
+#[test]
+fn functions_that_call_each_other_often() {
+    let mut source = ".text\n.globl code\n.type code,@function\ncode: .cfi_startproc\ncall f0\nmov %eax,(%rsp)\nret\n\
+                      .cfi_endproc\n.size code, . - code\n"
+        .to_owned();
+    for number in 0..8 {
+        let next = number + 1;
+        let calls = if number < 7 { format!(".rept 2000\ncall f{next}\n.endr\n") } else { String::new() };
+        source += &format!(
+            ".type f{number},@function\nf{number}: .cfi_startproc\n{calls}nop\nret\n.cfi_endproc\n\
+             .size f{number}, . - f{number}\n"
+        );
+    }
+    let module = open(&assemble("calls", &source));
+    assert!(!soon("who writes a result", || gives(&module, "f0")));
+}
+
+/// Code and data of a terabyte in a file that has none of it.
+#[test]
+fn code_of_a_sparse_file() {
+    let source = code(16)
+        + ".type own,@function\nown: .cfi_startproc\ncall code\nret\n.cfi_endproc\n.size own, . - own\n.data\n.quad own\n";
+    for section in [".text", ".data"] {
+        let path = assemble(&format!("code-{}", &section[1..]), &source);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let (at, offset) = place_of(&path, &bytes, section);
+        let whole = 1u64 << 40;
+        bytes[at + 8..at + 16].copy_from_slice(&(whole - offset - (1 << 32)).to_le_bytes());
+        // The same for segments, 56 bytes each behind the header: how much of them is in the file.
+        for segment in 0..usize::from(bytes[56]) {
+            let size = 64 + segment * 56 + 32;
+            bytes[size..size + 8].copy_from_slice(&(1u64 << 39).to_le_bytes());
+        }
+        let sparse = Arc::new(Sparse(bytes, whole, AtomicU64::new(0)));
+        let reads = Arc::clone(&sparse);
+        let module = Module::open(sparse).unwrap();
+        soon(section, || gives(&module, "own"));
+        let read = reads.2.load(Ordering::Relaxed);
+        assert!(read < 16 * MIB as u64, "{section}: {read} bytes read");
+    }
 }

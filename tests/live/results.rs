@@ -89,7 +89,7 @@ fn check(compiler: Compiler, flags: &[&str]) -> Vec<&'static str> {
 
 #[test]
 fn what_no_caller_uses_is_what_was_printed_or_nothing() {
-    let builds: [(Compiler, &[&str]); 12] = [
+    let builds: [(Compiler, &[&str]); 13] = [
         (Compiler::Gcc, &["-O0"]),
         (Compiler::Gcc, &["-O1"]),
         (Compiler::Gcc, &["-O2"]),
@@ -101,6 +101,7 @@ fn what_no_caller_uses_is_what_was_printed_or_nothing() {
         (Compiler::Clang, &["-O2"]),
         (Compiler::Clang, &["-O2", "-gdwarf-4", "-fno-omit-frame-pointer"]),
         (Compiler::Clang, &["-O3", "-static-pie"]),
+        (Compiler::Clang, &["-O2", "-fpatchable-function-entry=2"]),
         (Compiler::Clang, &["-O3", "-flto", "-fuse-ld=lld"]),
     ];
     for (compiler, flags) in builds {

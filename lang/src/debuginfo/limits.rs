@@ -141,6 +141,11 @@ pub(super) const MAX_PARTS: usize = 4;
 pub(super) const MAX_CODE_BYTES: u64 = 4 << 20;
 /// Functions of which it is looked up by address what they are declared to return.
 pub(super) const MAX_DECLARED: usize = 64;
+/// Most bytes of code that are looked at to prove what functions of a file return, for all of them together, each as often
+/// as it is.
+pub(super) const MAX_PROVING: u64 = 1 << 30;
+/// Most bytes of code and data in which it is looked for who names addresses of code (chromium has 250 MB).
+pub(super) const MAX_SEARCHED: u64 = 1 << 30;
 /// Places of a file that may name an address of its code, and addresses of code that its data hold.
 pub(super) const MAX_NAMED_CODE: usize = 8 << 20;
 /// Most types remembered of one module.

@@ -50,12 +50,13 @@ mod thunks;
 mod types;
 mod units;
 pub mod unwind;
+mod uses;
 mod variables;
 mod whereabouts;
 mod window;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::world::{Companions, ReadAt};
@@ -88,9 +89,11 @@ pub struct Module {
     symbols: OnceLock<Result<Symbols, DebugError>>,
     frames: OnceLock<Result<Frames, DebugError>>,
     uretprobes: OnceLock<Result<closed::File, String>>,
-    uses: OnceLock<results::Uses>,
+    uses: OnceLock<uses::Uses>,
     /// How often it was looked up by address what a function is declared to return.
     declared: AtomicUsize,
+    /// Bytes of code that were looked at to prove what functions return.
+    proving: AtomicU64,
     rows: unwind::Rows,
     types: Mutex<HashMap<TypeId, Result<Type, DebugError>>>,
 }
@@ -126,6 +129,7 @@ impl Module {
             uretprobes: OnceLock::new(),
             uses: OnceLock::new(),
             declared: AtomicUsize::new(0),
+            proving: AtomicU64::new(0),
             rows: unwind::Rows::default(),
             types: Mutex::default(),
         })

@@ -7,16 +7,15 @@
 //! other end than to return it, for compilers remove writes that serve nothing. What is not proved may be so or not.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
 };
-use object::elf;
 
 use super::Module;
 use super::cfi::Frames;
-use super::elf::{Elf, read_range, u64_at};
+use super::elf::{Elf, read_range};
 use super::facts::{AddressRule, Encoding, Function, Optimised, Site, SiteKind, Type};
 use super::given;
 use super::limits;
@@ -24,19 +23,19 @@ use super::places;
 use super::producer::Changes;
 use super::symbols::Symbols;
 use super::units::{Debug, Die, Unit};
+use super::uses::Uses;
 use crate::world::ReadAt;
 
 /// Most instructions of one function that are looked at, each time that a way through it is followed.
 const MOST_STEPS: usize = 1 << 16;
-/// Most calls of one function that are looked at.
+/// Most calls of one function that are looked at, and most functions that are looked at for what they write.
 const MOST_CALLS: usize = 256;
 /// Most functions in a row that return what another returns.
 const DEEPEST: usize = 8;
+/// Bytes that the longest instruction has.
+const LONGEST: u64 = 15;
 /// How far a jump in two bytes leads.
 const SHORT: u64 = 130;
-/// Bytes of code that are looked through at a time.
-const CHUNK: usize = 1 << 20;
-
 /// A register that holds a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -71,126 +70,6 @@ pub(super) fn optimised<'a>(debug: &Debug<'a>, unit: &Unit<'a>, die: &Die<'a>) -
     }
 }
 
-/// What is known of all code of a file: who is called from where, and whose address is taken.
-#[derive(Default)]
-pub(super) struct Uses {
-    /// Address of a function, and of the instruction that may name it; by the first.
-    named: Vec<(u64, u64)>,
-    /// Addresses that the file's data hold.
-    held: HashSet<u64>,
-}
-
-impl Uses {
-    /// Looks through the code and the data of a file; a file with more than is kept has no uses.
-    pub(super) fn read(bytes: &dyn ReadAt, elf: &Elf) -> Uses {
-        let mut uses = Uses::default();
-        let executable = |section: &super::elf::Section| {
-            section.flags & elf::SHF_EXECINSTR.0 != 0 && section.kind == elf::SHT_PROGBITS.0
-        };
-        let code: Vec<(u64, u64)> = elf
-            .sections
-            .iter()
-            .filter(|section| executable(section) && section.name != ".plt")
-            .map(|section| (section.address, section.address.saturating_add(section.size)))
-            .collect();
-        let is_code = |address: u64| code.iter().any(|(low, high)| (*low..*high).contains(&address));
-        let complete = code.iter().try_for_each(|part| uses.add_code(bytes, elf, *part, is_code));
-        if complete.is_none() || uses.add_data(bytes, elf, is_code).is_none() {
-            return Uses::default();
-        }
-        uses.named.sort_unstable();
-        uses
-    }
-
-    /// Adds what the instructions of a range may name: whether they are instructions is told when it matters.
-    fn add_code(
-        &mut self,
-        bytes: &dyn ReadAt,
-        elf: &Elf,
-        (low, high): (u64, u64),
-        is_code: impl Fn(u64) -> bool,
-    ) -> Option<()> {
-        let mut from = low;
-        while from < high {
-            // An instruction may lie across two chunks: the next begins a little before the end of this one.
-            let size = (high - from).min(CHUNK as u64 + 8);
-            let text = read_range(bytes, elf.file_offset(from)?, size)?.ok()?;
-            for (at, window) in text.windows(7).enumerate().take(CHUNK) {
-                let &[first, second, third, ..] = window else { continue };
-                // call and jmp rel32; lea r64, [rip + rel32]; mov r32, imm32.
-                let (into, relative) = match (first, second, third) {
-                    (0xe8 | 0xe9, ..) => (1, true),
-                    (0x48 | 0x4c, 0x8d, mode) if mode & 0xc7 == 0x05 => (3, true),
-                    (0xb8..=0xbf, ..) if !elf.is_relocated() => (1, false),
-                    _ => continue,
-                };
-                let number: Option<[u8; 4]> = window.get(into..into + 4).and_then(|bytes| bytes.try_into().ok());
-                let number = u32::from_le_bytes(number?);
-                let here = from.wrapping_add(at as u64);
-                let target = match relative {
-                    true => here.wrapping_add(into as u64 + 4).wrapping_add_signed(i64::from(number.cast_signed())),
-                    false => u64::from(number),
-                };
-                if is_code(target) {
-                    if self.named.len() >= limits::MAX_NAMED_CODE {
-                        return None;
-                    }
-                    self.named.push((target, here));
-                }
-            }
-            from = from.saturating_add(CHUNK as u64);
-        }
-        Some(())
-    }
-
-    /// Adds the addresses of code that data hold: relocations write them there, or in a program that is never moved the
-    /// linker did.
-    fn add_data(&mut self, bytes: &dyn ReadAt, elf: &Elf, is_code: impl Fn(u64) -> bool) -> Option<()> {
-        let packed = elf.sections.iter().any(|section| section.kind == elf::SHT_RELR.0);
-        for section in elf.sections.iter().filter(|section| section.flags & elf::SHF_ALLOC.0 != 0) {
-            let code = section.flags & elf::SHF_EXECINSTR.0 != 0;
-            let relocations = section.kind == elf::SHT_RELA.0;
-            let words = section.kind == elf::SHT_PROGBITS.0 && !code && (packed || !elf.is_relocated());
-            let arrays = section.kind == elf::SHT_INIT_ARRAY.0 || section.kind == elf::SHT_FINI_ARRAY.0;
-            // Those of calls through the linkage table hold no addresses.
-            let word = match (relocations, words || arrays) {
-                (true, _) if section.size % 24 == 0 => 24,
-                (_, true) if section.address % 8 == 0 => 8,
-                _ => continue,
-            };
-            let mut done = 0;
-            while done < section.size {
-                let size = (section.size - done).min(24 << 15);
-                let data = read_range(bytes, section.offset.checked_add(done)?, size)?.ok()?;
-                for entry in data.chunks_exact(word) {
-                    let address = match word {
-                        24 if u64_at(entry, 8).ok()? & 0xffff_ffff == u64::from(elf::R_X86_64_RELATIVE.0) => {
-                            u64_at(entry, 16).ok()?
-                        }
-                        24 => continue,
-                        _ => u64_at(entry, 0).ok()?,
-                    };
-                    if is_code(address) {
-                        if self.held.len() >= limits::MAX_NAMED_CODE {
-                            return None;
-                        }
-                        self.held.insert(address);
-                    }
-                }
-                done += size;
-            }
-        }
-        Some(())
-    }
-
-    /// The places of code that may name an address.
-    fn of(&self, address: u64) -> impl Iterator<Item = u64> {
-        let from = self.named.partition_point(|(target, _)| *target < address);
-        let named = self.named.get(from..).unwrap_or_default().iter();
-        named.take_while(move |(target, _)| *target == address).map(|(_, at)| *at)
-    }
-}
-
 impl Module {
     /// Whether a function whose calls pass a site is known to make the result that it is declared to give in a register.
     pub fn gives(&self, function: &Function, site: &Site, place: Place) -> bool {
@@ -199,7 +78,7 @@ impl Module {
         let uses = || self.uses.get_or_init(|| Uses::read(bytes, elf));
         let declared = |address| self.declared(address);
         let (symbols, frames) = (self.symbols().ok(), self.frames().ok());
-        let source = Source { bytes, elf, symbols, frames, uses: &uses, declared: &declared };
+        let source = Source { bytes, elf, symbols, frames, uses: &uses, declared: &declared, spent: &self.proving };
         !left && source.gives(site.entry, &site.ranges, function.optimised, place)
     }
 
@@ -245,6 +124,8 @@ pub(super) struct Source<'s> {
     /// Of the function that begins at an address: who may have changed what it returns; `None` where it is not declared to
     /// return a number or an address, or debug info does not tell.
     pub(super) declared: &'s dyn Fn(u64) -> Option<Optimised>,
+    /// Bytes of code that were looked at so far.
+    pub(super) spent: &'s AtomicU64,
 }
 
 /// What becomes of a register behind an instruction.
@@ -284,7 +165,7 @@ impl Source<'_> {
         if open.contains(&entry) || open.len() >= DEEPEST {
             return false;
         }
-        let Some(own) = Text::read(self.bytes, self.elf, ranges) else { return false };
+        let Some(own) = self.text(ranges) else { return false };
         if own.writes_for_return(place.register()) {
             return true;
         }
@@ -312,7 +193,7 @@ impl Source<'_> {
 
     /// Whether a caller uses what it returns, or returns it and is known to make its own result.
     fn is_used(&self, entry: u64, place: Place, open: &mut Vec<u64>) -> bool {
-        let clobbers = |open: &[u64]| self.clobbers(entry, place.register(), open.len());
+        let clobbers = || self.clobbers(entry, place.register());
         let mut returned = Vec::new();
         for at in (self.uses)().of(entry).chain(self.short_jumps(entry)).take(MOST_CALLS) {
             let Some((text, code)) = self.instruction(at).filter(|(_, code)| code.near_branch_target() == entry) else {
@@ -323,7 +204,7 @@ impl Source<'_> {
                     let fate = text.fate(code.next_ip(), place.register(), 0);
                     if fate.used {
                         // gcc keeps values in registers over calls of what it knows to leave them alone (-fipa-ra).
-                        return clobbers(open);
+                        return clobbers();
                     }
                     if !fate.returns.is_empty() {
                         returned.push(text);
@@ -334,7 +215,7 @@ impl Source<'_> {
             }
         }
         // Which registers hold two results of another function its type would have to tell.
-        place == Place::First && returned.iter().any(|text| self.is_returned(text, place, open)) && clobbers(open)
+        place == Place::First && returned.iter().any(|text| self.is_returned(text, place, open)) && clobbers()
     }
 
     /// Places close to an address from which a jump in two bytes may lead there.
@@ -351,7 +232,7 @@ impl Source<'_> {
     }
 
     /// Whether a function that returns what it was returned is known to make a result.
-    fn is_returned(&self, text: &Text, place: Place, open: &mut Vec<u64>) -> bool {
+    fn is_returned(&self, text: &Text<'_>, place: Place, open: &mut Vec<u64>) -> bool {
         let entry = text.low();
         if open.contains(&entry) || open.len() >= DEEPEST {
             return false;
@@ -360,30 +241,44 @@ impl Source<'_> {
             .is_some_and(|optimised| self.is_kept(entry, optimised) || self.proved(entry, &text.ranges(), place, open))
     }
 
-    /// Whether some of a function's code writes a register, or calls what may.
-    fn clobbers(&self, entry: u64, register: Register, depth: usize) -> bool {
-        let Some(part) = self.part(entry).filter(|_| depth < DEEPEST) else { return false };
-        let Some(text) = Text::read(self.bytes, self.elf, &[part]) else { return false };
+    /// Whether some of a function's code writes a register, or calls what may. Each function is looked at once.
+    fn clobbers(&self, entry: u64, register: Register) -> bool {
         let mut factory = InstructionInfoFactory::new();
-        let mut called = Vec::new();
-        let written = text.instructions().any(|code| match code.flow_control() {
-            FlowControl::IndirectCall => true,
-            FlowControl::Call | FlowControl::UnconditionalBranch => {
-                called.extend(Some(code.near_branch_target()).filter(|to| !text.holds(*to)));
-                false
+        let (mut seen, mut waiting) = (HashSet::from([entry]), vec![entry]);
+        while let Some(entry) = waiting.pop() {
+            let Some(text) = self.part(entry).and_then(|part| self.text(&[part])) else { continue };
+            for code in text.instructions() {
+                if !matches!(code.flow_control(), FlowControl::Call | FlowControl::UnconditionalBranch) {
+                    if code.flow_control() == FlowControl::IndirectCall || access(&mut factory, &code, register).1 {
+                        return true;
+                    }
+                    continue;
+                }
+                let to = code.near_branch_target();
+                if text.holds(to) {
+                    continue;
+                }
+                // What the linkage table leads to is no function of this file.
+                if self.part(to).is_none_or(|(low, _)| low != to) {
+                    return true;
+                }
+                if seen.len() < MOST_CALLS && seen.insert(to) {
+                    waiting.push(to);
+                }
             }
-            _ => access(&mut factory, &code, register).1,
-        });
-        // What the linkage table leads to is no function of this file.
-        let foreign = |to: &u64| self.part(*to).is_none_or(|(low, _)| low != *to);
-        written || called.iter().any(|to| foreign(to) || self.clobbers(*to, register, depth + 1))
+        }
+        false
     }
 
     /// The code of one part of a function around an address, and its instruction there, if one begins there.
-    fn instruction(&self, at: u64) -> Option<(Text, Instruction)> {
-        let text = Text::read(self.bytes, self.elf, &[self.part(at)?])?;
+    fn instruction(&self, at: u64) -> Option<(Text<'_>, Instruction)> {
+        let text = self.text(&[self.part(at)?])?;
         let code = text.instructions().find(|code| code.ip() >= at).filter(|code| code.ip() == at)?;
         Some((text, code))
+    }
+
+    fn text(&self, ranges: &[(u64, u64)]) -> Option<Text<'_>> {
+        Text::read(self.bytes, self.elf, ranges, self.spent)
     }
 
     fn part(&self, address: u64) -> Option<(u64, u64)> {
@@ -391,21 +286,30 @@ impl Source<'_> {
     }
 }
 
-/// The code of a function, part by part.
-struct Text {
-    parts: Vec<(u64, Vec<u8>)>,
+/// Counts bytes of code that are looked at; whether they may be.
+fn spend(spent: &AtomicU64, bytes: u64) -> bool {
+    spent.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= limits::MAX_PROVING
 }
 
-impl Text {
-    fn read(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)]) -> Option<Text> {
+/// The code of a function, part by part.
+struct Text<'s> {
+    parts: Vec<(u64, Vec<u8>)>,
+    /// Bytes of code that were looked at so far, for all proofs of a file.
+    spent: &'s AtomicU64,
+}
+
+impl Text<'_> {
+    /// `None` where it cannot be read, is too large, or enough was looked at.
+    fn read<'s>(bytes: &dyn ReadAt, elf: &Elf, ranges: &[(u64, u64)], spent: &'s AtomicU64) -> Option<Text<'s>> {
         let mut left = limits::MAX_CODE_BYTES;
         let mut parts = Vec::new();
         for (low, high) in ranges {
             let size = high.saturating_sub(*low);
             left = left.checked_sub(size)?;
+            spend(spent, size).then_some(())?;
             parts.push((*low, read_range(bytes, elf.file_offset(*low)?, size)?.ok()?));
         }
-        Some(Text { parts })
+        Some(Text { parts, spent })
     }
 
     fn low(&self) -> u64 {
@@ -475,7 +379,8 @@ impl Text {
             }
             *seen.entry(at).or_default() |= flags;
             steps += 1;
-            let Some(code) = self.at(at).filter(|_| steps < MOST_STEPS) else {
+            let more = steps < MOST_STEPS && spend(self.spent, LONGEST + self.parts.len() as u64);
+            let Some(code) = self.at(at).filter(|_| more) else {
                 fate.lost = true;
                 continue;
             };
@@ -595,8 +500,10 @@ fn only_writes(code: &Instruction, register: Register) -> bool {
 mod tests {
     use super::*;
 
-    fn text(code: &[&[u8]]) -> Text {
-        Text { parts: vec![(0x1000, code.concat())] }
+    static SPENT: AtomicU64 = AtomicU64::new(0);
+
+    fn text(code: &[&[u8]]) -> Text<'static> {
+        Text { parts: vec![(0x1000, code.concat())], spent: &SPENT }
     }
 
     fn is_for_return(code: &[&[u8]]) -> bool {

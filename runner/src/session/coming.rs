@@ -163,6 +163,7 @@ impl Targets<'_> {
             return engine.decide(cgroup, None).map(drop);
         }
         let Some(index) = engine.newcomer(&container, &probes)? else {
+            self.give_up(&container);
             said.words.push(not_traced(&container, false, "more containers came than handlers can keep apart by name"));
             return engine.decide(cgroup, None).map(drop);
         };
