@@ -1,8 +1,6 @@
 //! Owns what compiling needs to know of the kernel that a program is for: ids of its functions, places in its structures.
 //! The runner finds them in the kernel's BTF.
 
-use super::asm::Asm;
-use super::insn::{Helper, R0, R1, R2};
 use super::{Options, ReturnsBy, handlers, reached, saved, sessions, visit_handler};
 use crate::ir::{Context, Expr, ExprKind, Program, Site, visit_expressions};
 use crate::world::{Boundary, Controller, TargetKind};
@@ -22,8 +20,6 @@ pub struct KernelFacts {
     pub cgroups1: Option<Cgroup1Offsets>,
     /// Where it holds a task's cgroup of version 2, where programs may follow its pointers.
     pub cgroups2: Option<Cgroup2Offsets>,
-    /// How a pointer to a task becomes one that the verifier does not trust.
-    pub cast: Option<TaskCast>,
     /// Where the kernel holds the file that a task executes.
     pub exe: Option<ExeOffsets>,
     /// Where the kernel holds what tells a process, and a program it executes, from others.
@@ -35,30 +31,6 @@ pub struct KernelFacts {
     /// What the kernel's TAI clock is ahead of its real-time clock, in ns: 0 where nobody told it of leap seconds. It
     /// follows settings of the real-time clock.
     pub tai_offset: i64,
-}
-
-/// What `bpf_rdonly_cast` (Linux 6.2) takes: the kernel reads what such a pointer leads to as it does from others that may
-/// lead nowhere. Of one that it trusts, and of each that is read through it, its verifier asks up to four times whether the
-/// next may be trusted too, and each time goes through the names of all types (`type_is_trusted`, `type_is_rcu` of
-/// kernel/bpf/verifier.c on `btf_find_by_name_kind`): some two milliseconds of each start of ctp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskCast {
-    /// BTF id of `bpf_rdonly_cast`.
-    pub function: u32,
-    /// BTF id of `struct task_struct`.
-    pub task: u32,
-}
-
-impl KernelFacts {
-    /// Lets r0 be the task that runs, to be read; leaves r1 to r5 changed.
-    pub(super) fn current_task(&self, asm: &mut Asm) {
-        asm.call(Helper::GetCurrentTaskBtf);
-        if let Some(TaskCast { function, task }) = self.cast {
-            asm.mov(R1, R0);
-            asm.imm(R2, i64::from(task));
-            asm.call_kfunc(function.cast_signed());
-        }
-    }
 }
 
 /// Byte offsets of members of `task_struct`.

@@ -282,7 +282,7 @@ pub(super) fn write(
                     sessions::at_return(asm, &facts, returned);
                 }
                 let task = input.asked.then_some(sessions::TASK);
-                sessions::guard(asm, (&env.kernel, &facts), task, words, (unwatched, again));
+                sessions::guard(asm, &facts, task, words, (unwatched, again));
                 scratch = scratch.max(enter(env, asm, rodata, input, number, (kept, Owner::Thread), frame)?);
                 asm.exit_with(0);
                 asm.place(again);

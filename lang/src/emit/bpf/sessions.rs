@@ -136,10 +136,10 @@ fn refused(program: &Program, usable: Result<(), &'static str>) -> Vec<Diagnosti
 pub(super) const TASK: Reg = SCRATCH;
 
 /// Begins such a program: goes to `returned` at the end of a call.
-pub(super) fn begin(asm: &mut Asm, kernel: &KernelFacts, facts: &SessionFacts, returned: Label) {
+pub(super) fn begin(asm: &mut Asm, facts: &SessionFacts, returned: Label) {
     asm.imm(TASK, 0);
     at_return(asm, facts, returned);
-    kernel.current_task(asm);
+    asm.call(Helper::GetCurrentTaskBtf);
     asm.mov(TASK, R0);
 }
 
@@ -161,7 +161,7 @@ pub(super) fn at_return(asm: &mut Asm, facts: &SessionFacts, returned: Label) {
 /// returns elsewhere.) `words` are 16 bytes.
 pub(super) fn guard(
     asm: &mut Asm,
-    (kernel, facts): (&KernelFacts, &SessionFacts),
+    facts: &SessionFacts,
     task: Option<Reg>,
     words: Slot,
     (unwatched, again): (Label, Label),
@@ -169,7 +169,7 @@ pub(super) fn guard(
     let found_again = asm.label();
     match task {
         Some(task) => asm.mov(R0, task),
-        None => kernel.current_task(asm),
+        None => asm.call(Helper::GetCurrentTaskBtf),
     }
     asm.load(Width::D, R1, R0, facts.syscall_work);
     asm.alu_imm(Alu::And, R1, WATCHED);

@@ -18,8 +18,6 @@ const KIND_FUNC: u32 = 12;
 pub(super) struct Found {
     /// Type ids of functions.
     pub(super) functions: HashMap<&'static str, u32>,
-    /// Type ids of structures.
-    pub(super) structures: HashMap<&'static str, u32>,
     /// Byte offsets of members, by structure and member.
     pub(super) members: HashMap<(&'static str, &'static str), u32>,
     /// Values of enumerators.
@@ -31,8 +29,6 @@ pub(super) struct Found {
 pub(super) struct Wanted {
     /// Functions by name.
     pub(super) functions: Vec<&'static str>,
-    /// Structures by name.
-    pub(super) structures: Vec<&'static str>,
     /// Members of structures, those of members without names included.
     pub(super) members: Vec<(&'static str, &'static str)>,
     /// Enumerators by name, of whatever enumeration.
@@ -98,8 +94,7 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
         text.is_some_and(|(head, tail)| head == name.as_bytes() && tail.first() == Some(&0))
     };
     let mut functions = wanted.functions.clone();
-    let with_members = wanted.members.iter().map(|(structure, _)| *structure);
-    let mut structures: Vec<&'static str> = with_members.chain(wanted.structures.iter().copied()).collect();
+    let mut structures: Vec<&'static str> = wanted.members.iter().map(|(structure, _)| *structure).collect();
     structures.sort_unstable();
     structures.dedup();
     let mut enumerators = wanted.enumerators.clone();
@@ -135,11 +130,7 @@ fn search(bytes: &[u8], wanted: &Wanted) -> io::Result<Found> {
         } else if kind == KIND_STRUCT
             && let Some(at) = structures.iter().position(|structure| is(name, structure))
         {
-            let structure = structures.swap_remove(at);
-            if wanted.structures.contains(&structure) {
-                found.structures.insert(structure, id);
-            }
-            look(types, structure, 0, &mut found, &mut anonymous)?;
+            look(types, structures.swap_remove(at), 0, &mut found, &mut anonymous)?;
         } else if kind == KIND_ENUM && !enumerators.is_empty() {
             for index in 0..members {
                 let (name, value) = (word(types, 12 + index * 8)?, word(types, 16 + index * 8)?);

@@ -3,7 +3,7 @@
 use ctp_lang::emit::bpf::sessions::SessionFacts;
 use ctp_lang::emit::bpf::{
     Cgroup1Offsets, Cgroup2Offsets, ExeOffsets, KernelFacts, LineageOffsets, NamespaceOffsets, Needs, PidOffsets,
-    ProcessOffsets, TaskCast,
+    ProcessOffsets,
 };
 use ctp_lang::world::Controller;
 
@@ -13,8 +13,6 @@ use super::perf::Uprobes;
 /// Where the kernel describes its own types.
 pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-const CAST: &str = "bpf_rdonly_cast";
-const TASK: &str = "task_struct";
 const COPY_STR: &str = "bpf_copy_from_user_str";
 const PID_MEMBERS: [(&str, &str); 5] = [
     ("task_struct", "thread_pid"),
@@ -75,9 +73,14 @@ const SESSIONS: (u32, u32) = (6, 14);
 /// `PIDTYPE_TGID` of `enum pid_type`, times the size of a pointer.
 const TGID: u32 = 8;
 
+/// Where the kernel says whether it compiles programs: only those may call its functions. (It is not there where it always
+/// does.)
+const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
+
 /// Adds what a program needs to what is looked for.
 pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
-    if needs.copy_from_user_str {
+    let compiles = std::fs::read_to_string(JIT).map_or(true, |enabled| enabled.trim() != "0");
+    if needs.copy_from_user_str && compiles {
         wanted.functions.push(COPY_STR);
     }
     if needs.pids {
@@ -92,7 +95,7 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     if needs.process {
         wanted.members.extend(PROCESS_MEMBERS);
     }
-    if needs.session && kernel_version().is_some_and(|version| version >= SESSIONS) {
+    if needs.session && compiles && kernel_version().is_some_and(|version| version >= SESSIONS) {
         wanted.functions.extend(SESSION_FUNCTIONS);
         wanted.members.extend(SESSION_MEMBERS);
     }
@@ -104,10 +107,6 @@ pub(super) fn want(needs: Needs, wanted: &mut Wanted) {
     }
     if needs.cgroups2 {
         wanted.members.extend(CGROUP2_MEMBERS);
-    }
-    if needs.cgroups2 || needs.session {
-        wanted.functions.push(CAST);
-        wanted.structures.push(TASK);
     }
     if needs.cgroups1 {
         wanted.members.extend(CGROUP1_MEMBERS);
@@ -185,7 +184,6 @@ pub(super) fn facts(found: &Found, uprobes: Uprobes) -> KernelFacts {
             // Kernels of which nobody tried it.
             Uprobes::Perf => None,
         },
-        cast: cast(found),
         exe: exe(),
         process: process(),
         session: match uprobes.here() {
@@ -219,11 +217,6 @@ fn cgroups2(found: &Found) -> Option<Cgroup2Offsets> {
         node: member("cgroup", "kn")?,
         node_id: member("kernfs_node", "id")?,
     })
-}
-
-/// What lets a task be read without being trusted.
-fn cast(found: &Found) -> Option<TaskCast> {
-    Some(TaskCast { function: *found.functions.get(CAST)?, task: *found.structures.get(TASK)? })
 }
 
 /// What sessions need.
