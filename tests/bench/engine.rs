@@ -285,6 +285,9 @@ const ALL: [Tracer; 3] = [Tracer::Ctp, Tracer::Stable, Tracer::Unstable];
 
 fn main() -> ExitCode {
     let rounds: usize = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(5);
+    let parts: Vec<String> =
+        std::env::args().filter(|arg| ["start", "hits", "thousand"].contains(&arg.as_str())).collect();
+    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     let mut table = Table::default();
     let version = |tracer: Tracer| {
         let mut command = tracer.command("");
@@ -300,7 +303,7 @@ fn main() -> ExitCode {
 
     let plain = ["-g", "-O2", "-fcf-protection=none"];
     let marked = ["-g", "-O2", "-fcf-protection=full"];
-    {
+    if is_wanted("start") {
         let image = Image::new(&Binary::compile("hot.c", Compiler::Gcc, &plain), "/app/hot");
         let container = Container::detached(&image, &["1000"]);
         let file = format!("/proc/{}/root/app/hot", container.pid());
@@ -319,7 +322,8 @@ fn main() -> ExitCode {
         table.most("peak memory, MB", median(part(2).iter().map(|round| round[0])), 15.0);
     }
     let mut filter = (f64::NAN, f64::NAN);
-    for (entry, flags, times) in [("push", plain, 100_000), ("endbr64", marked, 30_000)] {
+    let entries = [("push", plain, 100_000), ("endbr64", marked, 30_000)];
+    for (entry, flags, times) in entries.into_iter().filter(|_| is_wanted("hits")) {
         let mut target = Target::new(&flags);
         target.call(1_000_000);
         for question in &QUESTIONS {
@@ -341,8 +345,10 @@ fn main() -> ExitCode {
         }
     }
     // Within the noise of the measurement.
-    table.most("a filter that never passes, against a count", filter.1 / filter.0, 1.05);
-    {
+    if is_wanted("hits") {
+        table.most("a filter that never passes, against a count", filter.1 / filter.0, 1.05);
+    }
+    if is_wanted("thousand") {
         let mut target = Target::new(&["-g", "-O2", "-fcf-protection=none", "-DMANY"]);
         // The older bpftrace takes minutes to detach: once.
         let slow = thousand(&mut target, Tracer::Stable);

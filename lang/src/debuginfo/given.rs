@@ -19,6 +19,8 @@ const MOST_BYTES: u64 = 64 << 10;
 const MOST_SLOTS: usize = 32;
 /// Most instructions that are gone through, each as often as what is known there becomes less.
 const MOST_STEPS: usize = 1 << 18;
+/// And of one function, for each that it has: what is known of 16 registers and some words of the frame.
+const STEPS_FOR_EACH: usize = 32;
 
 /// What holds the address at some instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,7 +338,8 @@ fn flow(
     let mut waiting = vec![(from, state)];
     while let Some((at, state)) = waiting.pop() {
         *steps += 1;
-        let instruction = instructions.get(&at).filter(|_| *steps < MOST_STEPS)?;
+        let most = instructions.len().saturating_mul(STEPS_FOR_EACH).min(MOST_STEPS);
+        let instruction = instructions.get(&at).filter(|_| *steps < most)?;
         let mut state = match states.get(&at) {
             Some(known) => {
                 let met = known.meet(&state);

@@ -56,7 +56,7 @@ pub(super) const MAX_BUILD_ID: usize = 128;
 /// Most symbols read of one file, most bytes of their names (Firefox' library: half a million, 60 MB), and longest name: of
 /// what is longer there is no symbol.
 pub(super) const MAX_SYMBOLS: u64 = 2 << 20;
-pub(super) const MAX_SYMBOL_NAMES: u64 = 96 << 20;
+pub(super) const MAX_SYMBOL_NAMES: u64 = 128 << 20;
 pub(super) const MAX_SYMBOL_NAME: usize = 8 << 10;
 /// Most bytes of code of functions that only symbols name, all of one question together.
 pub(super) const MAX_SYMBOL_CODE: u64 = 256 << 20;

@@ -74,7 +74,9 @@ impl Module {
     /// Whether a function whose calls pass a site is known to make the result that it is declared to give in a register.
     pub fn gives(&self, function: &Function, site: &Site, place: Place) -> bool {
         let (bytes, elf) = (&*self.own.bytes, &self.own.elf);
-        let left = place == Place::First && given::returns_nothing(bytes, elf, &site.ranges);
+        let size: u64 = site.ranges.iter().map(|(low, high)| high.saturating_sub(*low)).sum();
+        let left = place == Place::First
+            && (!spend(&self.proving, size.saturating_mul(4)) || given::returns_nothing(bytes, elf, &site.ranges));
         let uses = || self.uses.get_or_init(|| Uses::read(bytes, elf));
         let declared = |address| self.declared(address);
         let (symbols, frames) = (self.symbols().ok(), self.frames().ok());
@@ -350,9 +352,18 @@ impl Text<'_> {
             }
             let fate = self.fate(code.next_ip(), register, code.rflags_modified());
             let alone = !fate.used && !fate.lost && !fate.flags;
-            let wipes = |at: &u64| is_zero(&code) && self.wipes_before(*at, register);
+            // One that changes no other register has no other to wipe.
+            let wipes =
+                |at: &u64| is_zero(&code) && (self.wipes_before(*at, register) || !self.changes_others(register));
             alone && !fate.returns.is_empty() && !fate.returns.iter().any(wipes)
         })
+    }
+
+    /// Whether some instruction writes another register that calls may change.
+    fn changes_others(&self, register: Register) -> bool {
+        use Register::{R8, R9, R10, R11, RAX, RCX, RDI, RDX, RSI};
+        let others = [RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11];
+        self.instructions().any(|code| others.iter().any(|other| *other != register && only_writes(&code, *other)))
     }
 
     /// Whether another register that calls may change is set to 0 right before an instruction: `-fzero-call-used-regs` does

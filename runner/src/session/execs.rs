@@ -42,7 +42,8 @@ pub(super) struct Execs {
     known: HashMap<(ContainerIndex, Place), Identity>,
     /// How many files were attached to in a container since it started.
     copies: HashMap<ContainerIndex, u32>,
-    /// The last processes that executed something, each with its container: whose they were when they have ended.
+    /// The last processes that executed something or were made, each with its container: whose they were when they have
+    /// ended.
     last: VecDeque<(u32, ContainerIndex)>,
     /// Not before this it is looked again.
     next: Option<Instant>,

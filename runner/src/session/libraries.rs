@@ -11,7 +11,7 @@ use ctp_lang::syntax::ast::{PointKind, Where};
 use ctp_lang::world::Place;
 
 use super::execs::monotonic;
-use super::targets::{Life, Targets};
+use super::targets::{Kind, Life, Targets, Word};
 use crate::container;
 use crate::engine::bpf::mappings::{Happened, Watch, What};
 
@@ -32,6 +32,8 @@ pub(super) struct Libraries {
     watch: Option<Watch>,
     /// When it is looked next.
     next: Option<Instant>,
+    /// What was told and not taken in yet, and whether there was more.
+    told: Option<(Vec<Happened>, bool)>,
 }
 
 /// Code that was mapped: its path, by whom and when, where that is known.
@@ -54,20 +56,29 @@ impl Targets<'_> {
         let names: Vec<_> = (0u32..).map(ProbeIndex).zip(&self.points).filter_map(name).collect();
         if !names.is_empty() {
             // Where it cannot be had, mappings are looked at each second.
-            self.libraries = Libraries { names, watch: Watch::start().ok(), next: Some(Instant::now()) };
-            self.look_at_mappings(true);
+            let watch = Watch::start().ok();
+            self.libraries = Libraries { names, watch, next: Some(Instant::now()), told: None };
+            self.take_mappings();
+            // Nothing was mapped meanwhile that would be too much.
+            let _ = self.look_at_mappings(true);
         }
     }
 
-    /// Takes in what was mapped since it was last looked.
-    pub(super) fn look_at_libraries(&mut self) {
+    /// Takes what the kernel told of mappings, where it is time for that.
+    pub(super) fn take_mappings(&mut self) {
         if self.libraries.next.is_some_and(|next| next <= Instant::now()) {
-            self.look_at_mappings(false);
+            self.libraries.told = Some(self.libraries.watch.as_mut().map_or((Vec::new(), true), Watch::take));
         }
     }
 
-    fn look_at_mappings(&mut self, all: bool) {
-        let (happened, lost) = self.libraries.watch.as_mut().map_or((Vec::new(), true), Watch::take);
+    /// Takes in what was told of mappings; what there is to say of containers that map too much.
+    pub(super) fn look_at_libraries(&mut self) -> Vec<Word> {
+        self.look_at_mappings(false)
+    }
+
+    fn look_at_mappings(&mut self, all: bool) -> Vec<Word> {
+        let mut said = Vec::new();
+        let Some((happened, lost)) = self.libraries.told.take() else { return said };
         let all = all || lost;
         // Whoever maps code all the time makes the kernel lose some of it: all is not looked at each time then.
         self.libraries.next = Some(Instant::now() + if lost { SELDOM } else { LOOK });
@@ -78,7 +89,7 @@ impl Targets<'_> {
         let means = |(path, _): &Mapping| self.libraries.names.iter().any(|(_, name)| is_library(name, path));
         let told: Vec<Mapping> = happened.into_iter().filter_map(told).filter(means).collect();
         if told.is_empty() && !all {
-            return;
+            return said;
         }
         // Whose those are that have ended meanwhile the kernel told when they executed something.
         let whose = self.execs.whose(&told.iter().filter_map(|(_, by)| Some((*by)?.0)).collect());
@@ -103,14 +114,17 @@ impl Targets<'_> {
                 let paths = container::mapped(&watched.found.container).paths;
                 mapped.extend(paths.into_iter().map(|path| (path, None)));
             }
-            self.mapped(position, &names, mapped);
+            said.extend(self.mapped(position, &names, mapped));
         }
+        said
     }
 
-    /// A container has mapped files: those at places that are not known are looked at from now on.
-    fn mapped(&mut self, position: usize, names: &[(ProbeIndex, String)], mapped: Vec<Mapping>) {
+    /// A container has mapped files: those at places that are not known are looked at from now on. What there is to say
+    /// where these are too many.
+    fn mapped(&mut self, position: usize, names: &[(ProbeIndex, String)], mapped: Vec<Mapping>) -> Option<Word> {
         let places: HashSet<Place> = self.places(position).into_iter().map(|(place, _)| place).collect();
-        let Some(watched) = self.watched.get_mut(position) else { return };
+        let mut too_many = None;
+        let watched = self.watched.get_mut(position)?;
         for (path, by) in mapped {
             let means: Vec<ProbeIndex> =
                 names.iter().filter(|(_, name)| is_library(name, &path)).map(|(probe, _)| *probe).collect();
@@ -120,12 +134,28 @@ impl Targets<'_> {
                 continue;
             }
             for one in means.into_iter().map(|probe| (probe, path.clone())).filter(|_| is_new) {
-                if !watched.mapped.contains(&one) && watched.mapped.len() < MOST_PLACES {
+                if watched.mapped.contains(&one) {
+                    continue;
+                }
+                if watched.mapped.len() < MOST_PLACES {
                     watched.mapped.push(one);
+                } else if !std::mem::replace(&mut watched.full, true) {
+                    too_many = Some(one.1);
                 }
             }
             let (pid, time) = by.map_or((None, monotonic()), |(pid, time)| (Some(pid), time));
             self.execs.used(watched.index, pid, time);
         }
+        let container = &watched.found.container;
+        too_many.map(|path| Word {
+            kind: Kind::NotTraced,
+            name: container.display_name().to_owned(),
+            id: container.id.clone(),
+            text: format!(
+                "{} has mapped libraries that `lib(…)` means at more than {MOST_PLACES} places: {path}, and further ones, are \
+                 not traced",
+                container.described()
+            ),
+        })
     }
 }

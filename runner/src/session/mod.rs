@@ -448,6 +448,8 @@ impl Running<'_> {
 
     /// Takes in what containers have executed, and attaches to what of it is meant and not probed yet.
     fn look_at_execs(&mut self) -> Result<(), Box<engine::Failure>> {
+        // Before what was executed: of a mapping that is known by now its process' program is told by then.
+        self.targets.take_mappings();
         if self.engine.has_executed() {
             let (executed, more) = self.engine.executed()?;
             self.targets.executed(&executed, more);
@@ -455,9 +457,9 @@ impl Running<'_> {
                 self.processes.attach_to(&mut self.engine, &executed, more)?;
             }
         }
-        self.targets.look_at_libraries();
+        let too_many = self.targets.look_at_libraries();
         let said = self.targets.look_at_execs(&mut self.engine, &mut self.files, self.session.world)?;
-        said.words.iter().for_each(|word| self.tell(word));
+        too_many.iter().chain(&said.words).for_each(|word| self.tell(word));
         Ok(())
     }
 

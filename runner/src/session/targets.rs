@@ -91,6 +91,8 @@ pub(super) struct Watched {
     /// Libraries that its processes mapped since it started, at places where none was found before, each with a probe that
     /// means it.
     pub(super) mapped: Vec<(ProbeIndex, String)>,
+    /// Whether it was said that there are too many of these.
+    pub(super) full: bool,
 }
 
 impl Watched {
@@ -113,6 +115,7 @@ impl Watched {
             waited: 0,
             elsewhere: false,
             mapped: Vec::new(),
+            full: false,
         }
     }
 }
@@ -204,6 +207,7 @@ impl<'a> Targets<'a> {
                     waited: 0,
                     elsewhere: false,
                     mapped: Vec::new(),
+                    full: false,
                 })
             })
             .collect();
