@@ -527,6 +527,7 @@ mod tests {
 
     /// Bytes of instructions, as `objdump -d` shows them.
     const LEA_EAX: &[u8] = &[0x8d, 0x47, 0x05];
+    const LEA_ECX: &[u8] = &[0x8d, 0x4f, 0x05];
     const MOV_EAX_EDI: &[u8] = &[0x89, 0xf8];
     const LOAD_EAX: &[u8] = &[0x8b, 0x07];
     /// `mov %eax,0x10(%rip)`
@@ -544,7 +545,7 @@ mod tests {
     #[test]
     fn what_serves_nothing_else_is_made_to_be_returned() {
         assert!(is_for_return(&[LEA_EAX, RET]) && is_for_return(&[CALL, MOV_EAX_EDI, RET]));
-        assert!(is_for_return(&[ZERO_EAX, RET]) && is_for_return(&[STORE_EAX, LEA_EAX, RET]));
+        assert!(is_for_return(&[LEA_ECX, ZERO_EAX, RET]) && is_for_return(&[STORE_EAX, LEA_EAX, RET]));
         // One way is enough, where no other needs it.
         assert!(is_for_return(&[LEA_EAX, JNE_2, MOV_EAX_EDI, RET]));
     }
@@ -556,7 +557,9 @@ mod tests {
         // How many vector registers hold arguments; flags; what a hardened build wipes.
         assert!(!is_for_return(&[ZERO_EAX, CALL, RET]) && !is_for_return(&[ZERO_EAX, &[0xe9, 0, 1, 0, 0]]));
         assert!(!is_for_return(&[DEC_EAX, JNE_2, &[0x90, 0x90], RET]));
-        assert!(!is_for_return(&[ZERO_ECX, ZERO_EAX, RET]));
+        assert!(!is_for_return(&[ZERO_ECX, ZERO_EAX, RET]) && !is_for_return(&[LEA_ECX, ZERO_ECX, ZERO_EAX, RET]));
+        // Such a one that uses no other register.
+        assert!(!is_for_return(&[ZERO_EAX, RET]));
     }
 
     #[test]

@@ -47,21 +47,22 @@ impl Libraries {
 }
 
 impl Targets<'_> {
-    /// Begins to watch what is mapped, where some probe means libraries.
-    pub(super) fn watch_libraries(&mut self) {
+    /// Begins to watch what is mapped, where some probe means libraries; what there is to say of containers that have mapped
+    /// too much since they were looked at.
+    pub(super) fn watch_libraries(&mut self) -> Vec<Word> {
         let name = |(probe, point): (ProbeIndex, &Option<&ctp_lang::syntax::ast::Point>)| match &(*point)?.kind {
             PointKind::Site { place: Some(Where::Lib { name, .. }), .. } => Some((probe, name.text().into_owned())),
             PointKind::Site { .. } | PointKind::Begin | PointKind::End | PointKind::Every(_) => None,
         };
         let names: Vec<_> = (0u32..).map(ProbeIndex).zip(&self.points).filter_map(name).collect();
-        if !names.is_empty() {
-            // Where it cannot be had, mappings are looked at each second.
-            let watch = Watch::start().ok();
-            self.libraries = Libraries { names, watch, next: Some(Instant::now()), told: None };
-            self.take_mappings();
-            // Nothing was mapped meanwhile that would be too much.
-            let _ = self.look_at_mappings(true);
+        if names.is_empty() {
+            return Vec::new();
         }
+        // Where it cannot be had, mappings are looked at each second.
+        let watch = Watch::start().ok();
+        self.libraries = Libraries { names, watch, next: Some(Instant::now()), told: None };
+        self.take_mappings();
+        self.look_at_mappings(true)
     }
 
     /// Takes what the kernel told of mappings, where it is time for that.

@@ -321,7 +321,7 @@ impl Running<'_> {
                 self.say(&format!("what containers execute is looked at each tenth of a second: {why}"));
             }
             self.processes.told = self.targets.execs.told;
-            self.targets.watch_libraries();
+            self.targets.watch_libraries().iter().for_each(|word| self.tell(word));
             let left_out = self.engine.left_out();
             if !left_out.is_empty() {
                 let names = left_out.iter().map(|name| escape(name.as_bytes())).collect::<Vec<_>>().join(", ");
