@@ -272,7 +272,7 @@ impl<'p> Returning<'p> {
         let age = found.init.age().unwrap_or_default();
         let cgroup = |container: &Container| container.cgroup.as_ref().map(|cgroup| cgroup.level);
         let mut problem = "and no traced container is like it: run ctp again".to_owned();
-        let mut like = None;
+        let (mut like, mut any_alike) = (None, false);
         let probes = probes_by_container(self.program);
         for watched in self.watched.iter().filter(|watched| watched.like.is_none()) {
             let old = &watched.found.container;
@@ -283,6 +283,7 @@ impl<'p> Returning<'p> {
             if !alike {
                 continue;
             }
+            any_alike = true;
             match self.has_the_files(&watched.inodes, &found) {
                 Its::Same => {
                     like = Some((watched.index, watched.inodes.clone()));
@@ -292,6 +293,10 @@ impl<'p> Returning<'p> {
                 Its::NotYet(_) | Its::NotThere(_) if age < GRACE => return Ok(()),
                 Its::NotYet(why) | Its::NotThere(why) | Its::Other(why) => problem = why,
             }
+        }
+        // Its first process may not be in its namespaces yet.
+        if !any_alike && age < GRACE {
+            return Ok(());
         }
         let name = found.container.display_name().to_owned();
         let id = found.container.id.clone();
